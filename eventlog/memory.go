@@ -1,0 +1,389 @@
+package eventlog
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+)
+
+// pageSize is how many events a reader takes under one lock.
+const pageSize = 256
+
+// Memory is the engine that keeps its events in memory: for development,
+// tests, and hubs whose events may die with them. Its positions are dense, and
+// Lo alone counts.
+type Memory struct {
+	epoch     uint64
+	retention Retention
+	stop      chan struct{} // ends the sweeper
+	swept     sync.WaitGroup
+
+	mu          sync.RWMutex
+	events      []*Event // events[i] is at origin+1+i
+	origin      uint64
+	bytes       int64
+	newest      time.Time // of the last event
+	trimmed     time.Time // of the newest event dropped
+	topics      map[string]*topicIndex
+	publisherID map[string][]uint64
+	keys        map[string]uint64
+	grown       chan struct{} // closed and replaced by each append
+	closed      bool
+}
+
+type topicIndex struct {
+	at    []uint64
+	bytes int64
+}
+
+// NewMemory returns an empty log of a new epoch. Close ends it.
+func NewMemory(r Retention) *Memory {
+	m := &Memory{
+		epoch:       NewEpoch(),
+		retention:   r,
+		stop:        make(chan struct{}),
+		topics:      map[string]*topicIndex{},
+		publisherID: map[string][]uint64{},
+		keys:        map[string]uint64{},
+		grown:       make(chan struct{}),
+	}
+	if r.Age > 0 {
+		m.swept.Go(m.sweep)
+	}
+	return m
+}
+
+// Append adds recs; in memory that is as durable as it gets.
+func (m *Memory) Append(ctx context.Context, recs ...Record) ([]Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	results := make([]Result, len(recs))
+	now := time.Now()
+	if now.Before(m.newest) {
+		now = m.newest
+	}
+	for i := range recs {
+		results[i] = m.add(recs[i], now)
+	}
+	m.trim(now)
+	close(m.grown)
+	m.grown = make(chan struct{})
+	return results, nil
+}
+
+func (m *Memory) add(r Record, now time.Time) Result {
+	if at, ok := m.keys[r.Key]; ok && r.Key != "" {
+		if !sameContent(&m.events[at-m.origin-1].Record, &r) {
+			return Result{Err: ErrKeyReused}
+		}
+		return Result{ID: m.id(at), Duplicate: true}
+	}
+	at := m.origin + uint64(len(m.events)) + 1
+	e := &Event{Record: r, ID: m.id(at), Time: now}
+	m.events = append(m.events, e)
+	m.newest = now
+	m.bytes += size(e)
+	for _, t := range r.Topics {
+		ix := m.topics[t]
+		if ix == nil {
+			ix = new(topicIndex)
+			m.topics[t] = ix
+		}
+		ix.at = append(ix.at, at)
+		ix.bytes += size(e)
+	}
+	if r.PublisherID != "" {
+		m.publisherID[r.PublisherID] = append(m.publisherID[r.PublisherID], at)
+	}
+	if r.Key != "" {
+		m.keys[r.Key] = at
+	}
+	return Result{ID: e.ID}
+}
+
+// trim drops what retention no longer covers.
+func (m *Memory) trim(now time.Time) {
+	r := m.retention
+	n := 0
+	for _, e := range m.events {
+		tooMany := r.Events > 0 && int64(len(m.events)-n) > r.Events
+		tooLarge := r.Bytes > 0 && m.bytes > r.Bytes
+		tooOld := r.Age > 0 && now.Sub(e.Time) > r.Age
+		if !tooMany && !tooLarge && !tooOld {
+			break
+		}
+		m.forget(e)
+		n++
+	}
+	clear(m.events[:n]) // the array outlives the slice's front
+	m.events = m.events[n:]
+	m.origin += uint64(n)
+}
+
+func (m *Memory) forget(e *Event) {
+	m.trimmed = e.Time
+	m.bytes -= size(e)
+	for _, t := range e.Topics {
+		ix := m.topics[t]
+		ix.at = ix.at[1:]
+		ix.bytes -= size(e)
+		if len(ix.at) == 0 {
+			delete(m.topics, t)
+		}
+	}
+	if id := e.PublisherID; id != "" {
+		if m.publisherID[id] = m.publisherID[id][1:]; len(m.publisherID[id]) == 0 {
+			delete(m.publisherID, id)
+		}
+	}
+	delete(m.keys, e.Key)
+}
+
+// sweep applies the age limit while nothing is appended.
+func (m *Memory) sweep() {
+	t := time.NewTicker(min(max(m.retention.Age/10, time.Millisecond), time.Minute))
+	defer t.Stop()
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-t.C:
+			m.mu.Lock()
+			m.trim(time.Now())
+			m.mu.Unlock()
+		}
+	}
+}
+
+// Read yields what is there, page by page, so that a slow reader holds no lock.
+func (m *Memory) Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		left := q.Limit
+		for {
+			page, next, _, err := m.page(ctx, after, q)
+			for _, e := range page {
+				if q.Match != nil && !q.Match(e) {
+					continue
+				}
+				if !yield(e, nil) {
+					return
+				}
+				if left--; left == 0 {
+					return
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if next == after {
+				return
+			}
+			after = next
+		}
+	}
+}
+
+// Tail yields what is there and then what comes.
+func (m *Memory) Tail(ctx context.Context, after ID) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		for {
+			page, next, grown, err := m.page(ctx, after, Query{})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if next == after {
+				select {
+				case <-grown:
+				case <-ctx.Done():
+				}
+			}
+			after = next
+		}
+	}
+}
+
+// page returns the next events after a place, the place to go on from, which
+// is the same at the end, and a channel that is closed when there is more.
+func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next ID, grown <-chan struct{}, _ error) {
+	if err := ctx.Err(); err != nil {
+		return nil, after, nil, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	last := m.origin + uint64(len(m.events))
+	switch {
+	case m.closed:
+		return nil, after, nil, ErrClosed
+	case after.Epoch != m.epoch:
+		return nil, after, nil, ErrEpoch
+	case after.Hi != 0 || after.Lo > last:
+		return nil, after, nil, ErrAhead
+	case after.Lo < m.origin:
+		return nil, after, nil, &ErrTrimmed{Origin: m.id(m.origin)}
+	}
+	if !q.UpTo.IsZero() {
+		last = min(last, q.UpTo.Lo)
+	}
+	if after.Lo >= last {
+		return nil, after, m.grown, nil
+	}
+	if len(q.Topics) > 0 {
+		page, end := m.topicPage(after.Lo, last, q.Topics)
+		return page, m.id(end), m.grown, nil
+	}
+	end := min(last, after.Lo+pageSize)
+	return slices.Clone(m.events[after.Lo-m.origin : end-m.origin]), m.id(end), m.grown, nil
+}
+
+// topicPage merges the indexes of topics: the cost of a page depends on what
+// it returns, not on what other topics hold.
+func (m *Memory) topicPage(after, last uint64, topics []string) (_ []*Event, end uint64) {
+	var at []uint64
+	for _, t := range topics {
+		ix := m.topics[t]
+		if ix == nil {
+			continue
+		}
+		i := sort.Search(len(ix.at), func(i int) bool { return ix.at[i] > after })
+		at = append(at, ix.at[i:min(len(ix.at), i+pageSize)]...)
+	}
+	slices.Sort(at)
+	at = slices.Compact(at)
+	end = last
+	if len(at) >= pageSize { // else no topic has more
+		at = at[:pageSize]
+		end = min(end, at[pageSize-1])
+	}
+	page := make([]*Event, 0, len(at))
+	for _, a := range at {
+		if a <= end {
+			page = append(page, m.events[a-m.origin-1])
+		}
+	}
+	return page, end
+}
+
+// Newest walks a topic's index from its end.
+func (m *Memory) Newest(ctx context.Context, topic string, n int, match func(*Event) bool) ([]*Event, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var found []*Event
+	if ix := m.topics[topic]; ix != nil {
+		for i := len(ix.at) - 1; i >= 0 && len(found) < n; i-- {
+			if e := m.events[ix.at[i]-m.origin-1]; match == nil || match(e) {
+				found = append(found, e)
+			}
+		}
+	}
+	slices.Reverse(found)
+	return found, ctx.Err()
+}
+
+// At searches by time, which never runs backward.
+func (m *Memory) At(_ context.Context, t time.Time) (ID, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return ID{}, ErrClosed
+	}
+	if !t.After(m.trimmed) {
+		return ID{}, &ErrTrimmed{Origin: m.id(m.origin)}
+	}
+	i := sort.Search(len(m.events), func(i int) bool { return !m.events[i].Time.Before(t) })
+	return m.id(m.origin + uint64(i)), nil
+}
+
+// ByPublisherID looks the id up in an index.
+func (m *Memory) ByPublisherID(_ context.Context, id string) (ID, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return ID{}, ErrClosed
+	}
+	at := m.publisherID[id]
+	if len(at) == 0 {
+		return ID{}, ErrNotFound
+	}
+	return m.id(at[0]), nil
+}
+
+// Topics yields a copy of the index's heads.
+func (m *Memory) Topics(ctx context.Context) iter.Seq2[Topic, error] {
+	return func(yield func(Topic, error) bool) {
+		m.mu.RLock()
+		all := make([]Topic, 0, len(m.topics))
+		for name, ix := range m.topics {
+			all = append(all, Topic{name, int64(len(ix.at)), ix.bytes, m.id(ix.at[len(ix.at)-1])})
+		}
+		m.mu.RUnlock()
+		for _, t := range all {
+			if !yield(t, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Bounds returns the ends and the size of what is retained.
+func (m *Memory) Bounds(context.Context) (Bounds, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.closed {
+		return Bounds{}, ErrClosed
+	}
+	n := len(m.events)
+	return Bounds{m.id(m.origin), m.id(m.origin + uint64(n)), int64(n), m.bytes}, nil
+}
+
+// Close ends the log and every Tail of it.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	m.closed = true
+	close(m.grown)
+	m.mu.Unlock()
+	close(m.stop)
+	m.swept.Wait()
+	return nil
+}
+
+func (m *Memory) id(at uint64) ID { return ID{Epoch: m.epoch, Lo: at} }
+
+// size is what an event counts against the byte limit: its fields, and about
+// what the engine spends on keeping them.
+func size(e *Event) int64 {
+	n := 256 + len(e.Data) + len(e.Type) + 2*len(e.PublisherID) + len(e.Key)
+	for _, t := range e.Topics {
+		n += len(t) + 24
+	}
+	return int64(n)
+}
+
+// sameContent reports whether publishing b after a would repeat it.
+func sameContent(a, b *Record) bool {
+	return a.Type == b.Type && a.Retry == b.Retry && a.Private == b.Private &&
+		a.PublisherID == b.PublisherID && slices.Equal(a.Topics, b.Topics) && bytes.Equal(a.Data, b.Data)
+}

@@ -1,0 +1,17 @@
+// Package hub delivers the events of a log to subscribers.
+//
+// # Promises
+//
+//   - Publish returns when the log has the events: what it acknowledges,
+//     subscribers get. A record that [Check] refuses reaches nobody.
+//   - Every subscriber sees the events it asked for in log order, each once,
+//     whether they were there when it came or are published while it listens.
+//     What retention has dropped before it could be sent is told by an event
+//     of type [GapType], and delivery goes on after it.
+//   - A subscriber is a place in the log. A slow one costs nobody anything and
+//     holds nothing but its place: it reads on from the log when it is ready.
+//   - Drain ends every subscriber at a moment of its own.
+//
+// The hub does not know how events leave: package httpapi writes them to
+// streams, and a Go program ranges over [Hub.Subscribe].
+package hub

@@ -1,0 +1,124 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// ErrDrained ends a subscriber of a hub that drains.
+var ErrDrained = errors.New("hub: drained")
+
+// drain is how a hub takes leave of its subscribers: each is told when to come
+// back and is ended at a moment of its own, so that neither the leaving nor
+// the coming back is a herd.
+type drain struct {
+	begun chan struct{} // closed by Drain
+	gone  chan struct{} // closed when no subscriber is left
+	once  sync.Once
+	left  sync.Once
+	end   time.Time // set before begun is closed
+	over  time.Duration
+	base  time.Duration
+}
+
+// Drain ends the subscribers, at moments spread evenly over a duration, and
+// returns when the last has gone or ctx ends. Each gets a reconnection time
+// that outlasts the drain by at least base, with jitter, so that whoever takes
+// over has time to start.
+func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
+	h.drain.once.Do(func() {
+		h.drain.over, h.drain.base = over, base
+		h.drain.end = time.Now().Add(over)
+		close(h.drain.begun)
+		h.mu.Lock()
+		h.leave()
+		h.mu.Unlock()
+	})
+	select {
+	case <-h.drain.gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leave notes that a draining hub has no subscribers left. h.mu is held.
+func (h *Hub) leave() {
+	if _, draining := h.Draining(); draining && h.subscribers == 0 {
+		h.drain.left.Do(func() { close(h.drain.gone) })
+	}
+}
+
+// Draining tells whether the hub drains and, if so, a reconnection time for
+// whom it cannot take in any more.
+func (h *Hub) Draining() (retry time.Duration, ok bool) {
+	select {
+	case <-h.drain.begun:
+		return h.drain.retry(time.Now()), true
+	default:
+		return 0, false
+	}
+}
+
+// retry is a reconnection time for who is ended at a moment: until the drain's
+// end, then base, then as much again in jitter as the drain takes.
+func (d *drain) retry(at time.Time) time.Duration {
+	retry := max(d.end.Sub(at), 0) + d.base + jitter(max(d.over, d.base))
+	return retry.Round(time.Millisecond)
+}
+
+// A drainTimer is one subscriber's share of a drain.
+type drainTimer struct {
+	timer *time.Timer // nil until the drain has begun
+	at    time.Time
+}
+
+// begin chooses the subscriber's moment, the first time it sees the drain.
+func (t *drainTimer) begin(d *drain) (retry time.Duration, ok bool) {
+	if t.timer != nil {
+		return 0, false
+	}
+	select {
+	case <-d.begun:
+	default:
+		return 0, false
+	}
+	now := time.Now()
+	t.at = now.Add(jitter(max(d.end.Sub(now), 0)))
+	t.timer = time.NewTimer(t.at.Sub(now))
+	return d.retry(t.at), true
+}
+
+func (t *drainTimer) due() bool { return t.timer != nil && !time.Now().Before(t.at) }
+
+// begun returns a channel that tells of the drain's beginning, until seen.
+func (t *drainTimer) begun(d *drain) <-chan struct{} {
+	if t.timer != nil {
+		return nil
+	}
+	return d.begun
+}
+
+// moment returns a channel that tells when the subscriber's moment has come.
+func (t *drainTimer) moment() <-chan time.Time {
+	if t.timer == nil {
+		return nil
+	}
+	return t.timer.C
+}
+
+func (t *drainTimer) stop() {
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+}
+
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d)
+}

@@ -1,0 +1,107 @@
+package hub
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/yosida95/uritemplate/v3"
+)
+
+const (
+	maxTemplateBytes     = 1024
+	maxTemplateVariables = 32
+)
+
+// Selectors is what a subscriber asks for: the union of exact topics, `*`
+// (every topic) and URI Templates (RFC 6570). The zero value selects nothing.
+type Selectors struct {
+	text      []string // canonical: sorted, each once
+	all       bool
+	exact     map[string]struct{}
+	templates []*regexp.Regexp
+}
+
+// ParseSelectors reads selectors: `*`, a URI Template if the text has a brace,
+// else an exact topic. A template also selects the topic that it spells.
+func ParseSelectors(texts ...string) (Selectors, error) {
+	s := Selectors{text: slices.Compact(slices.Sorted(slices.Values(texts))), exact: map[string]struct{}{}}
+	for _, text := range s.text {
+		if err := checkTopic("a selector", text); err != nil {
+			return Selectors{}, err
+		}
+		if text == "*" {
+			s.all = true
+			continue
+		}
+		s.exact[text] = struct{}{}
+		if strings.ContainsAny(text, "{}") {
+			re, err := compileTemplate(text)
+			if err != nil {
+				return Selectors{}, err
+			}
+			s.templates = append(s.templates, re)
+		}
+	}
+	return s, nil
+}
+
+// compileTemplate returns an RE2 program, which matches in time linear in the
+// topic whatever the template. Its size grows with the template's variables,
+// hence the limits.
+func compileTemplate(text string) (*regexp.Regexp, error) {
+	if len(text) > maxTemplateBytes || strings.Count(text, ",") >= maxTemplateVariables {
+		return nil, invalid("the selector %q is too large: a URI Template may have %d bytes and %d variables in an expression",
+			cut(text), maxTemplateBytes, maxTemplateVariables)
+	}
+	t, err := uritemplate.New(text)
+	if err != nil {
+		return nil, invalid("the selector %q is not a URI Template (RFC 6570): %s", cut(text), reason(err))
+	}
+	return t.Regexp(), nil
+}
+
+// reason drops the library's name and the place's second half from its errors.
+func reason(err error) string {
+	return strings.TrimPrefix(strings.TrimPrefix(fmt.Sprint(err), "uritemplate:"), "invalid template: ")
+}
+
+// Match reports whether any of topics is selected.
+func (s *Selectors) Match(topics []string) bool {
+	for _, t := range topics {
+		if s.matchTopic(t) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Selectors) matchTopic(topic string) bool {
+	if s.all {
+		return true
+	}
+	if _, ok := s.exact[topic]; ok {
+		return true
+	}
+	for _, re := range s.templates {
+		if re.MatchString(topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasPatterns reports whether topics that are not named are selected too.
+func (s *Selectors) hasPatterns() bool { return s.all || len(s.templates) > 0 }
+
+// topics returns the exact topics if they are all that is selected, else nil.
+func (s *Selectors) topics() []string {
+	if s.hasPatterns() {
+		return nil
+	}
+	return s.text
+}
+
+// Strings returns the selectors in canonical order.
+func (s *Selectors) Strings() []string { return s.text }

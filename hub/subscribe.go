@@ -1,0 +1,257 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// batchSize bounds what a subscriber takes from the log at a time.
+const batchSize = 256
+
+// A Subscription says what a subscriber asks for.
+type Subscription struct {
+	Selectors Selectors
+	Types     []string // only events of these types; none means all. "message" is the unnamed one
+	From      From
+}
+
+// A Batch is what a subscriber is to be sent next.
+type Batch struct {
+	// Events, in log order. A gap is among them, as an event of [GapType].
+	Events []*eventlog.Event
+
+	// Place is where reading goes on after the batch. It moves on without
+	// events too, past those that were not asked for.
+	Place eventlog.ID
+
+	// Retry, unless zero, is the reconnection time to send: the hub drains.
+	Retry time.Duration
+}
+
+// A Subscriber is a place in the log and what is wanted from there. One
+// goroutine at a time may use it.
+type Subscriber struct {
+	hub     *Hub
+	sel     Selectors
+	types   map[string]struct{}
+	start   eventlog.ID
+	gap     bool
+	place   eventlog.ID
+	pending []*eventlog.Event // to go out before reading on at place
+	wake    chan struct{}     // holds one token when there may be more to read
+	drain   drainTimer
+	closed  bool // guarded by hub.mu
+}
+
+// Open starts a subscription, at the place that s.From names. Close ends it.
+// The error is an [InvalidError], or the hub's.
+func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
+	if n := len(s.Selectors.text); n == 0 || n > MaxTopics {
+		return nil, invalid("name from 1 to %d topics, as in /events/NAME, topic=NAME or topic=*, not %d", MaxTopics, n)
+	}
+	sub := &Subscriber{hub: h, sel: s.Selectors, wake: make(chan struct{}, 1)}
+	for _, t := range s.Types {
+		if t == "" {
+			return nil, invalid("the type must not be empty; the unnamed type is message")
+		}
+		if sub.types == nil {
+			sub.types = map[string]struct{}{}
+		}
+		sub.types[t] = struct{}{}
+	}
+	// Routed first and placed second, so that nothing can slip in between.
+	h.mu.Lock()
+	err := h.err
+	if err == nil {
+		h.router.add(sub)
+		h.subscribers++
+	}
+	h.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if err := sub.find(ctx, s.From); err != nil {
+		sub.Close()
+		return nil, err
+	}
+	return sub, nil
+}
+
+// Close ends the subscription.
+func (s *Subscriber) Close() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.drain.stop()
+	s.hub.router.remove(s)
+	s.hub.subscribers--
+	s.hub.leave()
+}
+
+// Start returns the place just before the first event that will be delivered,
+// and whether that is a gap.
+func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.start, s.gap }
+
+// Next waits until there is something to send, but no longer than idle, after
+// which it returns a batch without events; a negative idle waits without end.
+// It returns [ErrDrained] when the hub drains and the subscriber's moment has
+// come, else the context's error or the hub's.
+func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error) {
+	timeout, stop := sleep(idle)
+	defer stop()
+	for {
+		if err := ctx.Err(); err != nil {
+			return Batch{}, err
+		}
+		if err := s.hub.Err(); err != nil {
+			return Batch{}, err
+		}
+		if retry, ok := s.drain.begin(&s.hub.drain); ok {
+			return Batch{Place: s.place, Retry: retry}, nil
+		}
+		if s.drain.due() {
+			return Batch{}, ErrDrained
+		}
+		events, err := s.read(ctx, s.hub.headNow())
+		if err != nil || len(events) > 0 {
+			return Batch{Events: events, Place: s.place}, err
+		}
+		select {
+		case <-s.wake:
+		case <-s.drain.begun(&s.hub.drain):
+		case <-s.drain.moment():
+		case <-s.hub.pumped:
+		case <-ctx.Done():
+		case <-timeout:
+			// The place may have moved on past what nobody was woken for.
+			events, err := s.read(ctx, s.hub.headNow())
+			return Batch{Events: events, Place: s.place}, err
+		}
+	}
+}
+
+// read returns what is pending, or the next events up to head, and moves on.
+func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Event, error) {
+	if len(s.pending) > 0 {
+		n := min(len(s.pending), batchSize)
+		events := s.pending[:n]
+		if s.pending = s.pending[n:]; len(s.pending) == 0 {
+			s.pending = nil // the batch alone keeps the array
+		}
+		return events, nil
+	}
+	if s.place.Epoch == head.Epoch && s.place.Compare(head) >= 0 {
+		return nil, nil
+	}
+	q := eventlog.Query{Topics: s.sel.topics(), Match: s.wants, UpTo: head, Limit: batchSize}
+	var events []*eventlog.Event
+	for e, err := range s.hub.log.Read(ctx, s.place, q) {
+		var trimmed *eventlog.ErrTrimmed
+		switch {
+		case errors.As(err, &trimmed):
+			// What was read is good. If nothing was, retention has passed us.
+			if len(events) > 0 {
+				return events, nil
+			}
+			gap := newGap(s.place.String(), trimmed.Origin, Trimmed)
+			s.place = trimmed.Origin
+			return []*eventlog.Event{gap}, nil
+		case err != nil:
+			return events, err
+		}
+		events = append(events, e)
+		s.place = e.ID
+	}
+	if len(events) < batchSize {
+		s.place = head
+	}
+	return events, nil
+}
+
+// wants reports whether e, which the log may have found by topic, is asked for.
+func (s *Subscriber) wants(e *eventlog.Event) bool {
+	return s.wantsType(e.Type) && s.sel.Match(e.Topics)
+}
+
+func (s *Subscriber) wantsType(t string) bool {
+	if s.types == nil {
+		return true
+	}
+	if t == "" {
+		t = "message"
+	}
+	_, ok := s.types[t]
+	return ok
+}
+
+func (s *Subscriber) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has not looked since the last one
+	}
+}
+
+// Subscribe ranges over the events of a subscription until ctx ends, the loop
+// breaks, or an error comes, which is the last; a drained hub ends it with
+// [ErrDrained]. Gaps are events of [GapType].
+func (h *Hub) Subscribe(ctx context.Context, s Subscription) iter.Seq2[*eventlog.Event, error] {
+	return func(yield func(*eventlog.Event, error) bool) {
+		sub, err := h.Open(ctx, s)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer sub.Close()
+		for {
+			batch, err := sub.Next(ctx, -1)
+			for _, e := range batch.Events {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
+}
+
+// Retained yields, oldest first, what the log holds of a subscription from its
+// place on, and ends at end: subscribe from there for what comes.
+func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*eventlog.Event, error], end eventlog.ID, err error) {
+	sub, err := h.Open(ctx, s)
+	if err != nil {
+		return nil, eventlog.ID{}, err
+	}
+	sub.Close() // nothing is to wake it
+	b, err := h.log.Bounds(ctx)
+	if err != nil {
+		return nil, eventlog.ID{}, err
+	}
+	end = b.Last
+	return func(yield func(*eventlog.Event, error) bool) {
+		for {
+			batch, err := sub.read(ctx, end)
+			for _, e := range batch {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(batch) == 0 {
+				return
+			}
+		}
+	}, end, nil
+}

@@ -1,0 +1,132 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rs/cors"
+)
+
+// Access decides which hosts and origins may use the hub from a browser. A
+// request without an Origin header comes from no foreign page, and passes.
+type Access struct {
+	// Loopback is for a hub without keys on a loopback address: pages of any
+	// loopback origin may use it, with credentials, and requests must name a
+	// loopback host, since a foreign page could have its own name resolve to
+	// this machine (DNS rebinding).
+	Loopback bool
+
+	// Origins are those of foreign pages that may use the hub, with
+	// credentials, as in https://app.example; "*" lets all others in too, but
+	// without credentials.
+	Origins []string
+
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// CheckOrigin reports what is wrong with an entry of [Access].Origins.
+func CheckOrigin(origin string) error {
+	if origin == "*" || origin == "null" {
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		return fmt.Errorf("%q is not an origin: write scheme, host and port alone, as in https://app.example", origin)
+	}
+	return nil
+}
+
+// Wrap guards next: who is refused gets a 403, and the log the flag that would
+// let them in.
+func (a Access) Wrap(next http.Handler) http.Handler {
+	if a.Logger == nil {
+		a.Logger = slog.Default()
+	}
+	options := cors.Options{
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
+		AllowedHeaders: []string{"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
+		ExposedHeaders: []string{"Last-Event-ID", "Retry-After"},
+		MaxAge:         2 * 60 * 60,
+	}
+	anyone := options
+	anyone.AllowedOrigins = []string{"*"}
+	trusted := options
+	trusted.AllowCredentials = true
+	trusted.AllowOriginFunc = func(string) bool { return true } // asked below already
+	withoutCredentials := cors.New(anyone).Handler(next)
+	withCredentials := cors.New(trusted).Handler(next)
+	refused := refusals{logger: a.Logger}
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		switch {
+		case a.Loopback && !loopbackHost(r.Host):
+			refused.log("a host", r.Host, "--no-auth")
+			NewProblem(http.StatusForbidden, "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.").Write(w)
+		case origin == "":
+			next.ServeHTTP(w, r)
+		case a.trusts(origin, r.Host):
+			withCredentials.ServeHTTP(w, r)
+		case slices.Contains(a.Origins, "*"):
+			withoutCredentials.ServeHTTP(w, r)
+		default:
+			refused.log("an origin", origin, "--cors-origin "+origin)
+			NewProblem(http.StatusForbidden, "Pages of this origin may not use this hub; its log names the flag that lets them.").Write(w)
+		}
+	})
+}
+
+func (a Access) trusts(origin, host string) bool {
+	if slices.Contains(a.Origins, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	// The hub's own pages. Which scheme they came by is a proxy's secret.
+	return u.Host == host || a.Loopback && loopbackHost(u.Host)
+}
+
+// loopbackHost reports whether a Host header or an origin's authority names
+// this machine's loopback interface, whatever the resolver says.
+func loopbackHost(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 §6.3
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// refusals logs each thing refused once: a page that keeps trying must not
+// fill the disk.
+type refusals struct {
+	logger *slog.Logger
+	mu     sync.Mutex
+	seen   map[string]struct{}
+}
+
+func (s *refusals) log(what, value, flag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.seen[value]; ok || len(s.seen) >= 1000 {
+		return
+	}
+	if s.seen == nil {
+		s.seen = map[string]struct{}{}
+	}
+	s.seen[value] = struct{}{}
+	s.logger.Warn("refused "+what, "value", clip(value), "allow", "start with "+clip(flag))
+}

@@ -1,0 +1,109 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/tidings-sse/tidings/httpapi"
+)
+
+func TestAccess(t *testing.T) {
+	loopback := httpapi.Access{Loopback: true}
+	listed := httpapi.Access{Origins: []string{"https://app.example"}}
+	star := httpapi.Access{Origins: []string{"https://app.example", "*"}}
+	for _, tt := range []struct {
+		why          string
+		access       httpapi.Access
+		host, origin string
+		status       int
+		allowOrigin  string
+		credentials  bool
+	}{
+		{"curl on this machine", loopback, "localhost:3000", "", 200, "", false},
+		{"by IPv4", loopback, "127.0.0.1:3000", "", 200, "", false},
+		{"by another loopback address", loopback, "127.9.9.9", "", 200, "", false},
+		{"by IPv6", loopback, "[::1]:3000", "", 200, "", false},
+		{"by a name below localhost", loopback, "hub.localhost:3000", "", 200, "", false},
+		{"a rebound name", loopback, "evil.example:3000", "", 403, "", false},
+		{"a name that begins like localhost", loopback, "localhost.evil.example", "", 403, "", false},
+		{"a name that ends like it", loopback, "evillocalhost", "", 403, "", false},
+		{"this machine by another address", loopback, "192.0.2.7:3000", "", 403, "", false},
+		{"no host", loopback, "", "", 403, "", false},
+		{"a page of this machine, any port", loopback, "localhost:3000", "http://localhost:5173", 200, "http://localhost:5173", true},
+		{"by IPv6", loopback, "localhost:3000", "http://[::1]:8080", 200, "http://[::1]:8080", true},
+		{"a foreign page", loopback, "localhost:3000", "https://evil.example", 403, "", false},
+		{"a sandboxed or file page", loopback, "localhost:3000", "null", 403, "", false},
+		{"a foreign page under a rebound name", loopback, "evil.example:3000", "http://evil.example:3000", 403, "", false},
+		{"an origin that only begins right", loopback, "localhost:3000", "http://localhost.evil.example", 403, "", false},
+		{"a listed page", listed, "hub.example", "https://app.example", 200, "https://app.example", true},
+		{"another scheme", listed, "hub.example", "http://app.example", 403, "", false},
+		{"another port", listed, "hub.example", "https://app.example:444", 403, "", false},
+		{"a name below", listed, "hub.example", "https://x.app.example", 403, "", false},
+		{"a page of this machine", listed, "hub.example", "http://localhost:5173", 403, "", false},
+		{"the hub's own pages", listed, "hub.example", "https://hub.example", 200, "https://hub.example", true},
+		{"anybody's page, without credentials", star, "hub.example", "https://other.example", 200, "*", false},
+		{"a listed one with them, all the same", star, "hub.example", "https://app.example", 200, "https://app.example", true},
+	} {
+		var log bytes.Buffer
+		tt.access.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		handler := tt.access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "in") }))
+		r := httptest.NewRequest("GET", "/events/a", nil)
+		r.Host = tt.host
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		for range 3 {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			h := w.Header()
+			if w.Code != tt.status || (w.Body.String() == "in") != (tt.status == 200) {
+				t.Errorf("%s: status %d, %s; want %d", tt.why, w.Code, w.Body, tt.status)
+			}
+			if got := h.Get("Access-Control-Allow-Origin"); got != tt.allowOrigin {
+				t.Errorf("%s: Access-Control-Allow-Origin %q; want %q", tt.why, got, tt.allowOrigin)
+			}
+			if got := h.Get("Access-Control-Allow-Credentials"); (got == "true") != tt.credentials {
+				t.Errorf("%s: Access-Control-Allow-Credentials %q; want %v", tt.why, got, tt.credentials)
+			}
+		}
+		flag := "--cors-origin " + tt.origin
+		if tt.origin == "" || strings.Contains(tt.why, "rebound") {
+			flag = "--no-auth"
+		}
+		if n := strings.Count(log.String(), flag); (n == 1) != (tt.status == 403) {
+			t.Errorf("%s: the log names the flag %d times: %s", tt.why, n, log.String())
+		}
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	handler := httpapi.Access{Loopback: true}.Wrap(http.NotFoundHandler())
+	for _, header := range []string{"last-event-id", "cache-control,last-event-id", "content-type,idempotency-key", "authorization"} {
+		r := httptest.NewRequest("OPTIONS", "/events/a", nil)
+		r.Host = "localhost:3000"
+		r.Header.Set("Origin", "http://localhost:5173")
+		r.Header.Set("Access-Control-Request-Method", "GET")
+		r.Header.Set("Access-Control-Request-Headers", header)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code/100 != 2 || w.Header().Get("Access-Control-Allow-Headers") != header || w.Header().Get("Access-Control-Max-Age") == "" {
+			t.Errorf("%s: %d %v", header, w.Code, w.Header())
+		}
+	}
+}
+
+func TestCheckOrigin(t *testing.T) {
+	for origin, ok := range map[string]bool{
+		"https://app.example": true, "http://localhost:5173": true, "*": true, "null": true,
+		"": false, "app.example": false, "https://app.example/": false, "https://*.example": true, "https://": false, "https://a b": false,
+	} {
+		if err := httpapi.CheckOrigin(origin); (err == nil) != ok {
+			t.Errorf("CheckOrigin(%q) = %v", origin, err)
+		}
+	}
+}

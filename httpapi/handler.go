@@ -1,0 +1,111 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// Options configures the API. The zero value works.
+type Options struct {
+	Heartbeat    time.Duration // how long a stream may be silent; 0: 15 s
+	WriteTimeout time.Duration // how long a stream may take no byte; 0: 30 s
+	Retry        time.Duration // the reconnection time that streams begin with; 0: 3 s
+	MaxBody      int64         // bytes of a publish request; 0: 1 MiB
+	Logger       *slog.Logger  // nil: slog.Default()
+}
+
+type api struct {
+	Options
+	hub *hub.Hub
+}
+
+// New returns the API on h: /events, /events/NAME, /healthz and /readyz.
+func New(h *hub.Hub, o Options) http.Handler {
+	a := &api{Options: o, hub: h}
+	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
+	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
+	a.Retry = orDefault(o.Retry, 3*time.Second)
+	a.MaxBody = orDefault(o.MaxBody, 1<<20)
+	if a.Logger == nil {
+		a.Logger = slog.Default()
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/events", a.events)
+	mux.HandleFunc("/events/{topic}", a.events)
+	mux.HandleFunc("GET /healthz", a.healthz)
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("/", NotFound)
+	return mux
+}
+
+// NotFound answers 404 with a problem that names what there is.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	detail := "There is nothing here. Subscribe and publish at /events, or /events/NAME for a topic with a plain name."
+	if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok {
+		detail = fmt.Sprintf("/events/NAME is for plain names; write this topic as /events?topic=%s.", rest)
+		if rest == "" {
+			detail = "Name a topic, as in /events/NAME or /events?topic=NAME."
+		}
+	}
+	NewProblem(http.StatusNotFound, detail).Write(w)
+}
+
+func (a *api) events(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		a.get(w, r)
+	case http.MethodPost:
+		a.publish(w, r)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes.").Write(w)
+	}
+}
+
+// healthz tells whether the process does its work at all.
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
+	if err := a.hub.Err(); err != nil {
+		NewProblem(http.StatusServiceUnavailable, sentence(err.Error())).Write(w)
+		return
+	}
+	plain(w, "ok\n")
+}
+
+// readyz tells whether new clients should be sent here.
+func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
+	if _, draining := a.hub.Draining(); draining {
+		NewProblem(http.StatusServiceUnavailable, "This hub is shutting down.").Write(w)
+		return
+	}
+	a.healthz(w, r)
+}
+
+func plain(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(text)) // the client may be gone
+}
+
+func orDefault[T time.Duration | int64](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// sentence gives an error's text a capital and a full stop.
+func sentence(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}

@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// A Problem is an error as RFC 9457 puts it. Detail tells the caller what to do.
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
+
+// NewProblem returns a problem titled with the status's standard text.
+func NewProblem(status int, detail string) *Problem {
+	return &Problem{Status: status, Title: http.StatusText(status), Detail: detail}
+}
+
+// Write answers with the problem.
+func (p *Problem) Write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.Status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", "3")
+	}
+	w.WriteHeader(p.Status)
+	encode(w, p)
+}
+
+// encode writes v as one line of JSON, for people to read as well. The client
+// may be gone, which the server notices by itself.
+func encode(w io.Writer, v any) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+}
+
+// problem translates an error at the edge, once.
+func (a *api) problem(err error) *Problem {
+	var (
+		p        *Problem
+		invalid  *hub.InvalidError
+		tooLarge *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &invalid):
+		return NewProblem(http.StatusBadRequest, sentence(invalid.Reason))
+	case errors.As(err, &tooLarge):
+		return tooLargeProblem(tooLarge.Limit)
+	case errors.Is(err, eventlog.ErrKeyReused):
+		return NewProblem(http.StatusConflict, "This id or Idempotency-Key was used for other content; use a new one for a new event.")
+	case errors.Is(err, eventlog.ErrUncertain):
+		return NewProblem(http.StatusServiceUnavailable, "The outcome is unknown. Publish again with the same id or Idempotency-Key, and it will be there once.")
+	}
+	a.Logger.Error("request failed", "err", err)
+	return NewProblem(http.StatusServiceUnavailable, "The hub cannot do this now; try again later. Its log has the cause.")
+}

@@ -1,0 +1,222 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+)
+
+const (
+	form   = "application/x-www-form-urlencoded"
+	jsonCT = "application/json"
+	ndjson = "application/x-ndjson"
+)
+
+// multi is a multipart body whose boundary is b.
+func multi(fields ...string) string {
+	var body string
+	for i := 0; i < len(fields); i += 2 {
+		body += "--b\r\nContent-Disposition: form-data; name=\"" + fields[i] + "\"\r\n\r\n" + fields[i+1] + "\r\n"
+	}
+	return body + "--b--\r\n"
+}
+
+func TestPublish(t *testing.T) {
+	for _, tt := range []struct{ why, path, contentType, body, want string }{
+		{"curl -d hello", "/events/news", form, "hello", "data: hello"},
+		{"curl -d with spaces, percent and plus, as they are", "/events/news", form, "1 + 1 & 100%", "data: 1 + 1 & 100%"},
+		{"curl -d with an empty body", "/events/news", form, "", "data: "},
+		{"a form", "/events", form, "topic=news&data=a+b%0Ac", "data: a b\ndata: c"},
+		{"a form with all fields", "/events", form, "topic=other&topic=news&data=x&type=price&id=mine&retry=1500&private=on",
+			"retry: 1500\n\nevent: price\nid: mine\ndata: x"},
+		{"a form without data", "/events", form, "topic=news&type=ping", "event: ping\ndata: "},
+		{"the topic in path and form", "/events/news", form, "topic=news&data=x", "data: x"},
+		{"multipart", "/events", "multipart/form-data; boundary=b", multi("topic", "news", "data", "a\r\nb", "private", ""), "data: a\ndata: b"},
+		{"JSON with a string", "/events", jsonCT, `{"topics":["news"],"data":"hé\nllo"}`, "data: hé\ndata: llo"},
+		{"JSON with JSON, digits kept", "/events", jsonCT, `{"topic":"news","data":{"n": 2.0, "big": 12345678901234567890}}`, `data: {"n":2.0,"big":12345678901234567890}`},
+		{"JSON with null", "/events/news", jsonCT + "; charset=utf-8", `{"data":null}`, "data: null"},
+		{"JSON with all fields", "/events", jsonCT, `{"topics":["news","b"],"data":"x","type":"price","id":"mine","retry":1500,"private":true}`,
+			"retry: 1500\n\nevent: price\nid: mine\ndata: x"},
+		{"private false is public", "/events/news", jsonCT, `{"data":"x","private":false}`, "data: x"},
+		{"text", "/events/news", "text/plain", "a=b&c", "data: a=b&c"},
+		{"no content type", "/events?topic=news&type=price", "", "x", "event: price\ndata: x"},
+		{"any other type", "/events/news", "image/svg+xml", "<svg/>", "data: <svg/>"},
+		{"a body that is data, fields in the query", "/events/news?type=price&id=mine", form, "42", "event: price\nid: mine\ndata: 42"},
+		{"all in the query", "/events?topic=news&data=x", form, "", "data: x"},
+		{"the type message is no type", "/events/news?type=message", "text/plain", "x", "data: x"},
+		{"data cannot break out", "/events/news", "text/plain", "x\n\nevent: forged\rid: 1\r\n\r\ndata: y",
+			"data: x\ndata: \ndata: event: forged\ndata: id: 1\ndata: \ndata: data: y"},
+		{"an NDJSON line", "/events", ndjson, `{"topic":"news","data":"x"}`, "data: x"},
+		{"NDJSON, the topic in the path", "/events/news", ndjson, `{"data":"x"}`, "data: x"},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+			st := s.subscribe(t, "/events/news")
+			st.place(t)
+			resp := s.do(t, "POST", tt.path, tt.body, "Content-Type", tt.contentType)
+			body, err := io.ReadAll(resp.Body)
+			var answer struct{ ID string }
+			if err != nil || resp.StatusCode/100 != 2 || json.Unmarshal(body, &answer) != nil || answer.ID == "" {
+				t.Fatalf("%s: %s, %v", resp.Status, body, err)
+			}
+			if status := 201; tt.contentType != ndjson && resp.StatusCode != status {
+				t.Errorf("status %d; want %d", resp.StatusCode, status)
+			}
+			want := tt.want
+			if !strings.Contains(tt.path+tt.body, "mine") {
+				want = strings.Replace(want, "data: ", "id: "+answer.ID+"\ndata: ", 1)
+			}
+			for _, block := range strings.Split(want, "\n\n") {
+				st.expect(t, block)
+			}
+		})
+	}
+}
+
+func TestPublishRefuses(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 8000})
+	st := s.subscribe(t, "/events/news")
+	st.place(t)
+	for _, tt := range []struct {
+		why, path, contentType, body string
+		status                       int
+		says                         string
+	}{
+		{"no topic", "/events", "text/plain", "x", 400, "topic"},
+		{"an empty topic", "/events", form, "topic=&data=x", 400, "empty"},
+		{"a form of somebody's own fields", "/events/news", form, "price=1", 400, "data="},
+		{"the same says text/plain", "/events/news", form, "price=1", 400, "text/plain"},
+		{"a form whose data was not escaped", "/events/news", form, "data=a&b=c", 400, "data="},
+		{"a form with bad escapes", "/events/news", form, "data=100%", 400, "percent-encoded"},
+		{"data twice", "/events/news", form, "data=a&data=b", 400, "twice"},
+		{"a type in query and form", "/events/news?type=a", form, "type=b&data=x", 400, "twice"},
+		{"an unknown field in the query", "/events/news?tpye=a", "text/plain", "x", 400, "tpye"},
+		{"private=false", "/events/news?private=false", "text/plain", "x", 400, "field private"},
+		{"a retry that is no number", "/events/news?retry=3s", "text/plain", "x", 400, "milliseconds"},
+		{"a negative retry", "/events/news?retry=-1", "text/plain", "x", 400, "milliseconds"},
+		{"a retry of 300 years", "/events/news?retry=9999999999999", "text/plain", "x", 400, "milliseconds"},
+		{"CR LF in the type", "/events/news?type=" + url.QueryEscape("x\r\ndata: y"), "text/plain", "x", 400, "type"},
+		{"CR LF in the id", "/events/news?id=" + url.QueryEscape("x\r\ndata: y"), "text/plain", "x", 400, "id"},
+		{"an empty id", "/events/news?id=", "text/plain", "x", 400, "id"},
+		{"an id like the hub's", "/events/news?id=_1-1", "text/plain", "x", 400, "hub's own"},
+		{"the hub's own type", "/events/news?type=gap", "text/plain", "x", 400, "hub's own"},
+		{"bytes that are no UTF-8", "/events/news", "application/octet-stream", "\xff\xfe", 400, "base64"},
+		{"an unknown JSON field", "/events", jsonCT, `{"topic":"news","price":1}`, 400, `put your payload in "data"`},
+		{"JSON that breaks off", "/events/news", jsonCT, `{"data":`, 400, "breaks off"},
+		{"JSON that is no object", "/events/news", jsonCT, `[1]`, 400, "JSON"},
+		{"two JSON objects", "/events/news", jsonCT, `{"data":1}{"data":2}`, 400, "one JSON object"},
+		{"JSON that is no UTF-8", "/events/news", jsonCT, "{\"data\":\"\xff\"}", 400, "UTF-8"},
+		{"JSON nested without end", "/events/news", jsonCT, `{"data":` + strings.Repeat("[", 7000), 400, "JSON"},
+		{"multipart without boundary", "/events/news", "multipart/form-data", "x", 400, "boundary"},
+		{"multipart that breaks off", "/events/news", "multipart/form-data; boundary=b", "--b\r\n", 400, "multipart"},
+		{"empty NDJSON", "/events/news", ndjson, "\n\n", 400, "line"},
+		{"a large body", "/events/news", "text/plain", strings.Repeat("x", 8001), 413, "8000"},
+		{"a malformed Content-Type", "/events/news", "text/plain; charset", "x", 415, "Content-Type"},
+		{"a compressed body", "/events/news", "text/plain", "x", 415, "Content-Encoding"},
+		{"too many topics", "/events?" + strings.Repeat("topic=x&", 50) + manyTopics(101), "text/plain", "x", 400, "100 topics"},
+	} {
+		header := []string{"Content-Type", tt.contentType}
+		if tt.why == "a compressed body" {
+			header = append(header, "Content-Encoding", "gzip")
+		}
+		wantProblem(t, tt.why, s.do(t, "POST", tt.path, tt.body, header...), tt.status, tt.says)
+	}
+	id := s.publish(t, "news", "the next thing the stream sees")
+	st.expect(t, "id: "+id+"\ndata: the next thing the stream sees")
+}
+
+func manyTopics(n int) string {
+	q := url.Values{}
+	for i := range n {
+		q.Add("topic", strings.Repeat("t", i+1))
+	}
+	return q.Encode()
+}
+
+// The limit holds for bodies that do not say how long they are.
+func TestPublishLargeChunkedBody(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 1000})
+	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1001))) // hides its length
+	resp, err := s.Client().Post(s.URL+"/events/a", "text/plain", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	wantProblem(t, "chunked", resp, http.StatusRequestEntityTooLarge, "1000 bytes")
+}
+
+func TestPublishBatch(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	st := s.subscribe(t, "/events?topic=*")
+	st.place(t)
+	resp := s.do(t, "POST", "/events", strings.Join([]string{
+		`{"topic":"a","data":"1"}`,
+		`{"topic":"","data":"2"}`,
+		``,
+		`not JSON`,
+		`{"topic":"b","data":{"n":3},"id":"mine"}`,
+		`{"topic":"b","data":"other","id":"mine"}`,
+	}, "\r\n"), "Content-Type", ndjson)
+	body, err := io.ReadAll(resp.Body)
+	lines := strings.Split(strings.TrimSuffix(string(body), "\n"), "\n")
+	if err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != ndjson || len(lines) != 5 {
+		t.Fatalf("%s, %v: %s; want one line for each item", resp.Status, err, body)
+	}
+	type answer struct {
+		ID, Title, Detail string
+		Status            int
+	}
+	var got [5]answer
+	for i, line := range lines {
+		if err := json.Unmarshal([]byte(line), &got[i]); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+	for i, status := range []int{0, 400, 400, 0, 409} {
+		if got[i].Status != status || (status == 0) != (got[i].ID != "") || (status != 0) != (got[i].Title != "") {
+			t.Errorf("item %d: %s; want the status %d, or an id", i, lines[i], status)
+		}
+	}
+	st.expect(t, "id: "+got[0].ID+"\ndata: 1", "id: mine\ndata: {\"n\":3}")
+}
+
+func TestPublishOnce(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	publish := func(path, data, key string) (status int, id string, duplicate bool) {
+		t.Helper()
+		resp := s.do(t, "POST", path, data, "Content-Type", "text/plain", "Idempotency-Key", key)
+		var answer struct {
+			ID        string
+			Duplicate bool
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, answer.ID, answer.Duplicate
+	}
+	for _, tt := range []struct{ why, path, key string }{
+		{"by id", "/events/a?id=mine", ""},
+		{"by key", "/events/a", "k1"},
+		{"a key beats an id", "/events/a?id=both", "k2"},
+	} {
+		status, first, duplicate := publish(tt.path, "x", tt.key)
+		if status != 201 || duplicate || first == "" {
+			t.Errorf("%s: %d %q %v", tt.why, status, first, duplicate)
+		}
+		if status, id, duplicate := publish(tt.path, "x", tt.key); status != 201 || id != first || !duplicate {
+			t.Errorf("%s, again: %d %q %v; want the first answer, as a duplicate", tt.why, status, id, duplicate)
+		}
+		if status, _, _ := publish(tt.path, "other", tt.key); status != 409 {
+			t.Errorf("%s, with other content: %d; want 409", tt.why, status)
+		}
+	}
+	if status, id, duplicate := publish("/events/a", "x", "mine"); status != 201 || duplicate || id == "mine" {
+		t.Errorf("a key that is spelled as an id was: %d %q %v; they are not the same", status, id, duplicate)
+	}
+}

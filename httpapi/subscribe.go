@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// get answers with a stream, or, where NDJSON is asked for, with what is
+// retained.
+func (a *api) get(w http.ResponseWriter, r *http.Request) {
+	sub, envelope, err := parseSubscription(r)
+	switch {
+	case err != nil:
+		a.problem(err).Write(w)
+	case wantsNDJSON(r):
+		a.read(w, r, sub)
+	case !sse.Accepts(r):
+		NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for application/x-ndjson to read what is retained.").Write(w)
+	default:
+		a.stream(w, r, sub, envelope)
+	}
+}
+
+// wantsNDJSON reports whether r names NDJSON, and no stream, in its Accept.
+func wantsNDJSON(r *http.Request) bool {
+	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
+	return strings.Contains(accept, "application/x-ndjson") && !strings.Contains(accept, sse.MediaType)
+}
+
+func parseSubscription(r *http.Request) (sub hub.Subscription, envelope bool, err error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return sub, false, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}
+	}
+	topics := q["topic"]
+	if t := r.PathValue("topic"); t != "" {
+		topics = append(topics, t)
+	}
+	if len(topics) == 0 {
+		return sub, false, &hub.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
+	}
+	if len(topics) > hub.MaxTopics {
+		return sub, false, &hub.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
+	}
+	if sub.Selectors, err = hub.ParseSelectors(topics...); err != nil {
+		return sub, false, err
+	}
+	switch {
+	case !q.Has("envelope"):
+	case slices.Equal(q["envelope"], []string{"json"}):
+		envelope = true
+	default:
+		return sub, false, &hub.InvalidError{Reason: "the one envelope there is is envelope=json"}
+	}
+	sub.Types = q["type"]
+	sub.From, err = parseFrom(r.Header, q)
+	return sub, envelope, err
+}
+
+// parseFrom reads the place to begin at. The query is what a page wrote once,
+// the header what its EventSource has seen since, so the header wins.
+func parseFrom(h http.Header, q url.Values) (hub.From, error) {
+	var from hub.From
+	given := 0
+	for _, name := range []string{"last_event_id", "lastEventID", "lastEventId", "since", "last"} {
+		for _, v := range q[name] {
+			if given++; given > 1 {
+				return from, &hub.InvalidError{Reason: "give one of last_event_id, since and last, once"}
+			}
+			var err error
+			switch name {
+			case "since":
+				from.Since, err = parseSince(v, time.Now())
+			case "last":
+				from.Last, err = parseLast(v)
+			default:
+				from.LastEventID = v
+			}
+			if err != nil {
+				return from, err
+			}
+		}
+	}
+	if id := h.Get("Last-Event-ID"); id != "" {
+		return hub.From{LastEventID: id}, nil
+	}
+	return from, nil
+}
+
+func parseLast(v string) (int, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return 0, &hub.InvalidError{Reason: "the field last is how many events of each topic to begin with: a whole number from 1"}
+	}
+	return n, nil
+}
+
+// parseSince reads RFC 3339, Unix seconds, or a duration before now.
+func parseSince(v string, now time.Time) (time.Time, error) {
+	// A + in a query is a space, and time zones have one.
+	if t, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(v, " ", "+")); err == nil {
+		return t, nil
+	}
+	if s, err := strconv.ParseInt(v, 10, 64); err == nil && s > 0 {
+		return time.Unix(s, 0), nil
+	}
+	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, &hub.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
+}
+
+// comeBack answers a request that cannot be served now, see §"Promises".
+func (a *api) comeBack(w http.ResponseWriter, r *http.Request, retry time.Duration, detail string) {
+	if !strings.Contains(r.Header.Get("Accept"), sse.MediaType) {
+		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
+		NewProblem(http.StatusServiceUnavailable, detail).Write(w)
+		return
+	}
+	s, err := sse.Accept(w, r, nil)
+	if err != nil {
+		return // answered
+	}
+	_ = s.SetReconnectionTime(retry) // whom it does not reach comes back anyway
+	_ = s.Close()
+}
+
+// unavailable explains an error of the hub itself.
+func unavailable(err error) string {
+	if errors.Is(err, hub.ErrDrained) {
+		return "This hub is shutting down; come back when another has taken its place."
+	}
+	return "This hub cannot serve streams now; try again later."
+}

@@ -1,0 +1,268 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+)
+
+func TestStreamBegins(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{Retry: 1500 * time.Millisecond})
+	before := s.publish(t, "news", "before")
+	st := s.subscribe(t, "/events/news")
+	for name, want := range map[string]string{
+		"Content-Type":      "text/event-stream",
+		"Cache-Control":     "no-cache, no-transform",
+		"X-Accel-Buffering": "no",
+	} {
+		if got := st.Header.Get(name); got != want {
+			t.Errorf("%s: %q; want %q", name, got, want)
+		}
+	}
+	st.expect(t, "retry: 1500", "id: "+before)
+	if !regexp.MustCompile(`^_[A-Za-z0-9_-]{1,39}$`).MatchString(before) {
+		t.Errorf("the hub gave the id %q", before)
+	}
+	id := s.publish(t, "news", "hello")
+	st.expect(t, "id: "+id+"\ndata: hello")
+}
+
+func TestResume(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, s.publish(t, "news", fmt.Sprint(i)))
+	}
+	for _, tt := range []struct {
+		why, path, header string
+		want              int // the first event that comes
+	}{
+		{"header", "/events/news", ids[1], 2},
+		{"query", "/events/news?last_event_id=" + ids[2], "", 3},
+		{"Mercure's spelling", "/events/news?lastEventID=" + ids[2], "", 3},
+		{"a polyfill's spelling", "/events/news?lastEventId=" + ids[2], "", 3},
+		{"the header has seen more than the query", "/events/news?last_event_id=" + ids[0], ids[3], 4},
+		{"the header beats since as well", "/events/news?since=1h", ids[3], 4},
+		{"everything", "/events/news?last_event_id=earliest", "", 0},
+		{"since a duration", "/events/news?since=15m", "", 0},
+		{"since Unix seconds", fmt.Sprint("/events/news?since=", time.Now().Add(-time.Minute).Unix()), "", 0},
+		{"since a time", "/events/news?since=" + time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), "", 0},
+		{"since a time with a zone, whose + nobody escaped", "/events/news?since=2020-01-01T00:00:00+02:00", "", 0},
+		{"the newest two", "/events/news?last=2", "", 3},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			st := s.subscribe(t, tt.path, "Last-Event-ID", tt.header)
+			st.place(t)
+			for i := tt.want; i < 5; i++ {
+				st.expect(t, fmt.Sprintf("id: %s\ndata: %d", ids[i], i))
+			}
+		})
+	}
+}
+
+// A stream that breaks before its first event resumes at its place.
+func TestResumeBeforeTheFirstEvent(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	st := s.subscribe(t, "/events/news")
+	place := st.place(t)
+	_ = st.Body.Close()
+	id := s.publish(t, "news", "missed")
+	st = s.subscribe(t, "/events/news", "Last-Event-ID", place)
+	if got := st.place(t); got != place {
+		t.Errorf("resumed at %s, not at %s", got, place)
+	}
+	st.expect(t, "id: "+id+"\ndata: missed")
+}
+
+func TestGapInBand(t *testing.T) {
+	s := newServer(t, eventlog.Retention{Events: 2}, httpapi.Options{})
+	first := s.publish(t, "news", "0")
+	dropped := s.publish(t, "news", "1")
+	s.publish(t, "news", "2")
+	last := s.publish(t, "news", "3")
+	for _, tt := range []struct{ why, requested, resumedAfter, reason string }{
+		{"trimmed", first, dropped, "trimmed"},
+		{"unknown, and long", strings.Repeat("é", 200), last, "unknown"},
+	} {
+		// A filter by type does not hide it, and an envelope does not change it.
+		st := s.subscribe(t, "/events/news?type=none&envelope=json", "Last-Event-ID", tt.requested)
+		requested := tt.requested[:min(len(tt.requested), 128)]
+		st.expect(t, "retry: 3000", fmt.Sprintf("event: gap\nid: %s\ndata: {\"requested\":\"%s\",\"resumed_after\":\"%s\",\"reason\":\"%s\"}",
+			tt.resumedAfter, requested, tt.resumedAfter, tt.reason))
+	}
+}
+
+func TestHeartbeat(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+	st := s.subscribe(t, "/events/quiet")
+	st.place(t)
+	st.expect(t, ":", ":")
+	id := s.publish(t, "busy", "x")
+	for got := st.block(t); got != "id: "+id; got = st.block(t) {
+		if got != ":" {
+			t.Fatalf("got %q; want heartbeats, then the new place", got)
+		}
+	}
+	st.expect(t, ":") // told once
+}
+
+func TestTypesAndEnvelope(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	st := s.subscribe(t, "/events?topic=a&topic=b&type=price&type=message&envelope=json")
+	st.place(t)
+	s.do(t, "POST", "/events?topic=a&type=news", "x")
+	s.do(t, "POST", "/events?topic=b&topic=c&type=price", `{"eur":1}`)
+	s.publish(t, "a", "line one\r\nline two")
+	for _, want := range []struct{ event, typ, topics, data string }{
+		{"event: price\n", "price", "[b c]", `{"eur":1}`},
+		{"", "message", "[a]", "line one\r\nline two"}, // a JSON string keeps CRLF
+	} {
+		block := st.block(t)
+		rest, ok := strings.CutPrefix(block, want.event+"id: ")
+		_, data, ok2 := strings.Cut(rest, "\ndata: ")
+		var got struct {
+			Topics     []string
+			Type, Data string
+			Time       time.Time
+		}
+		if err := json.Unmarshal([]byte(data), &got); err != nil || !ok || !ok2 {
+			t.Fatalf("got %q: %v", block, err)
+		}
+		if fmt.Sprint(got.Topics) != want.topics || got.Type != want.typ || got.Data != want.data || time.Since(got.Time) > time.Minute {
+			t.Errorf("got %+v; want %+v", got, want)
+		}
+	}
+}
+
+func TestReadAndEnd(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	for i := range 600 { // more than any batch
+		s.publish(t, []string{"a", "b"}[i%2], fmt.Sprint(i))
+	}
+	resp := s.do(t, "GET", "/events/a", "", "Accept", "application/x-ndjson")
+	if ct := resp.Header.Get("Content-Type"); ct != "application/x-ndjson" {
+		t.Errorf("Content-Type: %q", ct)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	n := 0
+	for ; lines.Scan(); n++ {
+		var got struct {
+			ID, Type, Data string
+			Topics         []string
+		}
+		if err := json.Unmarshal(lines.Bytes(), &got); err != nil || got.Data != fmt.Sprint(2*n) || got.ID == "" || got.Type != "message" {
+			t.Fatalf("line %d: %s, %v", n, lines.Bytes(), err)
+		}
+	}
+	if n != 300 {
+		t.Errorf("read %d events of 300", n)
+	}
+	live := s.publish(t, "a", "after the page")
+	st := s.subscribe(t, "/events/a", "Last-Event-ID", resp.Header.Get("Last-Event-ID"))
+	st.place(t)
+	st.expect(t, "id: "+live+"\ndata: after the page")
+
+	page, err := io.ReadAll(s.do(t, "GET", "/events/a?last=2", "", "Accept", "application/x-ndjson").Body)
+	if err != nil || strings.Count(string(page), "\n") != 2 {
+		t.Errorf("last=2: %s, %v", page, err)
+	}
+}
+
+func TestSubscribeRefuses(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	for _, tt := range []struct {
+		why, path, accept string
+		status            int
+		says              string
+	}{
+		{"no topic", "/events", "", 400, "topic=NAME"},
+		{"an empty topic", "/events?topic=", "", 400, "must not be empty"},
+		{"a long topic", "/events?topic=" + strings.Repeat("x", 5000), "", 400, "4096 bytes"},
+		{"too many topics", "/events?" + strings.Repeat("topic=x&", 101), "", 400, "100 topics"},
+		{"a broken template", "/events?topic=" + url.QueryEscape("a/{b"), "", 400, "URI Template"},
+		{"not UTF-8", "/events?topic=%ff", "", 400, "UTF-8"},
+		{"a malformed query", "/events?topic=%zz", "", 400, "query"},
+		{"two places", "/events/a?last=2&since=1h", "", 400, "one of"},
+		{"one place twice", "/events/a?last_event_id=x&lastEventID=x", "", 400, "one of"},
+		{"last of none", "/events/a?last=0", "", 400, "whole number"},
+		{"last of nonsense", "/events/a?last=many", "", 400, "whole number"},
+		{"since nonsense", "/events/a?since=yesterday", "", 400, "15m"},
+		{"an unknown envelope", "/events/a?envelope=xml", "", 400, "envelope=json"},
+		{"an empty type", "/events/a?type=", "", 400, "message"},
+		{"another media type", "/events/a", "text/html", 406, "text/event-stream"},
+		{"a topic with slashes in the path", "/events/a/b", "", 404, "/events?topic=a/b"},
+		{"no name", "/events/", "", 404, "/events/NAME"},
+		{"elsewhere", "/elsewhere", "", 404, "/events"},
+	} {
+		wantProblem(t, tt.why, s.do(t, "GET", tt.path, "", "Accept", tt.accept), tt.status, tt.says)
+	}
+	resp := s.do(t, "PUT", "/events/a", "x")
+	wantProblem(t, "another method", resp, 405, "POST publishes")
+	if allow := resp.Header.Get("Allow"); allow != "GET, HEAD, POST" {
+		t.Errorf("Allow: %q", allow)
+	}
+}
+
+func TestHead(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	resp := s.do(t, "HEAD", "/events/a", "")
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("%s, %v", resp.Status, resp.Header)
+	}
+}
+
+func TestPlainNames(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	st := s.subscribe(t, "/events?topic="+url.QueryEscape("a/b ü"))
+	st.place(t)
+	s.do(t, "POST", "/events/a%2Fb%20%C3%BC", "escaped", "Content-Type", "text/plain")
+	if got := st.block(t); !strings.HasSuffix(got, "data: escaped") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// An EventSource gives up for good on any status but 200: a hub that drains
+// tells it when to come back, and tells anybody else with a 503.
+func TestDrainAnswers(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	open := s.subscribe(t, "/events/a")
+	open.place(t)
+	if resp := s.do(t, "GET", "/readyz", ""); resp.StatusCode != 200 {
+		t.Errorf("ready: %s", resp.Status)
+	}
+	drained := make(chan error)
+	go func() { drained <- s.hub.Drain(context.Background(), 300*time.Millisecond, 2*time.Second) }()
+	if got := open.block(t); !regexp.MustCompile(`^retry: [2-9]\d{3}$`).MatchString(got) {
+		t.Errorf("an open stream gets %q, not a time to come back", got)
+	}
+	body, err := io.ReadAll(s.subscribe(t, "/events/a").Body)
+	if err != nil || !regexp.MustCompile(`^retry: [2-9]\d{3}\n\n$`).Match(body) {
+		t.Errorf("a new stream gets %q, %v; want a time to come back, and the end", body, err)
+	}
+	resp := s.do(t, "GET", "/events/a", "", "Accept", "*/*")
+	wantProblem(t, "a new request of another kind", resp, 503, "shutting down")
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("503 without Retry-After")
+	}
+	wantProblem(t, "readiness", s.do(t, "GET", "/readyz", ""), 503, "shutting down")
+	if resp := s.do(t, "GET", "/healthz", ""); resp.StatusCode != 200 {
+		t.Errorf("healthy: %s", resp.Status)
+	}
+	s.publish(t, "a", "still taken")
+	if rest, err := io.ReadAll(open.lines); err != nil {
+		t.Errorf("an open stream ends with %v after %q", err, rest)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}

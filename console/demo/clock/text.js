@@ -1,0 +1,26 @@
+export default {
+  en: {
+    title: "Clock",
+    "clock.h1": "Clock",
+    "clock.log": "Received",
+    "clock.minute.label": "Which of this minute’s events have been received",
+  },
+  zh: {
+    title: "时钟",
+    "clock.h1": "时钟",
+    "clock.lead": "每到整秒，服务器就向本页推送两个事件：一个是携带时间的未命名事件，一个是名为 `tick` 的命名事件。",
+    "clock.minute.label": "本分钟内已收到的事件",
+    "clock.minute": "逐秒显示本分钟；只有边框的格子表示没有收到",
+    "clock.unnamed.short": "未命名",
+    "clock.named.short": "tick",
+    "clock.unnamed": "未命名事件",
+    "clock.named": "命名事件",
+    client: "客户端代码",
+    "// unnamed events": "// 未命名事件",
+    "// named events": "// 命名事件",
+    "// the browser reconnects by itself,": "// 浏览器会自动重连，",
+    "// unless the server ended it": "// 除非服务器结束了连接",
+    "clock.client.note": "命名事件不会触发 `onmessage`，每种类型都要单独监听。",
+    "clock.log": "接收记录",
+  },
+};

@@ -1,0 +1,44 @@
+package demo
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// Dates streams the date each second, as the server of every tutorial does,
+// until the client goes or leaving is closed.
+func Dates(leaving <-chan struct{}) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := sse.Accept(w, r, nil)
+		if err != nil {
+			return // answered
+		}
+		defer func() { _ = s.Close() }()
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for now := time.Now(); s.Send(sse.Event{Data: now.Format(time.RFC1123)}) == nil; {
+			select {
+			case now = <-tick.C:
+			case <-leaving:
+				return
+			case <-s.Context().Done():
+				return
+			}
+		}
+	})
+}
+
+// Root leads a person to the demos, and a tutorial's
+// new EventSource("http://localhost:3000") to the dates.
+func Root(dates http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") == sse.MediaType {
+			dates.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Add("Vary", "Accept")
+		http.Redirect(w, r, "/demo/", http.StatusFound)
+	})
+}

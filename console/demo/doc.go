@@ -1,0 +1,30 @@
+// Package demo is what `tidings serve --demo` shows: the pages below /demo/ and
+// the generators behind them.
+//
+// # Promises
+//
+// [Handler] serves files that are part of the binary, under a Content Security
+// Policy that allows nothing inline and nothing foreign. The pages have no
+// private door: they read the public API with the browser's own EventSource.
+//
+// [Run] publishes real figures only. What cannot be read on a system is left out,
+// and said once in the log; it is never made up and never stops the rest.
+//
+// # Topics
+//
+// `clock`, each second on the second: an unnamed event whose data is the time in
+// RFC 3339 (UTC, milliseconds), and a `tick` with [Tick] as JSON.
+//
+// `host`, each second: `cpu` ([CPU]), `memory` ([Memory]), `disk` ([Disk]) and
+// `network` ([Network]); and, when a threshold is crossed, `alarm` ([Alarm]).
+//
+// Every JSON object has `t`, the publisher's clock in Unix milliseconds, from which
+// a page tells how long an event took to reach the screen.
+//
+// # Pages
+//
+// A demo is a folder with an index.html, its own script and its dictionary
+// (text.js); it calls setupPage of static/page.js with that dictionary and a Stream
+// of static/stream.js, is listed in page.js, and has a card in the index. What
+// static/ holds is shared: stylesheet, languages, connection widget, plots, code blocks.
+package demo

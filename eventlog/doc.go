@@ -15,6 +15,8 @@
 //     [ErrAhead], one of another log's life [ErrEpoch]: never a silent skip.
 //   - A record with a Key that is still retained is not appended again: equal
 //     content gives the first result, other content [ErrKeyReused].
+//   - Where space runs short, appending is [ErrNoSpace] while reading goes on,
+//     until there is space again.
 //   - A write or sync that fails ends the log: [ErrFailed] from then on.
 //
 // Package logtest holds the tests that say all this in code. An engine may

@@ -105,6 +105,11 @@ type Log interface {
 	// id, or ErrNotFound.
 	ByPublisherID(ctx context.Context, id string) (ID, error)
 
+	// Delete removes what matches q, as far as the log goes now, and returns
+	// how many events that were. Their places stay: reading from one goes on
+	// with what follows.
+	Delete(ctx context.Context, q Query) (int, error)
+
 	// Topics yields what is retained of each topic, in no particular order.
 	Topics(ctx context.Context) iter.Seq2[Topic, error]
 
@@ -118,6 +123,7 @@ var (
 	ErrAhead     = errors.New("eventlog: place is beyond the end of the log")
 	ErrEpoch     = errors.New("eventlog: place belongs to another log")
 	ErrNotFound  = errors.New("eventlog: not found")
+	ErrNoSpace   = errors.New("eventlog: too little space is left to append; reading goes on")
 	ErrFailed    = errors.New("eventlog: a write failed; the log has stopped")
 	ErrClosed    = errors.New("eventlog: closed")
 )

@@ -25,6 +25,7 @@ type Memory struct {
 	mu          sync.RWMutex
 	events      []*Event // events[i] is at origin+1+i
 	origin      uint64
+	tombs       int // events that are tombstones
 	bytes       int64
 	newest      time.Time // of the last event
 	trimmed     time.Time // of the newest event dropped
@@ -132,21 +133,74 @@ func (m *Memory) trim(now time.Time) {
 
 func (m *Memory) forget(e *Event) {
 	m.trimmed = e.Time
+	if len(e.Topics) == 0 {
+		m.tombs--
+	}
+	m.unindex(e)
+}
+
+// unindex takes e out of the indexes. Retention takes the oldest first, which
+// stands at the front.
+func (m *Memory) unindex(e *Event) {
 	m.bytes -= size(e)
 	for _, t := range e.Topics {
 		ix := m.topics[t]
-		ix.at = ix.at[1:]
+		ix.at = without(ix.at, e.ID.Lo)
 		ix.bytes -= size(e)
 		if len(ix.at) == 0 {
 			delete(m.topics, t)
 		}
 	}
 	if id := e.PublisherID; id != "" {
-		if m.publisherID[id] = m.publisherID[id][1:]; len(m.publisherID[id]) == 0 {
+		if m.publisherID[id] = without(m.publisherID[id], e.ID.Lo); len(m.publisherID[id]) == 0 {
 			delete(m.publisherID, id)
 		}
 	}
 	delete(m.keys, e.Key)
+}
+
+func without(at []uint64, lo uint64) []uint64 {
+	if at[0] == lo {
+		return at[1:]
+	}
+	i, _ := slices.BinarySearch(at, lo)
+	return slices.Delete(at, i, i+1)
+}
+
+// Delete leaves a tombstone, an event without topics, in the place of each.
+func (m *Memory) Delete(ctx context.Context, q Query) (int, error) {
+	b, err := m.Bounds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if q.UpTo.IsZero() {
+		q.UpTo = b.Last
+	}
+	n := 0
+	for e, err := range m.Read(ctx, b.Origin, q) {
+		if err != nil {
+			return n, err
+		}
+		if m.bury(e) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// bury reports whether e was still there.
+func (m *Memory) bury(e *Event) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || e.ID.Lo <= m.origin || m.events[e.ID.Lo-m.origin-1] != e {
+		return false
+	}
+	m.unindex(e)
+	m.tombs++
+	tomb := &Event{ID: e.ID, Time: e.Time}
+	m.bytes += size(tomb)
+	m.events[e.ID.Lo-m.origin-1] = tomb
+	return true
 }
 
 // sweep applies the age limit while nothing is appended.
@@ -249,7 +303,13 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 		return page, m.id(end), m.grown, nil
 	}
 	end := min(last, after.Lo+pageSize)
-	return slices.Clone(m.events[after.Lo-m.origin : end-m.origin]), m.id(end), m.grown, nil
+	page := make([]*Event, 0, end-after.Lo)
+	for _, e := range m.events[after.Lo-m.origin : end-m.origin] {
+		if len(e.Topics) > 0 { // no tombstone
+			page = append(page, e)
+		}
+	}
+	return page, m.id(end), m.grown, nil
 }
 
 // topicPage merges the indexes of topics: the cost of a page depends on what
@@ -352,7 +412,7 @@ func (m *Memory) Bounds(context.Context) (Bounds, error) {
 		return Bounds{}, ErrClosed
 	}
 	n := len(m.events)
-	return Bounds{m.id(m.origin), m.id(m.origin + uint64(n)), int64(n), m.bytes}, nil
+	return Bounds{m.id(m.origin), m.id(m.origin + uint64(n)), int64(n - m.tombs), m.bytes}, nil
 }
 
 // Close ends the log and every Tail of it.

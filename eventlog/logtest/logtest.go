@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		"At":            testAt,
 		"ByPublisherID": testByPublisherID,
 		"Topics":        testTopics,
+		"Delete":        testDelete,
 		"Concurrent":    testConcurrent,
 		"Closed":        testClosed,
 		"Cancelled":     testCancelled,
@@ -474,6 +475,46 @@ func testTopics(t *testing.T, open Open) {
 	}
 	if got["b"].Last != ids[1] || got["b"].Bytes <= 0 {
 		t.Errorf("Topics: b = %+v; want its last, %v, and a size", got["b"], ids[1])
+	}
+}
+
+func testDelete(t *testing.T, open Open) {
+	log := openLog(t, open, eventlog.Retention{Events: 100})
+	start := origin(t, log)
+	secret := record("a", "secret")
+	secret.PublisherID, secret.Key = "mine", "k"
+	secret.Topics = append(secret.Topics, "b")
+	ids := appendAll(t, log, record("a", "1"), secret, record("a", "3"), record("b", "4"))
+	is := func(what string) func(*eventlog.Event) bool {
+		return func(e *eventlog.Event) bool { return string(e.Data) == what }
+	}
+	for _, want := range []int{1, 0} { // the second time there is nothing left
+		if n, err := log.Delete(t.Context(), eventlog.Query{Topics: []string{"a"}, Match: is("secret")}); n != want || err != nil {
+			t.Fatalf("Delete = %d, %v; want %d", n, err, want)
+		}
+	}
+	equal(t, "read", data(t, log.Read(t.Context(), start, eventlog.Query{})), "1", "3", "4")
+	equal(t, "read by topic", data(t, log.Read(t.Context(), start, eventlog.Query{Topics: []string{"b"}})), "4")
+	equal(t, "its place stays", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
+	if events, err := log.Newest(t.Context(), "b", 2, nil); err != nil || len(events) != 1 {
+		t.Errorf("Newest = %d events, %v; want 1", len(events), err)
+	}
+	if _, err := log.ByPublisherID(t.Context(), "mine"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("its id: %v; want ErrNotFound", err)
+	}
+	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 3 || b.Origin != start || b.Last != ids[3] {
+		t.Errorf("Bounds = %+v, %v; want 3 events between the same ends", b, err)
+	}
+	if results, err := log.Append(t.Context(), secret); err != nil || results[0].Duplicate || results[0].Err != nil {
+		t.Errorf("its key: %+v, %v; want a new event", results, err)
+	}
+	if n, err := log.Delete(t.Context(), eventlog.Query{}); n != 4 || err != nil {
+		t.Errorf("Delete of all = %d, %v; want 4", n, err)
+	}
+	equal(t, "nothing is left", data(t, log.Read(t.Context(), start, eventlog.Query{})))
+	appendN(t, log, "t", 200) // tombstones go with the rest
+	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 100 {
+		t.Errorf("Bounds = %+v, %v; want 100 events", b, err)
 	}
 }
 

@@ -1,0 +1,439 @@
+package sse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A script answers the n-th request by its n-th step, and any more with 204,
+// which ends a loop. It records what it was asked.
+type script struct {
+	*httptest.Server
+	mu       sync.Mutex
+	steps    []http.HandlerFunc
+	requests []*http.Request
+	bodies   []string
+}
+
+func newScript(t *testing.T, steps ...http.HandlerFunc) *script {
+	s := &script{steps: steps}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	s.mu.Lock()
+	step := status(http.StatusNoContent)
+	if len(s.requests) < len(s.steps) {
+		step = s.steps[len(s.requests)]
+	}
+	s.requests = append(s.requests, r)
+	s.bodies = append(s.bodies, string(body))
+	s.mu.Unlock()
+	step(w, r)
+}
+
+// headers returns what each request said under a name, "-" if nothing.
+func (s *script) headers(name string) (values []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.requests {
+		if r.Header[name] == nil {
+			values = append(values, "-")
+			continue
+		}
+		values = append(values, strings.Join(r.Header[name], ","))
+	}
+	return values
+}
+
+func (s *script) seen() (requests []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range s.requests {
+		requests = append(requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+s.bodies[i]))
+	}
+	return requests
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+// sends answers with a stream that ends after text.
+func sends(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", MediaType)
+		io.WriteString(w, text)
+		http.NewResponseController(w).Flush()
+	}
+}
+
+// stays answers with a stream that stays open after text.
+func stays(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		sends(text)(w, r)
+		<-r.Context().Done()
+	}
+}
+
+// breaks answers with a stream that is cut after text.
+func breaks(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		sends(text)(w, r)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func redirects(code int, to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", to)
+		w.WriteHeader(code)
+	}
+}
+
+// quick is a client that loses no time between attempts.
+func quick() *Client {
+	return &Client{ReconnectionTime: -1, MaxBackoff: time.Millisecond}
+}
+
+func get(t *testing.T, url string) *http.Request {
+	t.Helper()
+	return request(t, http.MethodGet, url, nil)
+}
+
+func request(t *testing.T, method, url string, body io.Reader) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+func collect(seq iter.Seq2[Event, error]) (data []string, last error) {
+	for e, err := range seq {
+		if err != nil {
+			return data, err
+		}
+		data = append(data, e.Data)
+	}
+	return data, nil
+}
+
+func wantAll(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+func TestClientHeaders(t *testing.T) {
+	srv := newScript(t, sends("data: a\n\n"))
+	if _, err := collect(quick().Events(get(t, srv.URL))); err != ErrNoContent {
+		t.Fatal(err)
+	}
+	wantAll(t, "Accept", srv.headers("Accept"), []string{MediaType, MediaType})
+	wantAll(t, "Cache-Control", srv.headers("Cache-Control"), []string{"no-cache", "no-cache"})
+	wantAll(t, "Last-Event-ID", srv.headers("Last-Event-Id"), []string{"-", "-"})
+
+	srv = newScript(t)
+	req := get(t, srv.URL)
+	req.Header = http.Header{"Accept": {"a/b"}, "Cache-Control": {"no-store"}, "X-Own": {"1"}}
+	collect(quick().Events(req))
+	wantAll(t, "the caller's Accept", srv.headers("Accept"), []string{"a/b"})
+	wantAll(t, "the caller's Cache-Control", srv.headers("Cache-Control"), []string{"no-store"})
+	wantAll(t, "the caller's own", srv.headers("X-Own"), []string{"1"})
+}
+
+func TestClientResumes(t *testing.T) {
+	long := strings.Repeat("x", maxSendID)
+	for _, tt := range []struct {
+		why   string
+		steps []string
+		want  []string // the Last-Event-ID of each request
+	}{
+		{"an event's id", []string{"id: 1\ndata: a\n\n"}, []string{"-", "1"}},
+		{"a later event without one", []string{"id: 1\ndata: a\n\ndata: b\n\n"}, []string{"-", "1"}},
+		{"over connections", []string{"id: 1\ndata: a\n\n", "data: b\n\n"}, []string{"-", "1", "1"}},
+		{"an id without an event", []string{"id: 1\n\n"}, []string{"-", "1"}},
+		{"not that of an unfinished block", []string{"id: 1\ndata: a\n\nid: 2\ndata: b\n"}, []string{"-", "1"}},
+		{"an empty id clears it", []string{"id: 1\ndata: a\n\nid\ndata: b\n\n"}, []string{"-", "-"}},
+		{"in any block", []string{"id: 1\ndata: a\n\nid\n\n"}, []string{"-", "-"}},
+		{"raw UTF-8", []string{"id: …é\ndata: a\n\n"}, []string{"-", "…é"}},
+		{"a tab and spaces are sent", []string{"id: a\t b\ndata: a\n\n"}, []string{"-", "a\t b"}},
+		{"net/http refuses a control byte: the one before", []string{"id: 1\ndata: a\n\nid: \x01\ndata: b\n\n"}, []string{"-", "1"}},
+		{"also when no event had it", []string{"id: 1\n\nid: 2\n\nid: \x7f\n\n"}, []string{"-", "2"}},
+		{"servers refuse a very long one", []string{"id: 1\ndata: a\n\nid: " + long + "x\ndata: b\n\n"}, []string{"-", "1"}},
+		{"a long one is sent", []string{"id: " + long + "\ndata: b\n\n"}, []string{"-", long}},
+	} {
+		var steps []http.HandlerFunc
+		for _, s := range tt.steps {
+			steps = append(steps, sends(s))
+		}
+		srv := newScript(t, steps...)
+		if _, err := collect(quick().Events(get(t, srv.URL))); err != ErrNoContent {
+			t.Errorf("%s: %v", tt.why, err)
+		}
+		wantAll(t, tt.why, srv.headers("Last-Event-Id"), tt.want)
+	}
+}
+
+func TestClientStartsWhereTold(t *testing.T) {
+	srv := newScript(t, sends("data: a\n\n"))
+	client := quick()
+	client.LastEventID = "7"
+	for e, err := range client.Events(get(t, srv.URL)) {
+		if err == nil && e.ID != "7" {
+			t.Errorf("%+v, want the ID that the stream began with", e)
+		}
+	}
+	wantAll(t, "the client's ID", srv.headers("Last-Event-Id"), []string{"7", "7"})
+
+	srv = newScript(t, sends("id\ndata: a\n\n"))
+	req := get(t, srv.URL)
+	req.Header.Set("Last-Event-ID", "8")
+	collect(quick().Events(req))
+	wantAll(t, "the request's ID, then cleared", srv.headers("Last-Event-Id"), []string{"8", "-"})
+}
+
+func TestClientStatus(t *testing.T) {
+	for code := range 600 {
+		if code < 200 || code == 200 || code == 204 || http.StatusText(code) == "" {
+			continue
+		}
+		again := code >= 500 || code == 408 || code == 425 || code == 429
+		srv := newScript(t, status(code), sends("data: a\n\n"))
+		var temporary []error
+		client := quick()
+		client.OnError = func(err error, _ time.Duration) { temporary = append(temporary, err) }
+		got, err := collect(client.Events(get(t, srv.URL)))
+		if again {
+			if len(got) != 1 || err != ErrNoContent {
+				t.Errorf("%d: %q, %v; want a second attempt", code, got, err)
+				continue
+			}
+			err = temporary[0]
+		}
+		if e, ok := errors.AsType[*StatusError](err); !ok || e.Code != code || len(got) == 1 != again {
+			t.Errorf("%d: %q, %v; want a StatusError, and again: %t", code, got, err, again)
+		}
+	}
+}
+
+func TestStatusErrorCarriesTheAnswer(t *testing.T) {
+	srv := newScript(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Why", "because")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, strings.Repeat("no", 4<<10))
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done() // a body without end holds nobody up
+	})
+	_, err := collect(quick().Events(get(t, srv.URL)))
+	e, ok := errors.AsType[*StatusError](err)
+	if !ok || e.Code != 403 || e.Header.Get("X-Why") != "because" || len(e.Body) != 4<<10 || e.Body[1] != 'o' {
+		t.Errorf("%+v", err)
+	}
+	if want := "sse: unexpected status 403 Forbidden"; ok && e.Error() != want {
+		t.Errorf("%q, want %q", e, want)
+	}
+}
+
+func TestClientContentType(t *testing.T) {
+	for value, ok := range map[string]bool{
+		"text/event-stream":                     true,
+		"text/event-stream;":                    true,
+		"text/event-stream; charset=utf-8":      true,
+		"text/event-stream;charset=iso-8859-1":  true, // never changes the decoding
+		"text/event-stream,utf-8":               true, // common in the wild
+		" Text/Event-Stream \t;x":               true,
+		"":                                      false,
+		"text/event-streamx":                    false,
+		"text/x-bogus":                          false,
+		"x bogus":                               false,
+		"text/plain; a=text/event-stream":       false,
+		"application/json, text/event-stream":   false,
+		"\"text/event-stream\"":                 false,
+		"text/html;,text/event-stream,whatever": false,
+	} {
+		srv := newScript(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = []string{value}
+			io.WriteString(w, "data: a\n\n")
+		})
+		got, err := collect(quick().Events(get(t, srv.URL)))
+		if ok && (len(got) != 1 || err != ErrNoContent) || !ok && (len(got) != 0 || !errors.Is(err, ErrContentType)) {
+			t.Errorf("%q: %q, %v; want %t", value, got, err, ok)
+		}
+	}
+}
+
+func TestClientReconnects(t *testing.T) {
+	refused := newScript(t)
+	refused.Close()
+	for _, tt := range []struct {
+		why  string
+		step http.HandlerFunc
+		want error
+	}{
+		{"a clean end", sends("data: a\n\ndata: lost"), io.EOF},
+		{"a cut", breaks("data: a\n\ndata: lost"), io.ErrUnexpectedEOF},
+		{"an endless line", func(w http.ResponseWriter, r *http.Request) {
+			sends("data: a\n\n")(w, r)
+			io.Copy(w, endless("x"))
+		}, ErrEventTooLarge},
+		{"silence", stays("data: a\n\n: hi\n"), ErrIdleTimeout},
+	} {
+		srv := newScript(t, tt.step, sends("data: b\n\n"))
+		var errs []error
+		client := quick()
+		client.IdleTimeout = 200 * time.Millisecond
+		client.ReadLimit = 1 << 10
+		client.OnError = func(err error, _ time.Duration) { errs = append(errs, err) }
+		got, err := collect(client.Events(get(t, srv.URL)))
+		wantAll(t, tt.why, got, []string{"a", "b"})
+		if err != ErrNoContent || len(errs) == 0 || !errors.Is(errs[0], tt.want) {
+			t.Errorf("%s: ended by %v after %v, want %v", tt.why, err, errs, tt.want)
+		}
+	}
+
+	n := 0
+	ctx, cancel := context.WithCancel(t.Context())
+	client := quick()
+	client.OnError = func(error, time.Duration) {
+		if n++; n == 3 {
+			cancel()
+		}
+	}
+	if _, err := collect(client.Events(get(t, refused.URL).WithContext(ctx))); err != context.Canceled || n != 3 {
+		t.Errorf("connection refused: %v after %d attempts", err, n)
+	}
+}
+
+func TestClientRefusesOtherURLs(t *testing.T) {
+	for _, url := range []string{"ftp://example.com/", "about:blank", "mailto:a@example.com", "/events", "http:///x"} {
+		if _, err := collect(quick().Events(get(t, url))); !errors.Is(err, errURL) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestIdleTimeoutCountsBytesNotEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = time.Second
+		r, w := io.Pipe()
+		go func() {
+			for _, c := range []byte("data: slow\n\ndata: more\n\n") {
+				time.Sleep(timeout - 1)
+				w.Write([]byte{c})
+			}
+			w.Close()
+		}()
+		s := (&Client{IdleTimeout: timeout}).Source(get(t, "http://example.com/"))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		idle := time.AfterFunc(timeout, func() { cancel(ErrIdleTimeout) })
+		idle.Stop()
+		var got []string
+		err := s.read(ctx, idleReader{r, idle, timeout}, func(e Event, _ error) bool {
+			got = append(got, e.Data)
+			time.Sleep(2 * timeout) // the loop's own time does not count
+			return true
+		})
+		wantAll(t, "events", got, []string{"slow", "more"})
+		if err != io.EOF {
+			t.Errorf("ended by %v", err)
+		}
+	})
+}
+
+func TestIdleTimeoutCoversTheWaitForHeaders(t *testing.T) {
+	srv := newScript(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	client := quick()
+	client.IdleTimeout = 20 * time.Millisecond
+	var first error
+	client.OnError = func(err error, _ time.Duration) { first = err }
+	if _, err := collect(client.Events(get(t, srv.URL))); err != ErrNoContent || first != ErrIdleTimeout {
+		t.Errorf("%v after %v", err, first)
+	}
+}
+
+func TestClientComments(t *testing.T) {
+	srv := newScript(t, sends(":a\n: b\ndata: x\n\n"))
+	var got []string
+	client := quick()
+	client.OnComment = func(s string) { got = append(got, s) }
+	collect(client.Events(get(t, srv.URL)))
+	wantAll(t, "comments", got, []string{"a", "b"})
+}
+
+func TestPrepareRunsBeforeEachAttempt(t *testing.T) {
+	srv := newScript(t, sends("data: a\n\n"), status(503), sends("data: b\n\n"))
+	broken := errors.New("no token")
+	n := 0
+	client := quick()
+	client.Prepare = func(r *http.Request) error {
+		if n++; n == 2 {
+			return broken
+		}
+		r.Header.Set("Authorization", fmt.Sprint("token ", n))
+		r.URL.RawQuery = fmt.Sprint("n=", n)
+		return nil
+	}
+	var errs []error
+	client.OnError = func(err error, _ time.Duration) { errs = append(errs, err) }
+	req := get(t, srv.URL)
+	if got, err := collect(client.Events(req)); len(got) != 2 || err != ErrNoContent {
+		t.Errorf("%q, %v", got, err)
+	}
+	wantAll(t, "tokens", srv.headers("Authorization"), []string{"token 1", "token 3", "token 4", "token 5"})
+	if req.Header.Get("Authorization") != "" || req.URL.RawQuery != "" {
+		t.Error("the caller's own request was changed")
+	}
+	if !errors.Is(errs[1], broken) {
+		t.Errorf("%v; want the hook's error second", errs)
+	}
+}
+
+func TestOnce(t *testing.T) {
+	for _, tt := range []struct {
+		why  string
+		step http.HandlerFunc
+		data []string
+		want error
+	}{
+		{"a clean end is success", sends("data: a\n\ndata: b\n\n"), []string{"a", "b"}, nil},
+		{"a cut is none", breaks("data: a\n\n"), []string{"a"}, io.ErrUnexpectedEOF},
+		{"silence", stays("data: a\n\n"), []string{"a"}, ErrIdleTimeout},
+		{"204", status(204), nil, ErrNoContent},
+		{"another type", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "data: a\n\n") }, nil, ErrContentType},
+		{"too large", sends("data: " + strings.Repeat("x", 2000)), nil, ErrEventTooLarge},
+	} {
+		srv := newScript(t, tt.step)
+		client := quick()
+		client.IdleTimeout = 200 * time.Millisecond
+		client.ReadLimit = 1000
+		got, err := collect(client.Once(request(t, "POST", srv.URL, strings.NewReader("q"))))
+		wantAll(t, tt.why, got, tt.data)
+		wantAll(t, tt.why, srv.seen(), []string{"POST / q"})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.why, err, tt.want)
+		}
+	}
+	srv := newScript(t, status(503))
+	_, err := collect(quick().Once(get(t, srv.URL)))
+	if e, ok := errors.AsType[*StatusError](err); !ok || e.Code != 503 || len(srv.seen()) != 1 {
+		t.Errorf("%v after %d requests; want a StatusError at once", err, len(srv.seen()))
+	}
+}

@@ -1,0 +1,366 @@
+package sse
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"iter"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// DefaultReadLimit is how many bytes a [Decoder] holds for one event unless
+// told otherwise.
+const DefaultReadLimit = 16 << 20
+
+// ErrEventTooLarge reports an event, or a line of any kind, that is larger
+// than the read limit.
+var ErrEventTooLarge = errors.New("sse: event too large")
+
+const (
+	readSize = 4 << 10  // what an idle stream holds
+	maxKept  = 64 << 10 // what one large event may leave behind, in each buffer
+
+	maxTypes    = 64 // event types kept, so that a repeated one costs nothing
+	maxTypeSize = 64
+
+	// An ID shares its allocation with the data of its event, which the last
+	// event ID then keeps alive; up to here that is cheaper than a second one.
+	maxShared = 4 << 10
+)
+
+// A Decoder reads events from a byte stream as WHATWG HTML §9.2.5–9.2.6 asks.
+// It reads ahead, holds at most one unfinished event, and allocates once an
+// event. It is not safe for concurrent use.
+type Decoder struct {
+	// OnComment, unless nil, is called with each comment as soon as its line
+	// has ended, without the colon and the one space that may follow it. Set
+	// it before the first read.
+	OnComment func(string)
+
+	// onID is called when a block that dispatches nothing has moved the last
+	// event ID.
+	onID func(string)
+
+	r     io.Reader
+	err   error // of r, or ErrEventTooLarge; reported once buf is used up
+	limit int64
+
+	buf        []byte
+	start, end int // buf[start:end] is unread
+	lf, cr     int // the first LF and CR in it, or end; each byte is searched once
+	skipLF     bool
+	begun      bool
+
+	// The block being read. Its data is one line in view, which lies in buf
+	// and so ends with the next read, or any number of them in data.
+	view    []byte
+	data    []byte
+	hasData bool
+	id      []byte
+	hasID   bool
+	typ     string
+
+	lastID   string
+	retry    time.Duration
+	hasRetry bool
+	types    map[string]string
+}
+
+// NewDecoder returns a Decoder that reads from r.
+func NewDecoder(r io.Reader) *Decoder {
+	return &Decoder{r: r, limit: DefaultReadLimit}
+}
+
+// Read returns the events of one stream. It is NewDecoder(r).Events().
+func Read(r io.Reader) iter.Seq2[Event, error] {
+	return NewDecoder(r).Events()
+}
+
+// SetReadLimit sets how many bytes the decoder holds for one event: its fields
+// so far and the line being read. Zero means [DefaultReadLimit], a negative n
+// no limit. Beyond it, reading ends with [ErrEventTooLarge].
+func (d *Decoder) SetReadLimit(n int64) {
+	switch {
+	case n == 0:
+		n = DefaultReadLimit
+	case n < 0:
+		n = math.MaxInt64 / 2 // room to add to
+	}
+	d.limit = n
+}
+
+// LastEventID returns the last event ID, which blocks without data move too.
+func (d *Decoder) LastEventID() string { return d.lastID }
+
+// ReconnectionTime returns what the stream's latest valid retry field said,
+// and false if there was none. It takes effect at the end of its line.
+func (d *Decoder) ReconnectionTime() (time.Duration, bool) { return d.retry, d.hasRetry }
+
+// Events returns an iterator over the events to come. A clean end of the
+// stream ends it without an error; any other error is its last element.
+func (d *Decoder) Events() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for {
+			e, err := d.Next()
+			if err == io.EOF || !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Next returns the next event. Its error is [io.EOF] at the end of the stream,
+// where an unfinished event is dropped, the reader's own, or
+// [ErrEventTooLarge]; after it, Next returns the same again.
+func (d *Decoder) Next() (e Event, err error) {
+	for {
+		line, err := d.line()
+		switch {
+		case err != nil:
+			return e, err
+		case len(line) > 0:
+			d.field(line)
+		case d.dispatch(&e):
+			return e, nil
+		}
+	}
+}
+
+// line returns the next line without its end. It is valid until the next call.
+func (d *Decoder) line() ([]byte, error) {
+	for {
+		if d.skipLF && d.start < d.end {
+			d.skipLF = false
+			if d.buf[d.start] == '\n' {
+				d.consume(d.start + 1)
+			}
+		}
+		if end := min(d.lf, d.cr); end < d.end {
+			return d.take(end)
+		}
+		if err := d.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// take consumes the line that ends at buf[end]. After a CR it does not wait to
+// see whether an LF follows: the line has ended either way.
+func (d *Decoder) take(end int) ([]byte, error) {
+	line := d.buf[d.start:end]
+	if d.held()+int64(len(line)) > d.limit {
+		return nil, d.tooLarge()
+	}
+	d.skipLF = d.buf[end] == '\r'
+	d.consume(end + 1)
+	if !d.begun {
+		d.begun = true
+		line = bytes.TrimPrefix(line, []byte("\uFEFF"))
+	}
+	return line, nil
+}
+
+func (d *Decoder) consume(to int) {
+	d.start = to
+	if d.lf < to {
+		d.lf = d.seek('\n', to)
+	}
+	if d.cr < to {
+		d.cr = d.seek('\r', to)
+	}
+}
+
+// seek returns the place of the first c at or after from, or d.end. Blank lines
+// are every other one, so it is often the next byte.
+func (d *Decoder) seek(c byte, from int) int {
+	if from < d.end && d.buf[from] == c {
+		return from
+	}
+	if i := bytes.IndexByte(d.buf[from:d.end], c); i >= 0 {
+		return from + i
+	}
+	return d.end
+}
+
+func (d *Decoder) held() int64 {
+	return int64(len(d.view) + len(d.data) + len(d.id) + len(d.typ))
+}
+
+func (d *Decoder) tooLarge() error {
+	d.err = ErrEventTooLarge
+	d.end = d.start
+	d.lf, d.cr = d.end, d.end
+	return d.err
+}
+
+// fill reads more behind the unread bytes, none of which ends a line.
+func (d *Decoder) fill() error {
+	unread := d.end - d.start
+	if d.held()+int64(unread) > d.limit {
+		return d.tooLarge()
+	}
+	if d.err != nil {
+		return d.err
+	}
+	d.data, d.view = append(d.data, d.view...), nil
+	d.makeRoom(unread)
+	for range 100 {
+		var n int
+		n, d.err = d.r.Read(d.buf[unread:])
+		if n > 0 {
+			d.end += n
+			d.lf, d.cr = d.seek('\n', unread), d.seek('\r', unread)
+			return nil
+		}
+		if d.err != nil {
+			return d.err
+		}
+	}
+	d.err = io.ErrNoProgress
+	return d.err
+}
+
+// makeRoom moves the unread bytes to the start of a buffer that has room for
+// more. A line too long for it doubles it; once that line is done with, the
+// buffer is let go.
+func (d *Decoder) makeRoom(unread int) {
+	size := len(d.buf)
+	switch {
+	case size == 0, size > maxKept && unread < readSize:
+		size = readSize
+	case unread == size:
+		size = int(min(2*int64(size), d.limit+readSize))
+	}
+	old := d.buf[d.start:d.end]
+	switch {
+	case size != len(d.buf):
+		d.buf = make([]byte, size)
+	case d.start == 0:
+		return
+	}
+	copy(d.buf, old)
+	d.start, d.end = 0, unread
+}
+
+// field processes a line that is not empty (§9.2.6, "process the field").
+func (d *Decoder) field(line []byte) {
+	name, value := line, line[len(line):]
+	colon := bytes.IndexByte(line, ':')
+	if colon >= 0 {
+		name, value = line[:colon], line[colon+1:]
+	}
+	if len(value) > 0 && value[0] == ' ' {
+		value = value[1:]
+	}
+	switch string(name) {
+	case "data":
+		d.addData(value)
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 {
+			d.id, d.hasID = appendUTF8(d.id[:0], value), true
+		}
+	case "event":
+		d.typ = d.intern(value)
+	case "retry":
+		if t, ok := parseRetry(value); ok {
+			d.retry, d.hasRetry = t, true
+		}
+	case "":
+		if d.OnComment != nil { // the line is not empty, so it begins with a colon
+			d.OnComment(toUTF8(value))
+		}
+	}
+}
+
+func (d *Decoder) addData(line []byte) {
+	switch {
+	case d.hasData:
+		d.data, d.view = append(d.data, d.view...), nil
+		d.data = appendUTF8(append(d.data, '\n'), line)
+	case utf8.Valid(line):
+		d.view = line
+	default:
+		d.data = appendUTF8(d.data, line)
+	}
+	d.hasData = true
+}
+
+// intern returns the event type b as a string, which is shared if it is short
+// and among the first the stream has used.
+func (d *Decoder) intern(b []byte) string {
+	if t, ok := d.types[string(b)]; ok {
+		return t
+	}
+	t := toUTF8(b)
+	if len(b) <= maxTypeSize && len(d.types) < maxTypes && len(t) == len(b) {
+		if d.types == nil {
+			d.types = make(map[string]string)
+		}
+		d.types[t] = t
+	}
+	return t
+}
+
+// parseRetry reads a retry value, which must be ASCII digits alone; what no
+// Duration can hold becomes the longest one. An empty value says nothing.
+func parseRetry(value []byte) (time.Duration, bool) {
+	const longest = math.MaxInt64 / int64(time.Millisecond)
+	var ms int64
+	for _, c := range value {
+		if c < '0' || '9' < c {
+			return 0, false
+		}
+		ms = min(ms*10+int64(c-'0'), longest)
+	}
+	return time.Duration(ms) * time.Millisecond, len(value) > 0
+}
+
+// dispatch ends the block (§9.2.6, "dispatch the event"). It sets e and returns
+// true unless the block had no data and so is no event.
+func (d *Decoder) dispatch(e *Event) bool {
+	payload := d.data
+	if d.view != nil {
+		payload = d.view
+	}
+	moved := d.hasID && string(d.id) != d.lastID
+	dispatched := d.hasData
+	var text string
+	switch {
+	case !moved:
+		text = string(payload)
+	case len(payload) <= maxShared:
+		d.lastID, text = join(d.id, payload)
+	default:
+		d.lastID, text = string(d.id), string(payload)
+	}
+	if dispatched {
+		e.Data, e.ID, e.Type = text, d.lastID, cmp.Or(d.typ, DefaultType)
+	}
+	d.view, d.data, d.hasData = nil, emptied(d.data), false
+	d.id, d.hasID, d.typ = emptied(d.id), false, ""
+	if moved && !dispatched && d.onID != nil {
+		d.onID(d.lastID)
+	}
+	return dispatched
+}
+
+// join returns a and b as strings that share one allocation.
+func join(a, b []byte) (string, string) {
+	var s strings.Builder
+	s.Grow(len(a) + len(b))
+	s.Write(a)
+	s.Write(b)
+	return s.String()[:len(a)], s.String()[len(a):]
+}
+
+// emptied returns b for reuse, unless it has grown too large to be kept.
+func emptied(b []byte) []byte {
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
+}

@@ -1,0 +1,67 @@
+package sse
+
+import "unicode/utf8"
+
+// appendUTF8 appends src decoded as WHATWG Encoding's "UTF-8 decode without
+// BOM" does: each maximal subpart of an ill-formed sequence becomes one
+// U+FFFD. Go's own conversions replace every byte, or every run, instead.
+func appendUTF8(dst, src []byte) []byte {
+	if utf8.Valid(src) {
+		return append(dst, src...)
+	}
+	for len(src) > 0 {
+		n, ok := sequence(src)
+		if ok {
+			dst = append(dst, src[:n]...)
+		} else {
+			dst = append(dst, "\uFFFD"...)
+		}
+		src = src[n:]
+	}
+	return dst
+}
+
+func toUTF8(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	return string(appendUTF8(nil, b))
+}
+
+// sequence returns the length of the UTF-8 sequence that b begins with, or
+// that of its maximal subpart and false if the sequence is ill-formed.
+//
+// The bounds on the second byte shut out overlong forms, surrogates and what
+// lies beyond U+10FFFF (Unicode, table 3-7).
+func sequence(b []byte) (n int, ok bool) {
+	lower, upper, want := byte(0x80), byte(0xBF), 0
+	switch lead := b[0]; {
+	case lead < 0x80:
+		return 1, true
+	case 0xC2 <= lead && lead <= 0xDF:
+		want = 2
+	case 0xE0 <= lead && lead <= 0xEF:
+		want = 3
+		if lead == 0xE0 {
+			lower = 0xA0
+		} else if lead == 0xED {
+			upper = 0x9F
+		}
+	case 0xF0 <= lead && lead <= 0xF4:
+		want = 4
+		if lead == 0xF0 {
+			lower = 0x90
+		} else if lead == 0xF4 {
+			upper = 0x8F
+		}
+	default:
+		return 1, false
+	}
+	for n = 1; n < want; n++ {
+		if n == len(b) || b[n] < lower || upper < b[n] {
+			return n, false
+		}
+		lower, upper = 0x80, 0xBF
+	}
+	return n, true
+}

@@ -150,14 +150,8 @@ func TestSubscribeFrom(t *testing.T) {
 	}
 }
 
-type gapData struct {
-	Requested    string `json:"requested"`
-	ResumedAfter string `json:"resumed_after"`
-	Reason       string `json:"reason"`
-}
-
 // nextGap waits for a gap, which must be alone.
-func nextGap(t *testing.T, sub *hub.Subscriber) (g gapData) {
+func nextGap(t *testing.T, sub *hub.Subscriber) (g hub.Gap) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -180,7 +174,7 @@ func TestGap(t *testing.T) {
 	for _, tt := range []struct {
 		why    string
 		from   func(first, last eventlog.ID) hub.From
-		reason string
+		reason hub.GapReason
 		want   []string // what follows, before the live event
 	}{
 		{"retention has passed it", func(first, _ eventlog.ID) hub.From { return hub.From{LastEventID: first.String()} }, "trimmed", []string{"6", "7", "8", "9"}},

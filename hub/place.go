@@ -35,14 +35,17 @@ const (
 	Unknown    GapReason = "unknown" // no event here has that id: delivery is live
 )
 
+// A Gap is the data of an event of [GapType], as JSON.
+type Gap struct {
+	Requested    string    `json:"requested"`     // the id or time asked for, cut at 128 bytes
+	ResumedAfter string    `json:"resumed_after"` // the place that delivery goes on from
+	Reason       GapReason `json:"reason"`
+}
+
 // newGap returns the event that tells of a gap. Its id is the place to go on
 // from, so that the next reconnect does not ask for the same again.
 func newGap(requested string, resumedAfter eventlog.ID, reason GapReason) *eventlog.Event {
-	data, err := json.Marshal(struct {
-		Requested    string    `json:"requested"`
-		ResumedAfter string    `json:"resumed_after"`
-		Reason       GapReason `json:"reason"`
-	}{cutBytes(requested, 128), resumedAfter.String(), reason})
+	data, err := json.Marshal(Gap{cutBytes(requested, 128), resumedAfter.String(), reason})
 	if err != nil {
 		panic(err) // three strings
 	}

@@ -1,0 +1,91 @@
+// Tidings pushes events from servers to browsers over Server-Sent Events.
+// `tidings serve` runs the hub; `tidings pub` and `tidings sub` publish and
+// subscribe from a shell.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tidings-sse/tidings/internal/daemon"
+)
+
+// Exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitTimeout = 3 // sub --timeout passed first
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+type cli struct {
+	Serve serveCmd `cmd:"" help:"Run the hub."`
+	Pub   pubCmd   `cmd:"" help:"Publish an event, or each line of standard input."`
+	Sub   subCmd   `cmd:"" help:"Subscribe, and print what arrives."`
+
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+}
+
+// streams are a command's standard streams.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ error }
+
+// errTimeout ends sub when --timeout has passed.
+var errTimeout = errors.New("timeout")
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	exit := -1
+	parser, err := kong.New(&cli{},
+		kong.Name("tidings"),
+		kong.Description("Server-Sent Events for production."),
+		kong.Vars{"version": "tidings " + daemon.Version()},
+		kong.DefaultEnvars("TIDINGS"),
+		kong.Configuration(loadConfig),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		panic(err) // the structs' tags are wrong
+	}
+	cmd, err := parser.Parse(args)
+	if exit >= 0 { // --help and --version
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "tidings: %v\n", err)
+		return exitUsage
+	}
+	// The first signal ends the command in its own time, the second at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	cmd.BindTo(ctx, (*context.Context)(nil))
+	err = cmd.Run(streams{stdin, stdout, stderr})
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errTimeout):
+		return exitTimeout
+	case errors.As(err, &usage):
+		fmt.Fprintf(stderr, "tidings: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "tidings: %v\n", err)
+	return exitFailure
+}

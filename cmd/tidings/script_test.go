@@ -1,0 +1,54 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tidings": main})
+}
+
+// TestScripts runs what a user types, testdata/*.txtar. Each script has an
+// address of its own in $ADDR; `ready` waits until a hub answers there.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			addr, err := freeAddress()
+			env.Setenv("ADDR", addr)
+			env.Setenv("TIDINGS_SERVER", "http://"+addr)
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready},
+	})
+}
+
+// freeAddress returns one that nobody listens on, in all likelihood still when
+// the script's hub does.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	url := ts.Getenv("TIDINGS_SERVER") + "/readyz"
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		resp, err := http.Get(url)
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	ts.Fatalf("no hub answers at %s", url)
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tidings-sse/tidings/httpapi"
+)
+
+// hubFlags say which hub a command talks to, and as whom.
+type hubFlags struct {
+	Server string `placeholder:"URL" help:"The hub's address; http://localhost:3000 unless given."`
+	Token  string `placeholder:"TOKEN" help:"Bearer token to send."`
+}
+
+// events returns the address of the hub's events with a query.
+func (f *hubFlags) events(q url.Values) (string, error) {
+	u, err := url.Parse(cmp.Or(f.Server, "http://localhost:3000"))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", usageError{fmt.Errorf("--server %q is not an address: write it as http://localhost:3000", f.Server)}
+	}
+	u = u.JoinPath("events")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func (f *hubFlags) authorize(h http.Header) {
+	if f.Token != "" {
+		h.Set("Authorization", "Bearer "+f.Token)
+	}
+}
+
+// problemText says what an answer that is no success says.
+func problemText(status string, body []byte) string {
+	var p httpapi.Problem
+	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
+		return fmt.Sprintf("%s: %s", status, p.Detail)
+	}
+	if text := strings.TrimSpace(string(body)); text != "" && len(text) < 500 {
+		return fmt.Sprintf("%s: %s", status, text)
+	}
+	return status
+}
+
+// answer reads a response's body, or its problem as an error.
+func answer(resp *http.Response) ([]byte, error) {
+	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode/100 != 2 {
+		return nil, fmt.Errorf("the hub answered %s", problemText(resp.Status, body))
+	}
+	return body, err
+}

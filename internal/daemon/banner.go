@@ -1,0 +1,85 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// Version returns the program's version.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// banner says what runs, where, and what to try first.
+func banner(out io.Writer, c *Config, addr net.Addr) {
+	url := "http://" + visibleHost(c.Listen, addr)
+	fmt.Fprintf(out, "tidings %s\n\n", Version())
+	if c.Demo {
+		fmt.Fprintf(out, "  demos      %s/demo/\n", url)
+	}
+	fmt.Fprintf(out, "  subscribe  curl -N %s/events/news\n", url)
+	fmt.Fprintf(out, "  publish    curl -d hello %s/events/news\n", url)
+	fmt.Fprintf(out, "  events     %s\n", retention(c))
+	fmt.Fprintf(out, "  access     %s\n\n", access(c))
+}
+
+func retention(c *Config) string {
+	s := "in memory, until the hub stops; at most"
+	for _, limit := range []struct {
+		set  bool
+		text string
+	}{
+		{c.RetainAge > 0, " " + hours(c.RetainAge)},
+		{c.RetainBytes > 0, " " + c.RetainBytes.String()},
+		{c.RetainEvents > 0, fmt.Sprintf(" %d events", c.RetainEvents)},
+	} {
+		if limit.set {
+			s += limit.text + ","
+		}
+	}
+	return s[:len(s)-1]
+}
+
+// hours is a duration without the parts that are zero: 24h, not 24h0m0s.
+func hours(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func access(c *Config) string {
+	if c.NoAuth {
+		return "no keys: anyone who reaches this address may publish and subscribe, and holds every grant"
+	}
+	return "no keys: programs and pages of this machine may publish and subscribe, and hold every grant"
+}
+
+// visibleHost is the address as a user would type it: the name that was asked
+// for, with the port that was given.
+func visibleHost(asked string, addr net.Addr) string {
+	host, _, _ := net.SplitHostPort(asked) // validated
+	_, port, _ := net.SplitHostPort(addr.String())
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// welcome is what / says while there is no page to lead to.
+func welcome(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "This is a Tidings hub.\n\n  subscribe  curl -N http://%[1]s/events/news\n  publish    curl -d hello http://%[1]s/events/news\n", r.Host)
+}

@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/tidings-sse/tidings/httpapi"
+)
+
+// Config holds all that can be set, with its default and its explanation, as
+// the flags of `tidings serve`, TIDINGS_… in the environment, and keys of the
+// config file.
+type Config struct {
+	Listen string `default:"localhost:3000" help:"Address to serve on."`
+	Store  string `default:"memory" enum:"memory" help:"Where events are kept: memory, until the hub stops."`
+	Demo   bool   `help:"Serve the demos at /demo/: a clock, and this machine's real figures."`
+
+	NoAuth     bool     `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
+	CORSOrigin []string `name:"cors-origin" sep:"none" placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
+
+	Heartbeat    time.Duration `default:"15s" help:"How long a stream may be silent."`
+	Retry        time.Duration `default:"3s" help:"Reconnection time that streams begin with."`
+	WriteTimeout time.Duration `default:"30s" help:"End a stream that takes not one byte for so long."`
+	Drain        time.Duration `default:"10s" help:"On SIGTERM, close streams spread over so long."`
+
+	MaxBody      ByteSize      `default:"1MiB" help:"Largest body of a publish request."`
+	RetainAge    time.Duration `default:"24h" help:"Drop events older than this; 0 keeps them."`
+	RetainBytes  ByteSize      `default:"1GiB" help:"Drop the oldest events beyond this; 0 keeps them."`
+	RetainEvents int64         `default:"0" help:"Drop the oldest events beyond so many; 0 keeps them."`
+}
+
+// Validate reports, in a sentence, what keeps a hub from starting so.
+func (c *Config) Validate() error {
+	loopback, err := c.loopback()
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+	if !loopback && !c.NoAuth {
+		return fmt.Errorf("--listen %s can be reached from other machines, and this hub has no keys: say --no-auth to let anyone publish and subscribe, or listen on localhost", c.Listen)
+	}
+	for _, o := range c.CORSOrigin {
+		if err := httpapi.CheckOrigin(o); err != nil {
+			return fmt.Errorf("--cors-origin: %w", err)
+		}
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+		least time.Duration
+	}{
+		{"heartbeat", c.Heartbeat, time.Second},
+		{"write-timeout", c.WriteTimeout, time.Second},
+		{"retry", c.Retry, time.Millisecond},
+		{"drain", c.Drain, 0},
+		{"retain-age", c.RetainAge, 0},
+	} {
+		if d.value < d.least {
+			return fmt.Errorf("--%s is at least %s, not %s", d.flag, d.least, d.value)
+		}
+	}
+	if c.RetainEvents < 0 {
+		return fmt.Errorf("--retain-events is 0 or more, not %d", c.RetainEvents)
+	}
+	if c.MaxBody < 1 {
+		return fmt.Errorf("--max-body is at least 1 byte")
+	}
+	return nil
+}
+
+// loopback reports whether only this machine can reach the address.
+func (c *Config) loopback() (bool, error) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return false, err
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback(), nil
+}
+
+// ByteSize is a number of bytes, written as 1MiB, 64KB or 4096.
+type ByteSize int64
+
+// UnmarshalText reads a size.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > 1<<62 {
+		return fmt.Errorf("%q is not a size: write it as 1MiB, 64KB or 4096", text)
+	}
+	*b = ByteSize(n)
+	return nil
+}
+
+// String returns the size as it is written.
+func (b ByteSize) String() string { return humanize.IBytes(uint64(b)) }

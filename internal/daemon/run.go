@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tidings-sse/tidings/console/demo"
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// Run serves until ctx ends, drains, and returns when all it started has
+// ended. It returns nil after a clean stop. What it has to say at the start
+// goes to out, and the log to logger.
+func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (err error) {
+	ln, err := listen(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ln.Close() }() // closed by the server already, unless it never ran
+
+	log := eventlog.NewMemory(eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents})
+	defer func() { err = errors.Join(err, log.Close()) }()
+	h, err := hub.New(log, hub.Options{Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+
+	leaving := make(chan struct{}) // ends the demos' own streams
+	srv := &http.Server{
+		Handler:           handler(c, h, leaving, logger),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+
+	demos := startDemos(c, h, logger)
+	defer demos()
+
+	banner(out, c, ln.Addr())
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		return err
+	case <-h.Done():
+		_ = srv.Close()
+		return fmt.Errorf("the hub has stopped: %w", h.Err())
+	}
+	return stop(c, h, srv, leaving, logger)
+}
+
+// stop takes leave: first of the subscribers, while new requests still get an
+// answer, then of the publishers in flight.
+func stop(c *Config, h *hub.Hub, srv *http.Server, leaving chan<- struct{}, logger *slog.Logger) error {
+	logger.Info("draining", "over", c.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Drain+5*time.Second)
+	defer cancel()
+	if err := h.Drain(ctx, c.Drain, c.Retry); err != nil {
+		logger.Warn("some streams did not end in time", "err", err)
+	}
+	close(leaving)
+	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		logger.Warn("some requests did not end in time", "err", err)
+		_ = srv.Close()
+	}
+	return nil
+}
+
+func listen(ctx context.Context, c *Config) (net.Listener, error) {
+	lc := net.ListenConfig{Control: socketOptions(c.WriteTimeout)}
+	ln, err := lc.Listen(ctx, "tcp", c.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(c.Listen)
+		return nil, fmt.Errorf("%s is taken by another program: choose another port, as in --listen %s", c.Listen, net.JoinHostPort(host, "3001"))
+	}
+	return ln, err
+}
+
+// handler puts the packages' handlers on one mux, behind one guard.
+func handler(c *Config, h *hub.Hub, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
+	api := httpapi.New(h, httpapi.Options{
+		Heartbeat:    c.Heartbeat,
+		WriteTimeout: c.WriteTimeout,
+		Retry:        c.Retry,
+		MaxBody:      int64(c.MaxBody),
+		Logger:       logger,
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/", api)
+	if c.Demo {
+		dates := demo.Dates(leaving)
+		mux.Handle("/demo/", demo.Handler())
+		mux.Handle("/test/server-sent-events", dates)
+		mux.Handle("/{$}", demo.Root(dates))
+	} else {
+		mux.HandleFunc("/{$}", welcome)
+	}
+	loopback, _ := c.loopback() // validated
+	access := httpapi.Access{Loopback: loopback && !c.NoAuth, Origins: c.CORSOrigin, Logger: logger}
+	return access.Wrap(mux)
+}
+
+// startDemos publishes what the demos show. The returned function ends it.
+func startDemos(c *Config, h *hub.Hub, logger *slog.Logger) (stop func()) {
+	if !c.Demo {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	publish := func(ctx context.Context, topic, typ string, data []byte) error {
+		_, err := h.Publish(ctx, eventlog.Record{Topics: []string{topic}, Type: typ, Data: data})
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { demo.Run(ctx, publish, logger) })
+	return func() { cancel(); wg.Wait() }
+}

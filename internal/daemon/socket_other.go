@@ -1,0 +1,11 @@
+//go:build !linux
+
+package daemon
+
+import (
+	"syscall"
+	"time"
+)
+
+// socketOptions sets nothing: elsewhere the kernel's own limits hold.
+func socketOptions(time.Duration) func(network, address string, c syscall.RawConn) error { return nil }

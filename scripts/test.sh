@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Passes every check there is: bash scripts/test.sh
+# Installs what the tests need with apt-get, where it may, and says plainly
+# what it has to skip where it may not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+modules=(. examples/frameworks bench) # those beside the first keep their dependencies out of it
+
+step() { printf '\n== %s\n' "$*"; }
+in_module() { (cd "$1" && shift && "$@"); }
+
+step "tools"
+missing=()
+for tool in chromium nginx node; do
+	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${tool/%node/nodejs}")
+done
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	missing=()
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+	echo "SKIPPED: the end-to-end tests that need ${missing[*]}; install them and run this again"
+else
+	export TIDINGS_E2E=require # a test that finds nothing to test with has failed
+fi
+go version
+
+step "gofmt"
+unformatted=$(gofmt -l $(git ls-files -co --exclude-standard '*.go'))
+[ -z "$unformatted" ] || { echo "not gofmt-ed:"; echo "$unformatted"; exit 1; }
+
+for m in "${modules[@]}"; do
+	step "vet and staticcheck: $m"
+	in_module "$m" go mod tidy -diff
+	in_module "$m" go vet ./...
+	in_module "$m" go run "$staticcheck" ./...
+done
+
+step "builds"
+for target in linux darwin windows; do
+	for arch in amd64 arm64; do
+		echo "$target/$arch"
+		CGO_ENABLED=0 GOOS=$target GOARCH=$arch go build -o /dev/null ./cmd/tidings
+		CGO_ENABLED=0 GOOS=$target GOARCH=$arch go vet ./...
+	done
+done
+
+step "tests"
+# Packages run one by one: those that measure time or drive a browser do not
+# share the machine with the others.
+for m in "${modules[@]}"; do
+	in_module "$m" go test -race -p 1 -timeout 15m ./...
+done
+
+step "fuzzing, ${FUZZTIME:=5s} each"
+for pkg in $(go list ./...); do
+	for fuzz in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
+		echo "$pkg $fuzz"
+		go test -run '^$' -fuzz "^$fuzz\$" -fuzztime "$FUZZTIME" "$pkg"
+	done
+done
+
+step "all checks passed"

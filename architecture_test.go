@@ -19,7 +19,7 @@ var layers = map[string][]string{
 	"sse":              {},
 	"eventlog":         {},
 	"eventlog/logtest": {"eventlog"},
-	"hub":              {"eventlog"},
+	"hub":              {"sse", "eventlog"},
 	"httpapi":          {"sse", "eventlog", "hub"},
 	"console/demo":     {"sse"},
 	"internal/daemon":  {"sse", "eventlog", "hub", "httpapi", "console/demo"},

@@ -72,7 +72,7 @@ func (a *api) publishOne(r *http.Request, p *publication) (id string, res eventl
 }
 
 func publishedID(rec *eventlog.Record, res eventlog.Result) string {
-	return wireID(&eventlog.Event{Record: *rec, ID: res.ID})
+	return hub.WireID(&eventlog.Event{Record: *rec, ID: res.ID})
 }
 
 // body reads the request's body within the limit and tells what it is.

@@ -27,14 +27,14 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 		return
 	}
 	rc := http.NewResponseController(w)
-	out := bufio.NewWriterSize(deadlineWriter{w, rc, a.WriteTimeout}, flushSize)
+	out := bufio.NewWriterSize(deadlineWriter{w, rc, a.WriteTimeout}, 64<<10)
 	var line []byte
 	for e, err := range events {
 		if err != nil {
 			// The status is out; only a broken body can still say so.
 			panic(http.ErrAbortHandler)
 		}
-		line = append(appendEnvelope(line[:0], e, true), '\n')
+		line = append(hub.AppendEnvelope(line[:0], e, true), '\n')
 		if _, err := out.Write(line); err != nil {
 			return
 		}

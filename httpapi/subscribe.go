@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -131,12 +130,4 @@ func (a *api) comeBack(w http.ResponseWriter, r *http.Request, retry time.Durati
 	}
 	_ = s.SetReconnectionTime(retry) // whom it does not reach comes back anyway
 	_ = s.Close()
-}
-
-// unavailable explains an error of the hub itself.
-func unavailable(err error) string {
-	if errors.Is(err, hub.ErrDrained) {
-		return "This hub is shutting down; come back when another has taken its place."
-	}
-	return "This hub cannot serve streams now; try again later."
 }

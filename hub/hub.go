@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -26,12 +27,15 @@ type Hub struct {
 	stop   context.CancelFunc
 	pumped chan struct{} // closed when the pump has ended
 	drain  drain
+	pages  *pages
+	held   atomic.Int64 // bytes in the windows of all feeds
 
 	mu          sync.Mutex // guards all below
 	router      router
 	subscribers int
-	head        eventlog.ID // every event up to it has been routed
-	err         error       // why the pump ended
+	head        eventlog.ID     // every event up to it has been routed
+	ahead       []chan struct{} // of those who wait for the head to move
+	err         error           // why the pump ended
 }
 
 // New returns a hub on log, which stays the caller's to close, after the hub.
@@ -51,6 +55,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		stop:   cancel,
 		pumped: make(chan struct{}),
 		head:   bounds.Last,
+		pages:  newPages(log),
 		router: newRouter(),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
@@ -75,16 +80,16 @@ func (h *Hub) Err() error {
 // Done is closed when the hub delivers no more.
 func (h *Hub) Done() <-chan struct{} { return h.pumped }
 
-// pump reads the log's tail, the only reader that does, and wakes whom each
-// event concerns.
+// pump reads the log's tail, the only reader that does, and routes each event to
+// the feeds that it concerns.
 func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
 	defer close(h.pumped)
 	for {
 		err := h.route(ctx, after)
 		var trimmed *eventlog.ErrTrimmed
-		if errors.As(err, &trimmed) { // retention overtook the pump: subscribers find out for themselves
+		if errors.As(err, &trimmed) { // retention overtook the pump
 			after = trimmed.Origin
-			h.wakeAll(after)
+			h.skip(after)
 			continue
 		}
 		h.mu.Lock()
@@ -103,19 +108,105 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 		if err != nil {
 			return err
 		}
+		// Each form of the event is encoded once, whoever gets it.
+		var wire [2][]byte
+		encode := func(envelope bool) []byte {
+			form := &wire[0]
+			if envelope {
+				form = &wire[1]
+			}
+			if *form == nil {
+				*form = appendWire(nil, e, envelope)
+			}
+			return *form
+		}
 		h.mu.Lock()
-		h.head = e.ID
-		h.router.wake(e.Topics)
+		h.router.route(e.Topics, func(f *feed) { f.add(e, encode) })
+		h.moveHead(e.ID)
 		h.mu.Unlock()
 	}
 	return ctx.Err()
 }
 
-func (h *Hub) wakeAll(head eventlog.ID) {
+// moveHead says that all up to a place has been routed. h.mu is held.
+func (h *Hub) moveHead(to eventlog.ID) {
+	h.head = to
+	for _, moved := range h.ahead {
+		close(moved)
+	}
+	h.ahead = nil
+}
+
+// skip goes on after events that retention dropped before they were routed:
+// subscribers find out for themselves.
+func (h *Hub) skip(to eventlog.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.head = head
-	h.router.wakeAll()
+	for _, f := range h.router.feeds {
+		f.skip(to)
+	}
+	h.moveHead(to)
+}
+
+// reach returns the head once it is not before a place: an event may be in the
+// log, and its id known, before it has been routed.
+func (h *Hub) reach(ctx context.Context, place eventlog.ID) (eventlog.ID, error) {
+	for {
+		h.mu.Lock()
+		head, err := h.head, h.err
+		if err != nil || place.Compare(head) <= 0 {
+			h.mu.Unlock()
+			return head, err
+		}
+		moved := make(chan struct{})
+		h.ahead = append(h.ahead, moved)
+		h.mu.Unlock()
+		select {
+		case <-moved:
+		case <-h.pumped:
+		case <-ctx.Done():
+			return head, ctx.Err()
+		}
+	}
+}
+
+// join counts a subscriber in to the feed of its subscription.
+func (h *Hub) join(s Subscription, envelope bool) (*feed, error) {
+	if n := len(s.Selectors.text); n == 0 || n > MaxTopics {
+		return nil, invalid("name from 1 to %d topics, as in /events/NAME, topic=NAME or topic=*, not %d", MaxTopics, n)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil {
+		return nil, h.err
+	}
+	f, err := newFeed(s, envelope, h.head, &h.held)
+	if err != nil {
+		return nil, err
+	}
+	if known := h.router.feeds[f.key]; known != nil {
+		f = known
+	} else if err := h.router.add(f); err != nil {
+		return nil, err
+	}
+	f.refs++
+	h.subscribers++
+	return f, nil
+}
+
+// part counts a subscriber out, once.
+func (h *Hub) part(f *feed, parted *bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if *parted {
+		return
+	}
+	*parted = true
+	if f.refs--; f.refs == 0 {
+		h.router.remove(f)
+	}
+	h.subscribers--
+	h.leave()
 }
 
 func (h *Hub) headNow() eventlog.ID {

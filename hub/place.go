@@ -56,107 +56,104 @@ func newGap(requested string, resumedAfter eventlog.ID, reason GapReason) *event
 	}
 }
 
-// find sets the place that from names, and what is pending before it. Live
-// begins at the log's end, which the hub may not have read to yet.
-func (s *Subscriber) find(ctx context.Context, from From) error {
-	b, err := s.hub.log.Bounds(ctx)
+// begin is where a subscription begins.
+type begin struct {
+	start   eventlog.ID       // the place just before the first event
+	gap     bool              // the first event is a gap
+	pending []*eventlog.Event // what goes out first
+	place   eventlog.ID       // where the log is read on from after that
+}
+
+// find finds the place that from names. Live begins at the log's end, which
+// the hub may not have routed to yet.
+func (h *Hub) find(ctx context.Context, f *feed, from From) (b begin, err error) {
+	bounds, err := h.log.Bounds(ctx)
 	if err != nil {
-		return err
+		return b, err
 	}
-	s.place = b.Last
+	b.place = bounds.Last
 	switch {
 	case from.Last > 0:
-		err = s.findLast(ctx, from.Last)
+		b.pending, err = h.newest(ctx, f, from.Last, bounds.Last)
+		if len(b.pending) > 0 {
+			b.start = b.pending[0].ID.Prev()
+		}
 	case !from.Since.IsZero():
-		err = s.findTime(ctx, from.Since)
+		b, err = h.findTime(ctx, from.Since)
 	case from.LastEventID == Earliest:
-		s.place = b.Origin
+		b.place = bounds.Origin
 	case from.LastEventID != "":
-		err = s.findID(ctx, from.LastEventID, b)
+		b, err = h.findID(ctx, from.LastEventID, bounds)
 	}
-	if s.start.IsZero() {
-		s.start = s.place
+	if b.start.IsZero() {
+		b.start = b.place
 	}
-	return err
+	return b, err
 }
 
-func (s *Subscriber) findTime(ctx context.Context, t time.Time) error {
-	place, err := s.hub.log.At(ctx, t)
+func (h *Hub) findTime(ctx context.Context, t time.Time) (begin, error) {
+	place, err := h.log.At(ctx, t)
 	var trimmed *eventlog.ErrTrimmed
 	if errors.As(err, &trimmed) {
-		s.beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed)
-		return nil
+		return beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed), nil
 	}
-	s.place = place
-	return err
+	return begin{place: place}, err
 }
 
-func (s *Subscriber) findID(ctx context.Context, requested string, b eventlog.Bounds) error {
+func (h *Hub) findID(ctx context.Context, requested string, b eventlog.Bounds) (begin, error) {
 	id, err := eventlog.ParseID(requested)
 	if err != nil && !strings.HasPrefix(requested, eventlog.IDPrefix) {
-		id, err = s.hub.log.ByPublisherID(ctx, requested)
+		id, err = h.log.ByPublisherID(ctx, requested)
 		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
-			return err
+			return begin{}, err
 		}
 	}
 	switch {
 	case err != nil: // no event here has it
-		s.beginWithGap(requested, b.Last, Unknown)
+		return beginWithGap(requested, b.Last, Unknown), nil
 	case id.Epoch != b.Origin.Epoch:
-		s.beginWithGap(requested, b.Origin, OtherEpoch)
+		return beginWithGap(requested, b.Origin, OtherEpoch), nil
 	case id.Compare(b.Origin) < 0:
-		s.beginWithGap(requested, b.Origin, Trimmed)
+		return beginWithGap(requested, b.Origin, Trimmed), nil
 	case id.Compare(b.Last) > 0: // never given by this log
-		s.beginWithGap(requested, b.Last, Unknown)
-	default:
-		s.place = id
+		return beginWithGap(requested, b.Last, Unknown), nil
 	}
-	return nil
+	return begin{place: id}, nil
 }
 
-func (s *Subscriber) beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) {
-	s.gap = true
-	s.place = resumedAfter
-	s.pending = []*eventlog.Event{newGap(requested, resumedAfter, reason)}
+func beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {
+	return begin{gap: true, place: resumedAfter, pending: []*eventlog.Event{newGap(requested, resumedAfter, reason)}}
 }
 
-// findLast collects the newest events, up to the end as it was; what
-// comes after it is live.
-func (s *Subscriber) findLast(ctx context.Context, n int) error {
-	n = min(n, MaxLast)
-	wants := func(e *eventlog.Event) bool { return e.ID.Compare(s.place) <= 0 && s.wantsType(e.Type) }
-	for _, topic := range s.sel.text {
-		if err := s.addNewest(ctx, topic, n, wants); err != nil {
-			return err
+// newest returns the newest n events of each topic that f selects, up to an
+// end; what comes after it is live.
+func (h *Hub) newest(ctx context.Context, f *feed, n int, end eventlog.ID) ([]*eventlog.Event, error) {
+	wants := func(e *eventlog.Event) bool { return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) }
+	var all []*eventlog.Event
+	add := func(topic string) error {
+		events, err := h.log.Newest(ctx, topic, min(n, MaxLast), wants)
+		all = append(all, events...)
+		if len(all) > 4*MaxLast { // many topics must not cost many times the limit
+			all = newestInOrder(all)
+		}
+		return err
+	}
+	for _, topic := range f.sel.text {
+		if err := add(topic); err != nil {
+			return nil, err
 		}
 	}
-	if s.sel.hasPatterns() {
-		for topic, err := range s.hub.log.Topics(ctx) {
+	if f.sel.hasPatterns() {
+		for topic, err := range h.log.Topics(ctx) {
+			if err == nil && f.sel.matchTopic(topic.Name) {
+				err = add(topic.Name)
+			}
 			if err != nil {
-				return err
-			}
-			if !s.sel.matchTopic(topic.Name) {
-				continue
-			}
-			if err := s.addNewest(ctx, topic.Name, n, wants); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	s.pending = newestInOrder(s.pending)
-	if len(s.pending) > 0 {
-		s.start = s.pending[0].ID.Prev()
-	}
-	return nil
-}
-
-func (s *Subscriber) addNewest(ctx context.Context, topic string, n int, match func(*eventlog.Event) bool) error {
-	events, err := s.hub.log.Newest(ctx, topic, n, match)
-	s.pending = append(s.pending, events...)
-	if len(s.pending) > 4*MaxLast { // many topics must not cost many times the limit
-		s.pending = newestInOrder(s.pending)
-	}
-	return err
+	return newestInOrder(all), nil
 }
 
 // newestInOrder puts events in log order, each once, and keeps MaxLast.

@@ -1,57 +1,202 @@
 package hub
 
-// A router knows whom an event wakes. The hub's lock guards it.
+import (
+	"container/list"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// ErrTooManyTemplates reports a subscription that would be one URI Template too
+// many for the hub.
+var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates are subscribed to")
+
+const (
+	// maxTemplates is how many distinct URI Templates may be subscribed to at
+	// a time: each one costs something at every new topic.
+	maxTemplates = 10_000
+	// matchBudget is how many bytes the cache of matches may hold.
+	matchBudget = 16 << 20
+)
+
+// A router finds the feeds that an event concerns. What that costs depends on
+// how many those are: not on the number of topics, nor of feeds. The hub's
+// lock guards it.
 type router struct {
-	exact    map[string]map[*Subscriber]struct{} // by topic
-	patterns map[*Subscriber]struct{}
+	feeds map[feedKey]*feed
+	exact map[string][]*feed // by topic
+	all   []*feed            // those that select every topic
+
+	// Templates are found by what they begin with, and tried once for each
+	// new topic: what matched is cached by topic, the least recently used
+	// going first.
+	templates map[string]*template
+	prefixes  map[string][]*template // by literal prefix
+	lengths   map[int]int            // of those prefixes, and how many templates have each
+	matches   map[string]*list.Element
+	recent    list.List // of *match
+	matchSize int
 }
+
+// A template is one URI Template and the feeds that have it. Without feeds it
+// is gone, and whoever still holds it lets go of it.
+type template struct {
+	pattern
+	feeds []*feed
+}
+
+// A match is what the templates say of one topic.
+type match struct {
+	topic     string
+	templates []*template
+}
+
+// templateSize is what one more template costs a match.
+const templateSize = 8
+
+func (m *match) size() int { return 200 + len(m.topic) + templateSize*len(m.templates) }
 
 func newRouter() router {
-	return router{map[string]map[*Subscriber]struct{}{}, map[*Subscriber]struct{}{}}
+	return router{
+		feeds:     map[feedKey]*feed{},
+		exact:     map[string][]*feed{},
+		templates: map[string]*template{},
+		prefixes:  map[string][]*template{},
+		lengths:   map[int]int{},
+		matches:   map[string]*list.Element{},
+	}
 }
 
-func (r *router) add(s *Subscriber) {
-	for topic := range s.sel.exact {
-		if r.exact[topic] == nil {
-			r.exact[topic] = map[*Subscriber]struct{}{}
+// add routes events to f. It fails if f has more templates than there may be.
+func (r *router) add(f *feed) error {
+	fresh := 0
+	for _, s := range f.sel.templates {
+		if r.templates[s.text] == nil {
+			fresh++
 		}
-		r.exact[topic][s] = struct{}{}
 	}
-	if s.sel.hasPatterns() {
-		r.patterns[s] = struct{}{}
+	if len(r.templates)+fresh > maxTemplates {
+		return ErrTooManyTemplates
 	}
+	r.feeds[f.key] = f
+	if f.sel.all {
+		r.all = append(r.all, f)
+		return nil // the rest adds nothing
+	}
+	for topic := range f.sel.exact {
+		r.exact[topic] = append(r.exact[topic], f)
+	}
+	for _, s := range f.sel.templates {
+		t := r.templates[s.text]
+		if t == nil {
+			t = &template{pattern: s}
+			r.addTemplate(t)
+		}
+		t.feeds = append(t.feeds, f)
+	}
+	return nil
 }
 
-func (r *router) remove(s *Subscriber) {
-	for topic := range s.sel.exact {
-		delete(r.exact[topic], s)
-		if len(r.exact[topic]) == 0 {
+func (r *router) remove(f *feed) {
+	delete(r.feeds, f.key)
+	if f.sel.all {
+		r.all = without(r.all, f)
+		return
+	}
+	for topic := range f.sel.exact {
+		if r.exact[topic] = without(r.exact[topic], f); len(r.exact[topic]) == 0 {
 			delete(r.exact, topic)
 		}
 	}
-	delete(r.patterns, s)
-}
-
-func (r *router) wake(topics []string) {
-	for _, t := range topics {
-		for s := range r.exact[t] {
-			s.wakeUp()
-		}
-	}
-	for s := range r.patterns {
-		if s.sel.Match(topics) {
-			s.wakeUp()
+	for _, s := range f.sel.templates {
+		t := r.templates[s.text]
+		if t.feeds = without(t.feeds, f); len(t.feeds) == 0 {
+			r.removeTemplate(t)
 		}
 	}
 }
 
-func (r *router) wakeAll() {
-	for _, set := range r.exact {
-		for s := range set {
-			s.wakeUp()
+func (r *router) addTemplate(t *template) {
+	r.templates[t.text] = t
+	r.prefixes[t.prefix] = append(r.prefixes[t.prefix], t)
+	r.lengths[len(t.prefix)]++
+	// Trying the new one on each cached topic is dearer than once, and far
+	// cheaper than trying all of them on each topic anew.
+	for _, el := range r.matches {
+		if m := el.Value.(*match); strings.HasPrefix(m.topic, t.prefix) && t.re.MatchString(m.topic) {
+			m.templates = append(m.templates, t)
+			r.matchSize += templateSize
 		}
 	}
-	for s := range r.patterns {
-		s.wakeUp()
+}
+
+func (r *router) removeTemplate(t *template) {
+	delete(r.templates, t.text)
+	if r.prefixes[t.prefix] = without(r.prefixes[t.prefix], t); len(r.prefixes[t.prefix]) == 0 {
+		delete(r.prefixes, t.prefix)
 	}
+	if r.lengths[len(t.prefix)]--; r.lengths[len(t.prefix)] == 0 {
+		delete(r.lengths, len(t.prefix))
+	}
+}
+
+// route calls add with each feed that one of topics concerns, some of them
+// more than once.
+func (r *router) route(topics []string, add func(*feed)) {
+	for _, f := range r.all {
+		add(f)
+	}
+	for _, topic := range topics {
+		for _, f := range r.exact[topic] {
+			add(f)
+		}
+		if len(r.templates) == 0 {
+			continue
+		}
+		for _, t := range r.match(topic).templates {
+			for _, f := range t.feeds {
+				add(f)
+			}
+		}
+	}
+}
+
+// match returns what the templates say of a topic, without those that are gone.
+func (r *router) match(topic string) *match {
+	if el := r.matches[topic]; el != nil {
+		r.recent.MoveToFront(el)
+		m := el.Value.(*match)
+		before := len(m.templates)
+		m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
+		r.matchSize -= templateSize * (before - len(m.templates))
+		return m
+	}
+	m := &match{topic: topic}
+	for n := range r.lengths {
+		if n > len(topic) {
+			continue
+		}
+		for _, t := range r.prefixes[topic[:n]] {
+			if t.re.MatchString(topic) {
+				m.templates = append(m.templates, t)
+			}
+		}
+	}
+	r.matches[topic] = r.recent.PushFront(m)
+	for r.matchSize += m.size(); r.matchSize > matchBudget && r.recent.Len() > 1; {
+		oldest := r.recent.Remove(r.recent.Back()).(*match)
+		delete(r.matches, oldest.topic)
+		r.matchSize -= oldest.size()
+	}
+	return m
+}
+
+// without returns s without v, which is in it. The order changes.
+func without[T comparable](s []T, v T) []T {
+	i := slices.Index(s, v)
+	last := len(s) - 1
+	s[i] = s[last]
+	var zero T
+	s[last] = zero
+	return s[:last]
 }

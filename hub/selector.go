@@ -20,7 +20,14 @@ type Selectors struct {
 	text      []string // canonical: sorted, each once
 	all       bool
 	exact     map[string]struct{}
-	templates []*regexp.Regexp
+	templates []pattern
+}
+
+// A pattern is a URI Template as a matcher.
+type pattern struct {
+	text   string
+	prefix string // what every topic that matches begins with
+	re     *regexp.Regexp
 }
 
 // ParseSelectors reads selectors: `*`, a URI Template if the text has a brace,
@@ -41,7 +48,7 @@ func ParseSelectors(texts ...string) (Selectors, error) {
 			if err != nil {
 				return Selectors{}, err
 			}
-			s.templates = append(s.templates, re)
+			s.templates = append(s.templates, pattern{text, text[:strings.IndexAny(text, "{}")], re})
 		}
 	}
 	return s, nil
@@ -84,8 +91,8 @@ func (s *Selectors) matchTopic(topic string) bool {
 	if _, ok := s.exact[topic]; ok {
 		return true
 	}
-	for _, re := range s.templates {
-		if re.MatchString(topic) {
+	for _, p := range s.templates {
+		if strings.HasPrefix(topic, p.prefix) && p.re.MatchString(topic) {
 			return true
 		}
 	}

@@ -19,7 +19,7 @@ type Subscription struct {
 	From      From
 }
 
-// A Batch is what a subscriber is to be sent next.
+// A Batch is what a subscriber is to be given next.
 type Batch struct {
 	// Events, in log order. A gap is among them, as an event of [GapType].
 	Events []*eventlog.Event
@@ -28,78 +28,51 @@ type Batch struct {
 	// events too, past those that were not asked for.
 	Place eventlog.ID
 
-	// Retry, unless zero, is the reconnection time to send: the hub drains.
+	// Retry, unless zero, is the reconnection time to pass on: the hub drains.
 	Retry time.Duration
 }
 
-// A Subscriber is a place in the log and what is wanted from there. One
-// goroutine at a time may use it.
+// A Subscriber is a place in the log and what is wanted from there, for Go
+// code; a [Stream] is the same for a response. One goroutine at a time may use
+// it.
 type Subscriber struct {
 	hub     *Hub
-	sel     Selectors
-	types   map[string]struct{}
-	start   eventlog.ID
-	gap     bool
-	place   eventlog.ID
-	pending []*eventlog.Event // to go out before reading on at place
-	wake    chan struct{}     // holds one token when there may be more to read
+	feed    *feed
+	cursor  cursor            // only ever waits: a subscriber reads the log
+	begin   begin             // where it began
+	pending []*eventlog.Event // to go out before reading on at the cursor's place
 	drain   drainTimer
 	closed  bool // guarded by hub.mu
 }
 
 // Open starts a subscription, at the place that s.From names. Close ends it.
-// The error is an [InvalidError], or the hub's.
+// The error is an [InvalidError], [ErrTooManyTemplates], or the hub's.
 func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
-	if n := len(s.Selectors.text); n == 0 || n > MaxTopics {
-		return nil, invalid("name from 1 to %d topics, as in /events/NAME, topic=NAME or topic=*, not %d", MaxTopics, n)
-	}
-	sub := &Subscriber{hub: h, sel: s.Selectors, wake: make(chan struct{}, 1)}
-	for _, t := range s.Types {
-		if t == "" {
-			return nil, invalid("the type must not be empty; the unnamed type is message")
-		}
-		if sub.types == nil {
-			sub.types = map[string]struct{}{}
-		}
-		sub.types[t] = struct{}{}
-	}
-	// Routed first and placed second, so that nothing can slip in between.
-	h.mu.Lock()
-	err := h.err
-	if err == nil {
-		h.router.add(sub)
-		h.subscribers++
-	}
-	h.mu.Unlock()
+	f, err := h.join(s, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := sub.find(ctx, s.From); err != nil {
+	sub := &Subscriber{hub: h, feed: f, cursor: newCursor()}
+	if sub.begin, err = h.find(ctx, f, s.From); err != nil {
 		sub.Close()
 		return nil, err
 	}
+	sub.cursor.place, sub.pending = sub.begin.place, sub.begin.pending
 	return sub, nil
 }
 
 // Close ends the subscription.
 func (s *Subscriber) Close() {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if s.closed {
-		return
-	}
-	s.closed = true
 	s.drain.stop()
-	s.hub.router.remove(s)
-	s.hub.subscribers--
-	s.hub.leave()
+	s.feed.leave(&s.cursor)
+	s.hub.part(s.feed, &s.closed)
 }
 
 // Start returns the place just before the first event that will be delivered,
 // and whether that is a gap.
-func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.start, s.gap }
+func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.begin.start, s.begin.gap }
 
-// Next waits until there is something to send, but no longer than idle, after
+// Next waits until there is something to give, but no longer than idle, after
 // which it returns a batch without events; a negative idle waits without end.
 // It returns [ErrDrained] when the hub drains and the subscriber's moment has
 // come, else the context's error or the hub's.
@@ -114,17 +87,18 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 			return Batch{}, err
 		}
 		if retry, ok := s.drain.begin(&s.hub.drain); ok {
-			return Batch{Place: s.place, Retry: retry}, nil
+			return Batch{Place: s.cursor.place, Retry: retry}, nil
 		}
 		if s.drain.due() {
 			return Batch{}, ErrDrained
 		}
+		s.feed.wait(&s.cursor) // first, so that nothing slips in between
 		events, err := s.read(ctx, s.hub.headNow())
 		if err != nil || len(events) > 0 {
-			return Batch{Events: events, Place: s.place}, err
+			return Batch{Events: events, Place: s.cursor.place}, err
 		}
 		select {
-		case <-s.wake:
+		case <-s.cursor.ready:
 		case <-s.drain.begun(&s.hub.drain):
 		case <-s.drain.moment():
 		case <-s.hub.pumped:
@@ -132,7 +106,7 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 		case <-timeout:
 			// The place may have moved on past what nobody was woken for.
 			events, err := s.read(ctx, s.hub.headNow())
-			return Batch{Events: events, Place: s.place}, err
+			return Batch{Events: events, Place: s.cursor.place}, err
 		}
 	}
 }
@@ -147,12 +121,12 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 		}
 		return events, nil
 	}
-	if s.place.Epoch == head.Epoch && s.place.Compare(head) >= 0 {
+	if s.cursor.place.Compare(head) >= 0 {
 		return nil, nil
 	}
-	q := eventlog.Query{Topics: s.sel.topics(), Match: s.wants, UpTo: head, Limit: batchSize}
+	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: s.feed.wants, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
-	for e, err := range s.hub.log.Read(ctx, s.place, q) {
+	for e, err := range s.hub.log.Read(ctx, s.cursor.place, q) {
 		var trimmed *eventlog.ErrTrimmed
 		switch {
 		case errors.As(err, &trimmed):
@@ -160,42 +134,19 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 			if len(events) > 0 {
 				return events, nil
 			}
-			gap := newGap(s.place.String(), trimmed.Origin, Trimmed)
-			s.place = trimmed.Origin
+			gap := newGap(s.cursor.place.String(), trimmed.Origin, Trimmed)
+			s.cursor.place = trimmed.Origin
 			return []*eventlog.Event{gap}, nil
 		case err != nil:
 			return events, err
 		}
 		events = append(events, e)
-		s.place = e.ID
+		s.cursor.place = e.ID
 	}
 	if len(events) < batchSize {
-		s.place = head
+		s.cursor.place = head
 	}
 	return events, nil
-}
-
-// wants reports whether e, which the log may have found by topic, is asked for.
-func (s *Subscriber) wants(e *eventlog.Event) bool {
-	return s.wantsType(e.Type) && s.sel.Match(e.Topics)
-}
-
-func (s *Subscriber) wantsType(t string) bool {
-	if s.types == nil {
-		return true
-	}
-	if t == "" {
-		t = "message"
-	}
-	_, ok := s.types[t]
-	return ok
-}
-
-func (s *Subscriber) wakeUp() {
-	select {
-	case s.wake <- struct{}{}:
-	default: // it has not looked since the last one
-	}
 }
 
 // Subscribe ranges over the events of a subscription until ctx ends, the loop

@@ -1,0 +1,64 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// WireID is an event's id for its subscribers: the publisher's, or the hub's.
+func WireID(e *eventlog.Event) string {
+	if e.PublisherID != "" {
+		return e.PublisherID
+	}
+	return e.ID.String()
+}
+
+// appendWire appends e as subscribers get it. Only a gap is never enveloped.
+func appendWire(dst []byte, e *eventlog.Event, enveloped bool) []byte {
+	if e.Retry > 0 {
+		dst = sse.AppendRetry(dst, e.Retry)
+	}
+	data := string(e.Data)
+	if enveloped && e.Type != GapType {
+		data = string(AppendEnvelope(nil, e, false))
+	}
+	dst, err := sse.AppendEvent(dst, sse.Event{Type: e.Type, Data: data, ID: WireID(e)})
+	if err != nil {
+		panic(fmt.Sprintf("event %s was published against Check: %v", e.ID, err))
+	}
+	return dst
+}
+
+// AppendEnvelope appends e as a JSON object with topics, type, time, data and,
+// if wanted, id. Data is a string always, whatever it holds.
+func AppendEnvelope(dst []byte, e *eventlog.Event, withID bool) []byte {
+	v := struct {
+		ID     string    `json:"id,omitempty"`
+		Topics []string  `json:"topics"`
+		Type   string    `json:"type"`
+		Time   time.Time `json:"time"`
+		Data   string    `json:"data"`
+	}{Topics: e.Topics, Type: typeName(e.Type), Time: e.Time.UTC(), Data: string(e.Data)}
+	if v.Topics == nil {
+		v.Topics = []string{} // a gap has none
+	}
+	if withID {
+		v.ID = WireID(e)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and a time of this era
+	}
+	return append(dst, b...)
+}
+
+func typeName(t string) string {
+	if t == "" {
+		return sse.DefaultType
+	}
+	return t
+}

@@ -1,0 +1,307 @@
+package hub
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+const (
+	// maxWindow is how many bytes one feed keeps for those who are behind.
+	maxWindow = 1 << 20
+	// minWindow is what it keeps when all windows together are over budget.
+	minWindow = 64 << 10
+	// windowBudget is what all windows together may hold before they shrink.
+	windowBudget = 256 << 20
+)
+
+// A feed is what subscribers who asked for the same share: the newest events,
+// encoded once, in a contiguous window. A stream is an offset into it. The
+// window holds what somebody still has to take, and nothing while all are
+// caught up; who falls out of it reads on from the log.
+type feed struct {
+	key   feedKey
+	sel   Selectors
+	types map[string]struct{} // nil: all
+	held  *atomic.Int64       // by the windows of all feeds
+
+	refs int // guarded by the hub's lock
+
+	mu       sync.Mutex  // guards all below; taken inside the hub's lock, never the other way
+	start    eventlog.ID // the window holds all that was routed here after this place
+	buf      []byte
+	base     uint64 // offset of buf[0]
+	marks    []mark // where each event in buf ends
+	attached int    // streams with an offset
+	behind   int    // those of them who have something to take
+	waiting  []*cursor
+}
+
+// A mark is an event's end in a window.
+type mark struct {
+	end uint64
+	id  eventlog.ID
+}
+
+// feedKey names what is shared: canonical selectors, and the options that
+// change bytes. It never names the user.
+type feedKey struct {
+	selectors, types string
+	envelope         bool
+}
+
+// newFeed returns a feed of what is routed after start.
+func newFeed(s Subscription, envelope bool, start eventlog.ID, held *atomic.Int64) (*feed, error) {
+	f := &feed{sel: s.Selectors, held: held, start: start, key: feedKey{selectors: listKey(s.Selectors.text), envelope: envelope}}
+	if len(s.Types) == 0 {
+		return f, nil
+	}
+	f.types = map[string]struct{}{}
+	for _, t := range s.Types {
+		if t == "" {
+			return nil, invalid("the type must not be empty; the unnamed type is message")
+		}
+		f.types[t] = struct{}{}
+	}
+	f.key.types = listKey(slices.Sorted(maps.Keys(f.types)))
+	return f, nil
+}
+
+// listKey makes one string of several, so that no two lists give the same.
+func listKey(texts []string) string {
+	var b []byte
+	for _, t := range texts {
+		b = strconv.AppendQuote(b, t)
+	}
+	return string(b)
+}
+
+// wants reports whether an event, which the log may have found by topic, is
+// asked for.
+func (f *feed) wants(e *eventlog.Event) bool { return f.wantsType(e.Type) && f.sel.Match(e.Topics) }
+
+func (f *feed) wantsType(t string) bool {
+	if f.types == nil {
+		return true
+	}
+	_, ok := f.types[typeName(t)]
+	return ok
+}
+
+func (f *feed) end() uint64 { return f.base + uint64(len(f.buf)) }
+
+// last is the place of the newest event routed here.
+func (f *feed) last() eventlog.ID {
+	if len(f.marks) == 0 {
+		return f.start
+	}
+	return f.marks[len(f.marks)-1].id
+}
+
+// add routes an event here, as the bytes that encode gives, and wakes whom it
+// concerns. An event may match by several of its topics; it is added once.
+func (f *feed) add(e *eventlog.Event, encode func(envelope bool) []byte) {
+	if !f.wantsType(e.Type) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last() == e.ID {
+		return
+	}
+	if f.attached == 0 { // nobody to take it: the log has it
+		f.drop(len(f.marks))
+		f.start = e.ID
+	} else {
+		b := encode(f.key.envelope)
+		f.buf = append(f.buf, b...)
+		f.held.Add(int64(len(b)))
+		f.marks = append(f.marks, mark{f.end(), e.ID})
+		f.behind = f.attached
+		f.shrink()
+	}
+	f.wake()
+}
+
+// wake wakes whoever waits.
+func (f *feed) wake() {
+	for _, c := range f.waiting {
+		c.at = 0
+		c.notify()
+	}
+	clear(f.waiting)
+	f.waiting = f.waiting[:0]
+}
+
+// skip tells of events that never came here: whoever has not got beyond them has
+// to read the log.
+func (f *feed) skip(to eventlog.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop(len(f.marks))
+	f.start = to
+	f.base++ // which puts every cursor out of the window
+	f.wake()
+}
+
+// shrink drops the oldest events beyond the limit, but never the newest.
+func (f *feed) shrink() {
+	limit := maxWindow
+	if f.held.Load() > windowBudget {
+		limit = minWindow
+	}
+	if len(f.buf) <= limit {
+		return
+	}
+	n := f.markAfter(f.end() - uint64(limit)/2) // half, so that this is not done for each event
+	f.drop(min(n, len(f.marks)-1))
+}
+
+// markAfter returns the index of the first event that ends after an offset.
+func (f *feed) markAfter(off uint64) int {
+	n, _ := slices.BinarySearchFunc(f.marks, off, func(m mark, off uint64) int {
+		if m.end <= off {
+			return -1
+		}
+		return 1
+	})
+	return n
+}
+
+// drop drops the oldest n events.
+func (f *feed) drop(n int) {
+	if n == 0 {
+		return
+	}
+	last := f.marks[n-1]
+	size := last.end - f.base
+	f.held.Add(-int64(size))
+	f.start, f.base = last.id, last.end
+	if n == len(f.marks) {
+		f.buf, f.marks = nil, nil
+		return
+	}
+	f.buf = slices.Clone(f.buf[size:])
+	f.marks = slices.Clone(f.marks[n:])
+}
+
+// A cursor is one subscriber's place in a feed. The feed's lock guards it.
+type cursor struct {
+	attached bool
+	off      uint64        // of the next byte to take from the window
+	place    eventlog.ID   // of the last event taken
+	ready    chan struct{} // holds one token when there may be more
+	at       int           // index in the feed's waiting, plus one; 0: not in it
+}
+
+func newCursor() cursor { return cursor{ready: make(chan struct{}, 1)} }
+
+func (c *cursor) notify() {
+	select {
+	case c.ready <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+// wait has c notified of the next event.
+func (f *feed) wait(c *cursor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.enqueue(c)
+}
+
+func (f *feed) enqueue(c *cursor) {
+	if c.at == 0 {
+		f.waiting = append(f.waiting, c)
+		c.at = len(f.waiting)
+	}
+}
+
+func (f *feed) dequeue(c *cursor) {
+	if c.at == 0 {
+		return
+	}
+	last := f.waiting[len(f.waiting)-1]
+	f.waiting[c.at-1], last.at = last, c.at
+	f.waiting[len(f.waiting)-1] = nil
+	f.waiting = f.waiting[:len(f.waiting)-1]
+	c.at = 0
+}
+
+// attach puts c into the window at its place. It fails if the window begins
+// after that.
+func (f *feed) attach(c *cursor) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.place.Compare(f.start) < 0 {
+		return false
+	}
+	n, found := slices.BinarySearchFunc(f.marks, c.place, func(m mark, id eventlog.ID) int { return m.id.Compare(id) })
+	if found {
+		n++
+	}
+	c.off = f.base
+	if n > 0 {
+		c.off = f.marks[n-1].end
+	}
+	c.attached = true
+	f.attached++
+	if c.off < f.end() {
+		f.behind++
+	}
+	return true
+}
+
+// take appends to dst as many whole events as fit into its capacity, but at
+// least one, and moves c on. A cursor that is caught up takes nothing and is
+// notified of the next event; one that has fallen out of the window is
+// detached.
+func (f *feed) take(dst []byte, c *cursor) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.off < f.base {
+		f.release(c)
+		return dst
+	}
+	if c.off == f.end() {
+		f.enqueue(c)
+		return dst
+	}
+	room := c.off + uint64(cap(dst)-len(dst))
+	to := f.marks[max(f.markAfter(room)-1, f.markAfter(c.off))]
+	dst = append(dst, f.buf[c.off-f.base:to.end-f.base]...)
+	c.off, c.place = to.end, to.id
+	if c.off == f.end() {
+		f.caughtUp()
+	}
+	return dst
+}
+
+// leave takes c out of the feed.
+func (f *feed) leave(c *cursor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dequeue(c)
+	if c.attached {
+		f.release(c)
+	}
+}
+
+func (f *feed) release(c *cursor) {
+	c.attached = false
+	f.attached--
+	if c.off < f.end() {
+		f.caughtUp()
+	}
+}
+
+// caughtUp notes that one less is behind; the last leaves the window empty.
+func (f *feed) caughtUp() {
+	if f.behind--; f.behind == 0 {
+		f.drop(len(f.marks))
+	}
+}

@@ -1,0 +1,210 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// StreamOptions configures a [Stream].
+type StreamOptions struct {
+	Retry     time.Duration // the reconnection time to begin with
+	Heartbeat time.Duration // how long the stream may be silent
+	Envelope  bool          // data is the event's envelope
+}
+
+// A Stream is a subscription as the bytes of one response: its beginning,
+// events, heartbeats, and a drain's farewell. One goroutine at a time may use
+// it.
+//
+// It is caught up, and takes from its feed's window; or it catches up, and is
+// given pages of the log until it can join the window. Where it begins makes
+// no difference.
+type Stream struct {
+	hub  *Hub
+	feed *feed
+	o    StreamOptions
+
+	cursor  cursor
+	told    eventlog.ID       // the place that the client has as its last event ID
+	pending []*eventlog.Event // to go out before what follows the cursor's place
+	begin   []byte
+	buf     []byte // reused from call to call
+	drain   drainTimer
+	closed  bool // guarded by hub.mu
+}
+
+// Stream starts a subscription as a stream, at the place that s.From names.
+// Close ends it. Errors are those of [Hub.Open].
+func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {
+	f, err := h.join(s, o.Envelope)
+	if err != nil {
+		return nil, err
+	}
+	st := &Stream{hub: h, feed: f, o: o, cursor: newCursor()}
+	begin, err := h.find(ctx, f, s.From)
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	st.cursor.place, st.pending, st.told = begin.place, begin.pending, begin.start
+	st.begin = sse.AppendRetry(nil, o.Retry)
+	// A gap brings its own place: told beforehand, a stream that is cut between
+	// the two would never hear of it.
+	if !begin.gap {
+		st.begin = appendPlace(st.begin, begin.start)
+	}
+	return st, nil
+}
+
+// Close ends the stream.
+func (st *Stream) Close() {
+	st.drain.stop()
+	st.feed.leave(&st.cursor)
+	st.hub.part(st.feed, &st.closed)
+}
+
+// Next returns what is to be written next, waiting for it if need be. The bytes
+// are whole blocks, and valid until the next call. It returns [ErrDrained] when
+// the hub drains and the stream's moment has come, else the context's error or
+// the hub's.
+func (st *Stream) Next(ctx context.Context) ([]byte, error) {
+	if b := st.begin; b != nil {
+		st.begin = nil
+		return b, nil
+	}
+	var heartbeat *time.Timer
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := st.hub.Err(); err != nil {
+			return nil, err
+		}
+		if retry, ok := st.drain.begin(&st.hub.drain); ok {
+			return sse.AppendRetry(st.buf[:0], retry), nil
+		}
+		if st.drain.due() {
+			return nil, ErrDrained
+		}
+		if b, err := st.take(ctx); err != nil || len(b) > 0 {
+			return b, err
+		}
+		if heartbeat == nil {
+			heartbeat = time.NewTimer(st.o.Heartbeat)
+			defer heartbeat.Stop()
+		}
+		select {
+		case <-st.cursor.ready:
+		case <-st.drain.begun(&st.hub.drain):
+		case <-st.drain.moment():
+		case <-st.hub.pumped:
+		case <-ctx.Done():
+		case <-heartbeat.C:
+			return st.beat(ctx)
+		}
+	}
+}
+
+// beat is what a stream sends that has been silent: its place, if the log has
+// moved on, so that a quiet topic's place does not age past retention.
+func (st *Stream) beat(ctx context.Context) ([]byte, error) {
+	// All up to the head is in the window. If there is nothing to take after
+	// the head was read, the client has all up to there.
+	head := st.hub.headNow()
+	if b, err := st.take(ctx); err != nil || len(b) > 0 {
+		return b, err
+	}
+	if head.Compare(st.told) <= 0 {
+		return sse.AppendComment(st.buf[:0], ""), nil
+	}
+	st.cursor.place, st.told = head, head
+	return appendPlace(st.buf[:0], head), nil
+}
+
+// take returns what the stream can have at once. If that is nothing, it is
+// caught up and will be notified.
+func (st *Stream) take(ctx context.Context) ([]byte, error) {
+	if len(st.pending) > 0 {
+		return st.takePending(), nil
+	}
+	for {
+		if st.cursor.attached {
+			b := st.feed.take(st.buf[:0], &st.cursor)
+			if len(b) > 0 {
+				st.told = st.cursor.place
+				st.keep(b)
+				return b, nil
+			}
+			if st.cursor.attached {
+				return nil, nil
+			}
+		}
+		head, err := st.hub.reach(ctx, st.cursor.place)
+		if err != nil {
+			return nil, err
+		}
+		if st.feed.attach(&st.cursor) {
+			continue
+		}
+		if b, err := st.catchUp(ctx, head); err != nil || len(b) > 0 {
+			return b, err
+		}
+	}
+}
+
+// takeSize is how much a stream copies from a window at a time: it holds no
+// more while its peer is slow.
+const takeSize = 16 << 10
+
+// keep holds on to a buffer of a useful size, and to no other.
+func (st *Stream) keep(b []byte) {
+	st.buf = nil
+	if cap(b) <= 2*takeSize {
+		st.buf = b
+	}
+}
+
+func (st *Stream) takePending() []byte {
+	b := st.buf[:0]
+	n := 0
+	for _, e := range st.pending {
+		b = appendWire(b, e, st.o.Envelope)
+		st.told = e.ID
+		if n++; len(b) >= takeSize {
+			break
+		}
+	}
+	if st.pending = st.pending[n:]; len(st.pending) == 0 {
+		st.pending = nil // the array is not to stay for the stream's life
+	}
+	st.keep(b)
+	return b
+}
+
+// catchUp returns the next page from the log. It may be empty.
+func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error) {
+	pg, err := st.hub.pages.get(ctx, st.feed, st.cursor.place, head)
+	var trimmed *eventlog.ErrTrimmed
+	if errors.As(err, &trimmed) {
+		gap := newGap(st.cursor.place.String(), trimmed.Origin, Trimmed)
+		st.cursor.place, st.told = trimmed.Origin, trimmed.Origin
+		return appendWire(nil, gap, false), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	st.cursor.place = pg.next
+	if len(pg.bytes) > 0 {
+		st.told = pg.last
+	}
+	return pg.bytes, nil
+}
+
+func appendPlace(dst []byte, place eventlog.ID) []byte {
+	dst, _ = sse.AppendID(dst, place.String()) // an ID's text is always valid
+	return dst
+}

@@ -1,0 +1,368 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// countingLog counts the reads of a log.
+type countingLog struct {
+	eventlog.Log
+	reads atomic.Int64
+}
+
+func (l *countingLog) Read(ctx context.Context, after eventlog.ID, q eventlog.Query) iter.Seq2[*eventlog.Event, error] {
+	l.reads.Add(1)
+	return l.Log.Read(ctx, after, q)
+}
+
+func newTestHub(t testing.TB, r eventlog.Retention) (*Hub, *countingLog) {
+	t.Helper()
+	log := &countingLog{Log: eventlog.NewMemory(r)}
+	h, err := New(log, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		h.Close()
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h, log
+}
+
+func put(t testing.TB, h *Hub, topic, data string) eventlog.ID {
+	t.Helper()
+	results, err := h.Publish(context.Background(), eventlog.Record{Topics: []string{topic}, Data: []byte(data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results[0].ID
+}
+
+func openStream(t testing.TB, h *Hub, from From, selectors ...string) *Stream {
+	t.Helper()
+	sel, err := ParseSelectors(selectors...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := h.Stream(context.Background(), Subscription{Selectors: sel, From: from}, StreamOptions{Retry: time.Second, Heartbeat: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	return st
+}
+
+// reader makes an io.Reader of a stream, as a response's body is one.
+type reader struct {
+	st   *Stream
+	ctx  context.Context
+	left []byte
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(r.left) == 0 {
+		b, err := r.st.Next(r.ctx)
+		if err != nil {
+			return 0, err
+		}
+		r.left = bytes.Clone(b) // valid until the next call
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
+
+func decode(ctx context.Context, st *Stream) iter.Seq2[sse.Event, error] {
+	return sse.Read(&reader{st: st, ctx: ctx})
+}
+
+// idle waits until the hub has routed all and no window holds anything.
+func idle(t testing.TB, h *Hub) {
+	t.Helper()
+	b, err := h.log.Bounds(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.reach(context.Background(), b.Last); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.held.Load(); n != 0 {
+		t.Errorf("the windows hold %d bytes, and nobody is behind", n)
+	}
+}
+
+// Streams that come and go, read slowly or fast, fall out of the window and
+// resume wherever they were cut see every event once, in order.
+func TestStreamsNothingLostNothingTwice(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	const publishers, each, streams = 4, 400, 24
+	pad := strings.Repeat("x", 3000) // several windows in all
+	var wg sync.WaitGroup
+	for i := range streams {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(2, uint64(i)))
+			from := From{LastEventID: Earliest}
+			next := map[string]int{}
+			for seen := 0; seen < publishers*each; {
+				stay := 1 + rng.IntN(each)
+				st := openStream(t, h, from, "a", "orders/{id}")
+				for e, err := range decode(t.Context(), st) {
+					var publisher string
+					var n int
+					if err == nil {
+						_, err = fmt.Sscanf(e.Data, "%1s/%d", &publisher, &n)
+					}
+					if err != nil || n != next[publisher] {
+						t.Errorf("got %.30q (%v), want number %d of publisher %s", e.Data, err, next[publisher], publisher)
+						return
+					}
+					next[publisher]++
+					seen++
+					from.LastEventID = e.ID
+					if i%4 == 0 && rng.IntN(10) == 0 {
+						time.Sleep(time.Millisecond) // a slow reader, by its nature
+					}
+					if stay--; stay == 0 || seen == publishers*each {
+						break
+					}
+				}
+				st.Close()
+			}
+		})
+	}
+	for p := range publishers {
+		wg.Go(func() {
+			for i := range each {
+				topic := "a"
+				if p%2 == 1 {
+					topic = fmt.Sprintf("orders/%d", i%10)
+				}
+				put(t, h, topic, fmt.Sprintf("%d/%d %s", p, i, pad))
+				put(t, h, "of no interest", "x")
+			}
+		})
+	}
+	wg.Wait()
+	idle(t, h)
+	if n := len(h.router.feeds) + len(h.router.exact) + len(h.router.templates) + len(h.router.prefixes) + len(h.router.lengths); n != 0 || h.subscribers != 0 {
+		t.Errorf("%d feeds, topics and templates and %d subscribers are left, and nobody is there", n, h.subscribers)
+	}
+}
+
+// Who reads nothing while more than a window is published reads on from the
+// log, and the window never holds more than its limit.
+func TestFallingOutOfTheWindow(t *testing.T) {
+	h, log := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	fast := openStream(t, h, From{}, "a")
+	const n = 100
+	big := strings.Repeat("x", maxWindow/20)
+	var caught sync.WaitGroup
+	caught.Go(func() {
+		i := 0
+		for e, err := range decode(t.Context(), fast) {
+			if err != nil || !strings.HasPrefix(e.Data, fmt.Sprint(i, " ")) {
+				t.Errorf("event %d: %.10q, %v", i, e.Data, err)
+			}
+			if i++; i == n {
+				return
+			}
+		}
+	})
+	for i := range n {
+		put(t, h, "a", fmt.Sprint(i, " ", big))
+		if held := h.held.Load(); held > maxWindow+int64(len(big))+1000 {
+			t.Fatalf("the window holds %d bytes", held)
+		}
+	}
+	caught.Wait()
+	if log.reads.Load() > n/2 {
+		t.Errorf("who keeps up had the log read %d times", log.reads.Load())
+	}
+	i := 0
+	for e, err := range decode(t.Context(), st) {
+		if err != nil || !strings.HasPrefix(e.Data, fmt.Sprint(i, " ")) {
+			t.Fatalf("event %d: %.10q, %v", i, e.Data, err)
+		}
+		if i++; i == n {
+			break
+		}
+	}
+	idle(t, h)
+}
+
+// A herd that comes back to one place has each page read once.
+func TestPagesAreShared(t *testing.T) {
+	h, log := newTestHub(t, eventlog.Retention{})
+	const n, herd = 2000, 200
+	pad := strings.Repeat("x", 500)
+	for i := range n {
+		put(t, h, "a", fmt.Sprint(i, " ", pad))
+	}
+	idle(t, h)
+	var wg sync.WaitGroup
+	for range herd {
+		st := openStream(t, h, From{LastEventID: Earliest}, "a")
+		wg.Go(func() {
+			i := 0
+			for e, err := range decode(t.Context(), st) {
+				if err != nil || !strings.HasPrefix(e.Data, fmt.Sprint(i, " ")) {
+					t.Errorf("event %d: %.10q, %v", i, e.Data, err)
+					return
+				}
+				if i++; i == n {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	pages := n/pageCut + 10
+	if reads := log.reads.Load(); reads > int64(3*pages) {
+		t.Errorf("%d subscribers had the log read %d times; there are about %d pages", herd, reads, pages)
+	}
+	if h.pages.bytes <= 0 || h.pages.bytes > pageBudget {
+		t.Errorf("the pages hold %d bytes", h.pages.bytes)
+	}
+	h.pages.forget()
+	if h.pages.bytes != 0 || len(h.pages.byKey) != 0 {
+		t.Errorf("after forgetting: %d bytes in %d pages", h.pages.bytes, len(h.pages.byKey))
+	}
+}
+
+func TestPageCacheIsBounded(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	big := strings.Repeat("x", 1<<20)
+	for range 2 * pageBudget >> 20 {
+		put(t, h, "a", big)
+	}
+	last := put(t, h, "a", "last")
+	for e, err := range decode(t.Context(), openStream(t, h, From{LastEventID: Earliest}, "a")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.pages.bytes > pageBudget {
+			t.Fatalf("the pages hold %d bytes", h.pages.bytes)
+		}
+		if e.ID == last.String() {
+			break
+		}
+	}
+}
+
+func TestTemplatesAreBounded(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	var streams []*Stream
+	for i := 0; len(h.router.templates) < maxTemplates; i++ {
+		texts := make([]string, MaxTopics)
+		for j := range texts {
+			texts[j] = fmt.Sprintf("t/%d/{id}", i*MaxTopics+j)
+		}
+		streams = append(streams, openStream(t, h, From{}, texts...))
+	}
+	sel, err := ParseSelectors("one/more/{id}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Open(t.Context(), Subscription{Selectors: sel}); err != ErrTooManyTemplates {
+		t.Errorf("one template too many: %v", err)
+	}
+	known, err := ParseSelectors("t/7/{id}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, err := h.Open(t.Context(), Subscription{Selectors: known})
+	if err != nil {
+		t.Fatalf("one that is known: %v", err)
+	}
+	defer sub.Close()
+	for i := range 200_000 { // far more topics than the cache may hold
+		h.mu.Lock()
+		m := h.router.match(fmt.Sprintf("t/%d/%d", i%maxTemplates, i))
+		if len(m.templates) != 1 {
+			t.Fatalf("%s: %d templates match, want 1", m.topic, len(m.templates))
+		}
+		if h.router.matchSize > matchBudget+1000 || h.router.recent.Len() != len(h.router.matches) {
+			t.Fatalf("the cache holds %d bytes in %d of %d entries", h.router.matchSize, h.router.recent.Len(), len(h.router.matches))
+		}
+		h.mu.Unlock()
+	}
+	for _, st := range streams {
+		st.Close()
+	}
+	if n := len(h.router.templates); n != 1 {
+		t.Errorf("%d templates are left, want the one that is subscribed to", n)
+	}
+}
+
+// What templates say of a topic holds for those that come and go after it was
+// first seen.
+func TestTemplatesComeAndGo(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	match := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return len(h.router.match("orders/42").templates)
+	}
+	openStream(t, h, From{}, "never/{x}")
+	if n := match(); n != 0 {
+		t.Errorf("%d match, want none", n)
+	}
+	a := openStream(t, h, From{}, "orders/{id}")
+	b := openStream(t, h, From{}, "{any}/42")
+	if n := match(); n != 2 {
+		t.Errorf("%d match, want both", n)
+	}
+	a.Close()
+	if n := match(); n != 1 {
+		t.Errorf("%d match, want one", n)
+	}
+	a = openStream(t, h, From{}, "orders/{id}")
+	if n := match(); n != 2 {
+		t.Errorf("%d match, want both again", n)
+	}
+	put(t, h, "orders/42", "x")
+	for _, st := range []*Stream{a, b} {
+		for e, err := range decode(t.Context(), st) {
+			if err != nil || e.Data != "x" {
+				t.Errorf("got %+v, %v", e, err)
+			}
+			break
+		}
+	}
+}
+
+// One event with several topics that a feed selects is one event.
+func TestEventOfManyTopicsComesOnce(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a", "b", "{x}")
+	for _, data := range []string{"1", "2"} {
+		if _, err := h.Publish(t.Context(), eventlog.Record{Topics: []string{"a", "b", "c"}, Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "1"
+	for e, err := range decode(t.Context(), st) {
+		if err != nil || e.Data != want {
+			t.Fatalf("got %+v, %v; want %s", e, err, want)
+		}
+		if want == "2" {
+			break
+		}
+		want = "2"
+	}
+}

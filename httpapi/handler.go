@@ -26,7 +26,7 @@ type api struct {
 	hub *hub.Hub
 }
 
-// New returns the API on h: /events, /events/NAME, /healthz and /readyz.
+// New returns the API on h: /events, /events/NAME, /topics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) http.Handler {
 	a := &api{Options: o, hub: h}
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
@@ -39,6 +39,7 @@ func New(h *hub.Hub, o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/events/{topic}", a.events)
+	mux.HandleFunc("GET /topics", a.topics)
 	mux.HandleFunc("GET /healthz", a.healthz)
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("/", NotFound)

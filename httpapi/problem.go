@@ -60,6 +60,8 @@ func (a *api) problem(err error) *Problem {
 		return tooLargeProblem(tooLarge.Limit)
 	case errors.Is(err, eventlog.ErrKeyReused):
 		return NewProblem(http.StatusConflict, "This id or Idempotency-Key was used for other content; use a new one for a new event.")
+	case errors.Is(err, eventlog.ErrNoSpace):
+		return NewProblem(http.StatusInsufficientStorage, "The hub's disk is nearly full. What is published is kept and delivered; publish again when there is space.")
 	case errors.Is(err, eventlog.ErrUncertain):
 		return NewProblem(http.StatusServiceUnavailable, "The outcome is unknown. Publish again with the same id or Idempotency-Key, and it will be there once.")
 	}

@@ -1,15 +1,20 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
 )
 
 const (
@@ -219,4 +224,70 @@ func TestPublishOnce(t *testing.T) {
 	if status, id, duplicate := publish("/events/a", "x", "mine"); status != 201 || duplicate || id == "mine" {
 		t.Errorf("a key that is spelled as an id was: %d %q %v; they are not the same", status, id, duplicate)
 	}
+}
+
+func TestTopics(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s.publish(t, "b", "1")
+	last := s.publish(t, "b", "2")
+	s.publish(t, "orders/1", "3")
+	resp := s.do(t, "GET", "/topics", "")
+	body, err := io.ReadAll(resp.Body)
+	var got struct {
+		Topic         string
+		Events, Bytes int64
+		LastEventID   string `json:"last_event_id"`
+	}
+	lines := strings.Split(string(body), "\n")
+	if err != nil || len(lines) != 3 || json.Unmarshal([]byte(lines[0]), &got) != nil {
+		t.Fatalf("%s, %v", body, err)
+	}
+	if got.Topic != "b" || got.Events != 2 || got.Bytes <= 2 || got.LastEventID != last {
+		t.Errorf("got %+v", got)
+	}
+	some, err := io.ReadAll(s.do(t, "GET", "/topics?topic="+url.QueryEscape("orders/{id}"), "").Body)
+	if err != nil || string(some) != lines[1]+"\n" {
+		t.Errorf("selected: %s, %v; want %s", some, err, lines[1])
+	}
+}
+
+// A log that is out of space or out of order is told as such, and what is
+// wrong with it stays in the log.
+func TestLogErrors(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+		says   string
+	}{
+		{eventlog.ErrNoSpace, 507, "space"},
+		{eventlog.ErrUncertain, 503, "Idempotency-Key"},
+		{eventlog.ErrFailed, 503, "try again later"},
+		{errors.New("secret path"), 503, "try again later"},
+	} {
+		memory := eventlog.NewMemory(eventlog.Retention{})
+		h, err := hub.New(failing{memory, tt.err}, hub.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		handler := httpapi.New(h, httpapi.Options{Logger: slog.New(slog.DiscardHandler)})
+		handler.ServeHTTP(w, httptest.NewRequest("POST", "/events/a", strings.NewReader("x")))
+		wantProblem(t, tt.err.Error(), w.Result(), tt.status, tt.says)
+		if strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("the answer gives the cause away: %s", w.Body)
+		}
+		if err := errors.Join(h.Close(), memory.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// failing is a log whose disk gives trouble.
+type failing struct {
+	eventlog.Log
+	err error
+}
+
+func (f failing) Append(context.Context, ...eventlog.Record) ([]eventlog.Result, error) {
+	return nil, f.err
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -217,6 +218,9 @@ func (h *Hub) headNow() eventlog.ID {
 
 // Bounds returns those of the log.
 func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.log.Bounds(ctx) }
+
+// Topics yields what the log retains of each topic.
+func (h *Hub) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] { return h.log.Topics(ctx) }
 
 // sleep returns a timer's channel, or nil, which blocks for ever, for d < 0.
 func sleep(d time.Duration) (<-chan time.Time, func() bool) {

@@ -9,7 +9,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // DefaultReadLimit is how many bytes a [Decoder] holds for one event unless
@@ -21,7 +20,8 @@ const DefaultReadLimit = 16 << 20
 var ErrEventTooLarge = errors.New("sse: event too large")
 
 const (
-	readSize = 4 << 10  // what an idle stream holds
+	readSize = 4 << 10  // what a stream begins with
+	busySize = 16 << 10 // what one that fills its buffer at once goes on with
 	maxKept  = 64 << 10 // what one large event may leave behind, in each buffer
 
 	maxTypes    = 64 // event types kept, so that a repeated one costs nothing
@@ -116,18 +116,39 @@ func (d *Decoder) Events() iter.Seq2[Event, error] {
 // Next returns the next event. Its error is [io.EOF] at the end of the stream,
 // where an unfinished event is dropped, the reader's own, or
 // [ErrEventTooLarge]; after it, Next returns the same again.
-func (d *Decoder) Next() (e Event, err error) {
+func (d *Decoder) Next() (Event, error) {
 	for {
+		if e, ok := d.whole(); ok {
+			return e, nil
+		}
 		line, err := d.line()
-		switch {
-		case err != nil:
-			return e, err
-		case len(line) > 0:
+		if err != nil {
+			return Event{}, err
+		}
+		if len(line) > 0 {
 			d.field(line)
-		case d.dispatch(&e):
+		} else if e, ok := d.dispatch(); ok {
 			return e, nil
 		}
 	}
+}
+
+// whole takes an event that is one data line and stands complete in the buffer,
+// as most do, in one step. Whatever is otherwise it leaves to the rules.
+func (d *Decoder) whole() (Event, bool) {
+	end := d.lf
+	if end+1 >= d.end || d.buf[end+1] != '\n' || d.cr < end || d.hasData || d.hasID || d.typ != "" || d.skipLF || !d.begun {
+		return Event{}, false
+	}
+	value, ok := bytes.CutPrefix(d.buf[d.start:end], []byte("data:"))
+	if !ok || int64(len(value)) > d.limit-5 || !valid(value) {
+		return Event{}, false
+	}
+	if len(value) > 0 && value[0] == ' ' {
+		value = value[1:]
+	}
+	d.consume(end + 2)
+	return Event{DefaultType, string(value), d.lastID}, true
 }
 
 // line returns the next line without its end. It is valid until the next call.
@@ -232,6 +253,8 @@ func (d *Decoder) makeRoom(unread int) {
 	switch {
 	case size == 0, size > maxKept && unread < readSize:
 		size = readSize
+	case size < busySize && d.end == size:
+		size = busySize
 	case unread == size:
 		size = int(min(2*int64(size), d.limit+readSize))
 	}
@@ -281,7 +304,7 @@ func (d *Decoder) addData(line []byte) {
 	case d.hasData:
 		d.data, d.view = append(d.data, d.view...), nil
 		d.data = appendUTF8(append(d.data, '\n'), line)
-	case utf8.Valid(line):
+	case valid(line):
 		d.view = line
 	default:
 		d.data = appendUTF8(d.data, line)
@@ -319,9 +342,9 @@ func parseRetry(value []byte) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, len(value) > 0
 }
 
-// dispatch ends the block (§9.2.6, "dispatch the event"). It sets e and returns
-// true unless the block had no data and so is no event.
-func (d *Decoder) dispatch(e *Event) bool {
+// dispatch ends the block (§9.2.6, "dispatch the event"). A block that had no
+// data is no event.
+func (d *Decoder) dispatch() (e Event, ok bool) {
 	payload := d.data
 	if d.view != nil {
 		payload = d.view
@@ -338,14 +361,14 @@ func (d *Decoder) dispatch(e *Event) bool {
 		d.lastID, text = string(d.id), string(payload)
 	}
 	if dispatched {
-		e.Data, e.ID, e.Type = text, d.lastID, cmp.Or(d.typ, DefaultType)
+		e = Event{cmp.Or(d.typ, DefaultType), text, d.lastID}
 	}
 	d.view, d.data, d.hasData = nil, emptied(d.data), false
 	d.id, d.hasID, d.typ = emptied(d.id), false, ""
 	if moved && !dispatched && d.onID != nil {
 		d.onID(d.lastID)
 	}
-	return dispatched
+	return e, dispatched
 }
 
 // join returns a and b as strings that share one allocation.

@@ -1,6 +1,9 @@
 package sse
 
-import "unicode/utf8"
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
 
 // appendUTF8 appends src decoded as WHATWG Encoding's "UTF-8 decode without
 // BOM" does: each maximal subpart of an ill-formed sequence becomes one
@@ -64,4 +67,18 @@ func sequence(b []byte) (n int, ok bool) {
 		lower, upper = 0x80, 0xBF
 	}
 	return n, true
+}
+
+// valid is [utf8.Valid], and faster on long ASCII, which most data is.
+func valid(b []byte) bool {
+	const high = 0x8080808080808080
+	for len(b) >= 32 {
+		c := (*[32]byte)(b)
+		if (binary.LittleEndian.Uint64(c[0:8])|binary.LittleEndian.Uint64(c[8:16])|
+			binary.LittleEndian.Uint64(c[16:24])|binary.LittleEndian.Uint64(c[24:32]))&high != 0 {
+			break
+		}
+		b = b[32:]
+	}
+	return utf8.Valid(b)
 }

@@ -12,7 +12,7 @@ import (
 // stream serves one subscriber until it goes or the hub ends it.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription, envelope bool) {
 	if retry, draining := a.hub.Draining(); draining {
-		a.comeBack(w, r, retry, "This hub is shutting down; come back when another has taken its place.")
+		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
 		return
 	}
 	st, err := a.hub.Stream(r.Context(), s, hub.StreamOptions{Retry: a.Retry, Heartbeat: a.Heartbeat, Envelope: envelope})
@@ -22,7 +22,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 		return
 	} else if err != nil {
 		a.Logger.Error("cannot open a stream", "err", err)
-		a.comeBack(w, r, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
+		a.comeBack(w, r, s, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
 		return
 	}
 	defer st.Close()

@@ -117,17 +117,23 @@ func parseSince(v string, now time.Time) (time.Time, error) {
 	return time.Time{}, &hub.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
 }
 
-// comeBack answers a request that cannot be served now, see §"Promises".
-func (a *api) comeBack(w http.ResponseWriter, r *http.Request, retry time.Duration, detail string) {
+// comeBack answers a request that cannot be served now, see §"Promises". Who
+// asks for a stream from now on gets a place all the same, so that it misses
+// nothing until it comes back; who asks for another keeps asking for that.
+func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, retry time.Duration, detail string) {
 	if !strings.Contains(r.Header.Get("Accept"), sse.MediaType) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
 		NewProblem(http.StatusServiceUnavailable, detail).Write(w)
 		return
 	}
-	s, err := sse.Accept(w, r, nil)
+	out, err := sse.Accept(w, r, nil)
 	if err != nil {
 		return // answered
 	}
-	_ = s.SetReconnectionTime(retry) // whom it does not reach comes back anyway
-	_ = s.Close()
+	defer func() { _ = out.Close() }()
+	b := sse.AppendRetry(nil, retry)
+	if bounds, err := a.hub.Bounds(r.Context()); err == nil && s.From == (hub.From{}) {
+		b, _ = sse.AppendID(b, bounds.Last.String()) // an ID's text is always valid
+	}
+	_, _ = out.Write(b) // whom it does not reach comes back anyway
 }

@@ -245,9 +245,16 @@ func TestDrainAnswers(t *testing.T) {
 	if got := open.block(t); !regexp.MustCompile(`^retry: [2-9]\d{3}$`).MatchString(got) {
 		t.Errorf("an open stream gets %q, not a time to come back", got)
 	}
-	body, err := io.ReadAll(s.subscribe(t, "/events/a").Body)
-	if err != nil || !regexp.MustCompile(`^retry: [2-9]\d{3}\n\n$`).Match(body) {
-		t.Errorf("a new stream gets %q, %v; want a time to come back, and the end", body, err)
+	missed := s.publish(t, "a", "between the two")
+	for _, tt := range []struct{ why, path, header, want string }{
+		{"a new stream gets a place as well", "/events/a", "", `^retry: [2-9]\d{3}\n\nid: ` + missed + `\n\n$`},
+		{"one that has a place keeps it", "/events/a", missed, `^retry: [2-9]\d{3}\n\n$`},
+		{"one that asks for the past goes on asking", "/events/a?since=1h", "", `^retry: [2-9]\d{3}\n\n$`},
+	} {
+		body, err := io.ReadAll(s.subscribe(t, tt.path, "Last-Event-ID", tt.header).Body)
+		if err != nil || !regexp.MustCompile(tt.want).Match(body) {
+			t.Errorf("%s: %q, %v; want %s and the end", tt.why, body, err, tt.want)
+		}
 	}
 	resp := s.do(t, "GET", "/events/a", "", "Accept", "*/*")
 	wantProblem(t, "a new request of another kind", resp, 503, "shutting down")

@@ -16,6 +16,8 @@ missing=()
 for tool in chromium nginx node; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${tool/%node/nodejs}")
 done
+# Without such a font, the Chinese pages' screenshots show boxes.
+[ -n "$(find /usr/share/fonts -iname '*cjk*' -print -quit 2>/dev/null)" ] || missing+=(fonts-noto-cjk)
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
@@ -26,6 +28,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 else
 	export TIDINGS_E2E=require # a test that finds nothing to test with has failed
 fi
+export TIDINGS_ARTIFACTS=${TIDINGS_ARTIFACTS:-$PWD/test-artifacts} # screenshots
 go version
 
 step "gofmt"

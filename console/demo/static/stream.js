@@ -33,6 +33,16 @@ export class Stream {
     this.#url = typeof url === "function" ? url : () => url;
     // A hidden page is not painted: what waits for it would count as delay.
     document.addEventListener("visibilitychange", () => (this.#unpainted = []));
+    // A page that is left may be kept for the back button, its connection still
+    // open: six such, and HTTP/1.1 has none left for the page that is looked at.
+    let left = false;
+    addEventListener("pagehide", () => {
+      left = this.state !== "closed";
+      this.close();
+    });
+    addEventListener("pageshow", (event) => {
+      if (event.persisted && left) this.open();
+    });
   }
 
   get state() {

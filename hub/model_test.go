@@ -1,0 +1,262 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// A model is a hub as a plain slice: what was published, in order.
+type model struct {
+	t    *testing.T
+	rng  *rand.Rand
+	log  eventlog.Log
+	hub  *Hub
+	all  []published
+	subs []*modelStream
+}
+
+type published struct {
+	id     eventlog.ID
+	name   string // on the wire
+	topics []string
+	typ    string
+	data   string
+}
+
+// A modelStream is a stream and the place that it has been delivered up to.
+type modelStream struct {
+	selectors []string
+	types     []string
+	st        *Stream
+	at        int    // index in all of what may come next
+	lastID    string // what a client would send to resume
+}
+
+// TestModel publishes, subscribes, reads, cuts, resumes, deletes and restarts
+// at random, and finds that every stream gets what a plain slice says it must.
+func TestModel(t *testing.T) {
+	for seed := range uint64(15) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 1))}
+			m.log = eventlog.NewMemory(eventlog.Retention{Events: int64(50 + m.rng.IntN(400))})
+			defer m.log.Close()
+			m.start()
+			defer func() { m.stop() }()
+			for range 400 {
+				m.step()
+			}
+			for _, s := range m.subs {
+				m.drainStream(s, len(m.all)+1)
+			}
+		})
+	}
+}
+
+func (m *model) start() {
+	var err error
+	if m.hub, err = New(m.log, Options{}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *model) stop() {
+	for _, s := range m.subs {
+		s.st.Close()
+	}
+	m.hub.Close()
+}
+
+func (m *model) step() {
+	switch n := m.rng.IntN(100); {
+	case n < 50:
+		m.publish(1 + m.rng.IntN(20))
+	case n < 60 && len(m.subs) < 20:
+		m.subscribe()
+	case n < 85 && len(m.subs) > 0:
+		m.drainStream(m.subs[m.rng.IntN(len(m.subs))], 1+m.rng.IntN(40))
+	case n < 97 && len(m.subs) > 0:
+		m.resume(m.subs[m.rng.IntN(len(m.subs))])
+	case n == 99: // the hub stops and starts on the same log
+		m.stop()
+		m.start()
+		for _, s := range m.subs {
+			m.reopen(s)
+		}
+	}
+}
+
+func (m *model) publish(n int) {
+	for range n {
+		r := eventlog.Record{
+			Topics: []string{"a", "b", "orders/1", "orders/2", "other"}[m.rng.IntN(5):][:1],
+			Type:   []string{"", "price"}[m.rng.IntN(2)],
+			Data:   fmt.Append(nil, len(m.all), strings.Repeat("x", m.rng.IntN(2000))),
+		}
+		if m.rng.IntN(4) == 0 && r.Topics[0] != "b" {
+			r.Topics = append(slices.Clone(r.Topics), "b")
+		}
+		if m.rng.IntN(5) == 0 {
+			r.PublisherID = fmt.Sprint("p", len(m.all))
+		}
+		results, err := m.hub.Publish(context.Background(), r)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		name := results[0].ID.String()
+		if r.PublisherID != "" {
+			name = r.PublisherID
+		}
+		m.all = append(m.all, published{results[0].ID, name, r.Topics, r.Type, string(r.Data)})
+	}
+}
+
+func (m *model) subscribe() {
+	s := &modelStream{
+		selectors: [][]string{{"a"}, {"a", "b"}, {"*"}, {"orders/{id}"}, {"orders/{id}", "b"}}[m.rng.IntN(5)],
+		types:     [][]string{nil, {"price"}, {"message"}}[m.rng.IntN(3)],
+	}
+	m.reopen(s)
+	m.subs = append(m.subs, s)
+}
+
+// reopen opens a stream where a client would: after the last id that it saw, or
+// live if it has seen none.
+func (m *model) reopen(s *modelStream) {
+	if s.lastID == "" {
+		s.at = len(m.all)
+	}
+	sel, err := ParseSelectors(s.selectors...)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	s.st, err = m.hub.Stream(context.Background(), Subscription{sel, s.types, From{LastEventID: s.lastID}}, StreamOptions{Retry: time.Second, Heartbeat: time.Hour})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *model) resume(s *modelStream) {
+	s.st.Close()
+	m.reopen(s)
+}
+
+// drainStream reads at most n events, and checks each.
+func (m *model) drainStream(s *modelStream, n int) {
+	for read := 0; read < n; {
+		expected := m.next(s)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if expected == len(m.all) {
+			ctx, cancel = context.WithTimeout(context.Background(), time.Millisecond) // there must be nothing
+		}
+		b, err := s.st.Next(ctx)
+		cancel()
+		if err != nil {
+			if expected < len(m.all) {
+				m.t.Fatalf("stream of %v %v waits for %q: %v", s.selectors, s.types, m.all[expected].name, err)
+			}
+			return
+		}
+		for _, e := range parse(m.t, b) {
+			if e.id != "" {
+				s.lastID = e.id
+			}
+			if !e.event {
+				continue
+			}
+			read++
+			if e.typ == GapType {
+				m.gap(s, e.data)
+				continue
+			}
+			i := m.next(s)
+			if i == len(m.all) || e.id != m.all[i].name || e.data != m.all[i].data || e.typ != typeName(m.all[i].typ) {
+				m.t.Fatalf("stream of %v %v got %s %.10q; the model is at %d of %d", s.selectors, s.types, e.id, e.data, i, len(m.all))
+			}
+			s.at = i + 1
+		}
+	}
+}
+
+// next is the index of the next event that a stream wants, retained or not.
+func (m *model) next(s *modelStream) int {
+	for i := s.at; i < len(m.all); i++ {
+		p := m.all[i]
+		wanted := slices.ContainsFunc(s.selectors, func(sel string) bool {
+			return slices.ContainsFunc(p.topics, func(topic string) bool {
+				return sel == "*" || sel == topic || sel == "orders/{id}" && strings.HasPrefix(topic, "orders/")
+			})
+		})
+		if wanted && (s.types == nil || slices.Contains(s.types, typeName(p.typ))) {
+			return i
+		}
+	}
+	return len(m.all)
+}
+
+// gap checks that a gap is true: retention has passed the stream's place. If
+// that was a publisher's id, nobody knows any more where it was.
+func (m *model) gap(s *modelStream, data string) {
+	var g Gap
+	if err := json.Unmarshal([]byte(data), &g); err != nil || g.Reason != Trimmed && (g.Reason != Unknown || g.Requested[0] != 'p') {
+		m.t.Fatalf("gap %s, %v", data, err)
+	}
+	to, err := eventlog.ParseID(g.ResumedAfter)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	b, err := m.log.Bounds(context.Background())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	at := slices.IndexFunc(m.all, func(p published) bool { return p.id.Compare(to) > 0 })
+	if at < 0 {
+		at = len(m.all)
+	}
+	if g.Reason == Trimmed && (at <= s.at || to.Compare(b.Origin) > 0) {
+		m.t.Fatalf("a gap up to %v, but the stream was at %d of %d and the log begins after %v", to, s.at, at, b.Origin)
+	}
+	if g.Reason == Unknown && m.all[s.at-1].id.Compare(b.Origin) > 0 {
+		m.t.Fatalf("%s is retained and said to be unknown", g.Requested)
+	}
+	s.at = at
+}
+
+type block struct {
+	event         bool
+	id, typ, data string
+}
+
+// parse splits what a stream gives into blocks, by the bytes alone.
+func parse(t *testing.T, b []byte) (blocks []block) {
+	t.Helper()
+	text, ok := strings.CutSuffix(string(b), "\n\n")
+	if !ok {
+		t.Fatalf("%q does not end with a whole block", b)
+	}
+	for text := range strings.SplitSeq(text, "\n\n") {
+		e := block{typ: "message"}
+		for line := range strings.SplitSeq(text, "\n") {
+			switch name, value, _ := strings.Cut(line, ": "); name {
+			case "id":
+				e.id = value
+			case "event":
+				e.typ = value
+			case "data":
+				e.event, e.data = true, value
+			case "retry":
+			default:
+				t.Fatalf("a line %q", line)
+			}
+		}
+		blocks = append(blocks, e)
+	}
+	return blocks
+}

@@ -1,0 +1,303 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+const stateIs = `document.querySelector("#state")?.dataset.state === $1`
+
+// openDemo opens a demo's page and waits until its stream is open.
+func openDemo(t *testing.T, h *hub, path string) *tab {
+	t.Helper()
+	page := openTab(t, h.url(path))
+	page.until(stateIs, "open")
+	return page
+}
+
+// changes waits for an element's text to become another.
+func (b *tab) changes(selectors ...string) {
+	b.t.Helper()
+	for _, s := range selectors {
+		b.until(`document.querySelector($1).textContent !== $2`, s, b.text(s))
+	}
+}
+
+func TestDemoIndex(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	for _, card := range []string{"/demo/clock/", "/demo/monitoring/"} {
+		page := openDemo(t, h, "/")
+		if path := js[string](page, `location.pathname`); path != "/demo/" {
+			t.Errorf("/ leads to %s", path)
+		}
+		page.changes("#preview-time")
+		page.until(`/^\d/.test(document.querySelector("#preview-cpu").textContent)`)
+		page.click(`a.card[href^="` + card + `"]`)
+		page.until(`location.pathname === $1`, card)
+		page.until(stateIs, "open")
+		// Back, the browser may show the page as it was left.
+		js[bool](page, `history.back() ?? true`)
+		page.until(`location.pathname === "/demo/"`)
+		page.until(stateIs, "open")
+		page.changes("#preview-time")
+		page.noProblems(false)
+	}
+}
+
+func TestDemoClock(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	page := openDemo(t, h, "/demo/clock/")
+	page.changes("#message", "#tick", "#events", "#last-id")
+	page.until(`!isNaN(new Date(document.querySelector("#message").textContent))`)
+	page.until(`JSON.parse(document.querySelector("#tick").textContent).n > 1`)
+	page.until(`document.querySelectorAll("#log .unnamed").length > 1 && document.querySelectorAll("#log .named").length > 1`)
+	page.until(`/^\d+ ms/.test(document.querySelector("#delay").textContent)`)
+
+	page.click("#close")
+	page.until(stateIs, "closed")
+	before := page.text("#events")
+	ticks := openRaw(t, h.url("/events/clock"))
+	for range 4 { // two seconds' worth, which the page must not get
+		ticks.next(t, "data")
+	}
+	if after := page.text("#events"); after != before {
+		t.Errorf("closed, the page went from %s events to %s", before, after)
+	}
+	page.click("#open")
+	page.until(stateIs, "open")
+	page.changes("#message", "#tick", "#events")
+	if n := page.text("#reconnects"); n != "0" {
+		t.Errorf("opened by hand, the page counts %s reconnections", n)
+	}
+	page.noProblems(false)
+}
+
+func TestDemoMonitoring(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	page := openDemo(t, h, "/demo/monitoring/")
+	for _, metric := range []string{"cpu", "memory", "disk", "network"} {
+		page.until(`/^\d/.test(document.querySelector($1)?.textContent)`, "#"+metric+"-value")
+		page.until(plotIsDrawn, "#"+metric+"-plot canvas")
+		page.changes("#" + metric + "-moment")
+	}
+	// On a busy or an idle machine one figure may stand still, not all of them.
+	const figures = `[...document.querySelectorAll(".readouts")].map((list) => list.textContent).join()`
+	page.until(figures+` !== $1`, js[string](page, figures))
+
+	// Alarms of this machine cannot be had at will; the page cannot tell.
+	alarm := func(level string) {
+		h.publish("host", `{"t":1,"metric":"disk","level":"`+level+`","value":97.5,"threshold":95,"since":1}`, "type", "alarm")
+	}
+	alarm("critical")
+	page.until(`document.querySelector('#alarms [data-metric=disk][data-level=critical]')?.textContent.includes("97.5")`)
+	page.until(`document.querySelector('#alarm-banner [data-metric=disk]')?.textContent.includes("97.5")`)
+	alarm("ok")
+	page.until(`document.querySelector('#alarms [data-metric=disk][data-level=ok]')`)
+	page.until(`!document.querySelector('#alarm-banner [data-metric=disk]')`)
+
+	// What was before comes with the page: the last two minutes.
+	second := openDemo(t, h, "/demo/monitoring/")
+	second.until(`document.querySelector('#alarms [data-metric=disk][data-level=ok]')`)
+	second.noProblems(false)
+	page.noProblems(false)
+}
+
+// plotIsDrawn looks on a canvas for a line in the first or third series' colour,
+// which neither axes nor marks have. One may lie below another.
+const plotIsDrawn = `(() => {
+	const canvas = document.querySelector($1);
+	if (!canvas?.width) return false;
+	const blank = (width, height) => {
+		const c = Object.assign(document.createElement("canvas"), { width, height });
+		return c.getContext("2d", { willReadFrequently: true }); // else Chromium remarks on it
+	};
+	const copy = blank(canvas.width, canvas.height);
+	copy.drawImage(canvas, 0, 0);
+	const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+	const colour = (name) => {
+		const sample = blank(1, 1);
+		sample.fillStyle = getComputedStyle(canvas).getPropertyValue(name);
+		sample.fillRect(0, 0, 1, 1);
+		return sample.getImageData(0, 0, 1, 1).data;
+	};
+	const count = ([r, g, b]) => {
+		let n = 0;
+		for (let i = 0; i < data.length; i += 4) {
+			if (data[i + 3] > 250 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 20) n++;
+		}
+		return n;
+	};
+	return count(colour("--series-1")) + count(colour("--series-3")) >= 3;
+})()`
+
+func TestDemosRecover(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	clock := openDemo(t, h, "/demo/clock/")
+	monitoring := openDemo(t, h, "/demo/monitoring/")
+	clock.changes("#message")
+	monitoring.changes("#cpu-moment")
+	h.kill()
+	clock.until(stateIs, "connecting")
+	monitoring.until(stateIs, "connecting")
+	clock.until(`document.querySelector("#notices [data-about=state]")`)
+	h.start("--demo")
+	for _, page := range []*tab{clock, monitoring} {
+		page.until(stateIs, "open")
+		page.until(`document.querySelector("#reconnects").textContent === "1"`)
+		page.until(`document.querySelector("#gap")?.dataset.reason === "epoch"`)
+		page.until(`!document.querySelector("#notices [data-about=state]")`)
+	}
+	clock.changes("#message", "#tick")
+	monitoring.changes("#cpu-moment", "#network-moment")
+	clock.noProblems(true)
+	monitoring.noProblems(true)
+}
+
+// A page that is left may live on in the back/forward cache. If its stream did,
+// too, a few pages would use up the six connections that a browser has for one
+// HTTP/1.1 server, and the next page would not load.
+func TestLeftDemosHangUp(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	p := startProxy(t, h.addr)
+	page := openTab(t, p.url("/demo/"))
+	for range 4 {
+		for _, path := range []string{"/demo/clock/", "/demo/monitoring/"} {
+			js[bool](page, `document.querySelector($1).click() ?? true`, `nav a[href^="`+path+`"]`)
+			page.until(`location.pathname === $1`, path)
+			page.until(stateIs, "open")
+		}
+	}
+	js[bool](page, `history.back() ?? true`)
+	page.until(`location.pathname === "/demo/clock/"`)
+	page.until(stateIs, "open")
+	page.changes("#message")
+}
+
+func TestDemoLanguages(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	for _, path := range []string{"/demo/", "/demo/clock/", "/demo/monitoring/"} {
+		page := openDemo(t, h, path+"?lang=en")
+		english := page.text("h1")
+		page.click("#lang")
+		page.until(`document.documentElement.lang === "zh-CN"`)
+		if chinese := page.text("h1"); chinese == english || !strings.ContainsFunc(chinese, func(r rune) bool { return r >= 0x4e00 && r <= 0x9fff }) {
+			t.Errorf("%s: the Chinese heading is %q", path, chinese)
+		}
+		run(page, chromedp.Reload())
+		page.until(`document.documentElement.lang === "zh-CN"`) // it is remembered
+		page.click("#lang")
+		page.until(`document.documentElement.lang === "en"`)
+		if back := page.text("h1"); back != english {
+			t.Errorf("%s: the English heading was %q, now %q", path, english, back)
+		}
+		page.noProblems(false)
+	}
+}
+
+func TestDemosWithoutEventSource(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	for _, path := range []string{"/demo/clock/", "/demo/monitoring/"} {
+		page := openTab(t, "about:blank")
+		send(page, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: "delete window.EventSource"})
+		run(page, chromedp.Navigate(h.url(path)))
+		page.until(`document.querySelector("#unsupported")?.textContent.includes("EventSource")`)
+		page.noProblems(false)
+	}
+}
+
+// The pages in all that they come in, for people to look at. Checked is only
+// what needs no eye.
+func TestDemoScreenshots(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("TIDINGS_ARTIFACTS")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h := startHub(t, "--demo")
+	for name, ready := range map[string]string{
+		"index":      `/^\d/.test(document.querySelector("#preview-cpu").textContent)`,
+		"clock":      `document.querySelectorAll("#log li").length > 3`,
+		"monitoring": call(plotIsDrawn, "#network-plot canvas"),
+	} {
+		path := "/demo/" + name + "/"
+		if name == "index" {
+			path = "/demo/"
+		}
+		page := openDemo(t, h, path+"?lang=en")
+		page.until(ready)
+		for _, lang := range []string{"en", "zh-CN"} {
+			if js[string](page, `document.documentElement.lang`) != lang {
+				page.click("#lang")
+				page.until(`document.documentElement.lang === $1`, lang)
+			}
+			for _, scheme := range []string{"light", "dark"} {
+				for _, size := range [][2]int64{{390, 844}, {1440, 900}} {
+					file := fmt.Sprintf("%s-%s-%s-%dx%d.png", name, lang, scheme, size[0], size[1])
+					if err := os.WriteFile(filepath.Join(dir, file), page.screenshot(scheme, size[0], size[1]), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		page.noProblems(false)
+	}
+}
+
+// screenshot shows the page on a screen of that size, and checks that it fits
+// and follows the colour scheme.
+func (b *tab) screenshot(scheme string, width, height int64) []byte {
+	b.t.Helper()
+	send(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	send(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600,
+	})
+	b.until(`innerWidth === $1`, width)
+	js[bool](b, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
+	if over := js[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
+		b.t.Errorf("%s, %d wide: the page is %d pixels wider", js[string](b, `location.href`), width, over)
+	}
+	shot := run(b, chromedp.CaptureScreenshot())
+	picture, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if got := brightness(picture); (got < 0.5) != (scheme == "dark") {
+		b.t.Errorf("%s: in the %s scheme the brightness is %.2f of 1", js[string](b, `location.href`), scheme, got)
+	}
+	return shot
+}
+
+// brightness is that of the average pixel, from 0 to 1.
+func brightness(m image.Image) float64 {
+	sum, n := 0.0, 0.0
+	for y := m.Bounds().Min.Y; y < m.Bounds().Max.Y; y += 3 {
+		for x := m.Bounds().Min.X; x < m.Bounds().Max.X; x += 3 {
+			r, g, b, _ := m.At(x, y).RGBA()
+			sum += float64(r + g + b)
+			n += 3 * 0xffff
+		}
+	}
+	return sum / n
+}

@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// A hub is a running `tidings serve`. It can be started again at its address.
+type hub struct {
+	*process
+	t    *testing.T
+	addr string
+}
+
+// startHub runs a hub with quick timings, which args may change. Heartbeats
+// carry the stream's place: that they are rare keeps them from mending what
+// the first block or an event should have done.
+func startHub(t *testing.T, args ...string) *hub {
+	t.Helper()
+	h := &hub{t: t, addr: address(freePort(t))}
+	h.start(args...)
+	return h
+}
+
+// start runs the hub, again if it has stopped, and waits until it is ready.
+func (h *hub) start(args ...string) {
+	h.t.Helper()
+	args = append([]string{"serve", "--listen", h.addr, "--retry", "300ms", "--heartbeat", "10m", "--drain", "1s"}, args...)
+	p := start(h.t, exec.Command(binary, args...))
+	h.process = p
+	h.t.Cleanup(func() { // whatever the test was about
+		for _, bad := range []string{"panic", "DATA RACE", "level=ERROR"} {
+			if strings.Contains(p.output.String(), bad) {
+				h.t.Errorf("the hub has printed %q", bad)
+			}
+		}
+	})
+	eventually(h.t, "a ready hub", func() (bool, string) {
+		select {
+		case <-h.exited:
+			h.t.Fatalf("the hub exited:\n%s", h.output.String())
+		default:
+		}
+		resp, err := client.Get(h.url("/readyz"))
+		if err != nil {
+			return false, err.Error()
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, resp.Status
+	})
+}
+
+func (h *hub) url(path string) string { return "http://" + h.addr + path }
+
+// hasLogged waits for a text in what the hub prints.
+func (h *hub) hasLogged(text string) {
+	h.t.Helper()
+	eventually(h.t, "the hub to log "+text, func() (bool, string) {
+		seen := h.output.String()
+		return strings.Contains(seen, text), seen
+	})
+}
+
+// publish publishes an event and returns its id. Fields are those of the
+// query: type, id and so on, by pairs.
+func (h *hub) publish(topic, data string, fields ...string) string {
+	h.t.Helper()
+	q := url.Values{"topic": {topic}}
+	for i := 0; i < len(fields); i += 2 {
+		q.Set(fields[i], fields[i+1])
+	}
+	resp, err := client.Post(h.url("/events?"+q.Encode()), "text/plain", strings.NewReader(data))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		h.t.Fatalf("publish: %s %s %v", resp.Status, body, err)
+	}
+	var result struct{ ID string }
+	if err := json.Unmarshal(body, &result); err != nil || result.ID == "" {
+		h.t.Fatalf("publish: answer %q has no id (%v)", body, err)
+	}
+	return result.ID
+}
+
+// publishNumbers publishes the numbers from first to last, and returns the
+// ids in that order.
+func (h *hub) publishNumbers(topic string, first, last int) []string {
+	h.t.Helper()
+	var ids []string
+	for n := first; n <= last; n++ {
+		ids = append(ids, h.publish(topic, fmt.Sprint(n)))
+	}
+	return ids
+}

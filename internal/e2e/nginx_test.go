@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// nginxConfig is nginx as it is without a word on buffering, compression or
+// timeouts: everything from "server" on is what its beginner's guide says.
+const nginxConfig = `
+daemon off;
+pid %[1]s/nginx.pid;
+error_log stderr;
+%[4]s
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen %[2]s;
+		location / {
+			proxy_pass http://%[3]s;
+		}
+	}
+}
+`
+
+// startNginx runs nginx in front of an address, and returns its own.
+func startNginx(t *testing.T, upstream string) string {
+	t.Helper()
+	path := require(t, "nginx", "nginx", "/usr/sbin/nginx")
+	dir := t.TempDir()
+	addr := address(freePort(t))
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;" // nobody else may enter the directory
+	}
+	config := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, addr, upstream, user), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, exec.Command(path, "-p", dir, "-e", "stderr", "-c", config))
+	t.Cleanup(func() { // a killed nginx would leave its workers behind
+		p.signal(t, syscall.SIGTERM)
+		p.wait(t)
+	})
+	eventually(t, "nginx to listen", func() (bool, string) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false, p.output.String()
+		}
+		_ = conn.Close()
+		return true, ""
+	})
+	return "http://" + addr
+}
+
+// nginx buffers what it proxies, unless the response's own header says not to:
+// events come through one by one because of our headers alone.
+func TestBehindNginx(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	nginx := startNginx(t, h.addr)
+
+	s := openRaw(t, nginx+"/events/news")
+	for name, want := range map[string]string{
+		"Content-Type":      "text/event-stream",
+		"Cache-Control":     "no-cache, no-transform",
+		"X-Accel-Buffering": "", // nginx keeps it to itself
+		"Content-Encoding":  "",
+		"Content-Length":    "",
+	} {
+		if got := s.header.Get(name); got != want {
+			t.Errorf("%s is %q behind nginx, want %q", name, got, want)
+		}
+	}
+	if got := s.next(t, "retry")["retry"]; got != "300" {
+		t.Errorf("the stream begins with retry %q", got)
+	}
+	if got := s.next(t, "id"); got["id"] == "" || len(got) != 1 {
+		t.Errorf("the stream's place is %q", got)
+	}
+	for n := range 5 { // each must be here before the next is published
+		id, data := h.publish("news", fmt.Sprint("event ", n)), fmt.Sprint("event ", n)
+		if got := s.next(t, "data"); got["id"] != id || got["data"] != data {
+			t.Fatalf("want %q with id %s, got %q", data, id, got)
+		}
+	}
+
+	page := openTab(t, nginx+"/demo/clock/")
+	page.until(`document.querySelector("#state")?.dataset.state === "open"`)
+	for range 2 {
+		tick := page.text("#tick")
+		page.until(`document.querySelector("#tick").textContent !== $1`, tick)
+	}
+	page.noProblems(false)
+}

@@ -1,0 +1,42 @@
+package e2e
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+)
+
+// A site is a web server of the test, which any host name reaches. / is the
+// recorder.
+type site struct {
+	*http.ServeMux
+	port string
+}
+
+func startSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{ServeMux: http.NewServeMux()}
+	s.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "testdata/recorder.html") })
+	server := httptest.NewServer(s)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.port = u.Port()
+	return s
+}
+
+// origin is the site under a host name.
+func (s *site) origin(host string) string { return "http://" + host + ":" + s.port }
+
+// openRecorder opens the recorder on an origin of its own: to it, every hub
+// is another origin.
+func openRecorder(t *testing.T) *tab {
+	t.Helper()
+	return openTab(t, startSite(t).origin("127.0.0.1")+"/")
+}

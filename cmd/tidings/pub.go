@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,10 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-)
 
-// maxLine is how long a line of --lines may be. The hub's own limit is lower.
-const maxLine = 16 << 20
+	"github.com/tidings-sse/tidings/httpapi"
+)
 
 type pubCmd struct {
 	Topic string  `arg:"" help:"Topic to publish to."`
@@ -58,17 +56,6 @@ func (c *pubCmd) data(in io.Reader) ([]byte, error) {
 	return bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")), err
 }
 
-func (c *pubCmd) publishLines(ctx context.Context, s streams) error {
-	lines := bufio.NewScanner(s.in)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		if err := c.publish(ctx, s.out, lines.Bytes()); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
-}
-
 func (c *pubCmd) publish(ctx context.Context, out io.Writer, data []byte) error {
 	q := url.Values{"topic": {c.Topic}}
 	if c.Type != "" {
@@ -80,28 +67,44 @@ func (c *pubCmd) publish(ctx context.Context, out io.Writer, data []byte) error 
 	if c.Private {
 		q.Set("private", "true")
 	}
-	target, err := c.events(q)
+	body, err := c.post(ctx, q, "text/plain; charset=utf-8", data)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(data))
+	_, err = printID(out, body)
+	return err
+}
+
+// post sends a body to the hub and returns its answer.
+func (f *hubFlags) post(ctx context.Context, q url.Values, contentType string, body []byte) ([]byte, error) {
+	target, err := f.events(q)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	c.authorize(req.Header)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", contentType)
+	f.authorize(req.Header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	body, err := answer(resp)
-	if err != nil {
-		return err
+	return answer(resp)
+}
+
+// printID prints the id in an answer for one event, or returns its problem.
+func printID(out io.Writer, line []byte) (n int, err error) {
+	var published struct {
+		ID string
+		httpapi.Problem
 	}
-	var published struct{ ID string }
-	if err := json.Unmarshal(body, &published); err != nil {
-		return fmt.Errorf("the hub's answer cannot be read: %w", err)
+	if err := json.Unmarshal(line, &published); err != nil {
+		return 0, fmt.Errorf("the hub's answer cannot be read: %w", err)
 	}
-	_, err = fmt.Fprintln(out, published.ID)
-	return err
+	if published.Status != 0 {
+		return 0, fmt.Errorf("the hub answered %d %s: %s", published.Status, published.Title, published.Detail)
+	}
+	return fmt.Fprintln(out, published.ID)
 }

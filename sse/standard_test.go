@@ -70,9 +70,7 @@ func standard(stream []byte) (res standardResult) {
 		field, value := line, ""
 		if i := strings.IndexRune(line, ':'); i >= 0 {
 			field, value = line[:i], line[i+1:]
-			if strings.HasPrefix(value, " ") {
-				value = value[1:]
-			}
+			value = strings.TrimPrefix(value, " ")
 		}
 
 		switch field {

@@ -31,7 +31,7 @@ func startHub(t *testing.T, args ...string) *hub {
 // start runs the hub, again if it has stopped, and waits until it is ready.
 func (h *hub) start(args ...string) {
 	h.t.Helper()
-	args = append([]string{"serve", "--listen", h.addr, "--retry", "300ms", "--heartbeat", "10m", "--drain", "1s"}, args...)
+	args = append([]string{"serve", "--listen", h.addr, "--retry", "300ms", "--heartbeat", "10m", "--drain", "1s", "--store", "memory"}, args...)
 	p := start(h.t, exec.Command(binary, args...))
 	h.process = p
 	h.t.Cleanup(func() { // whatever the test was about

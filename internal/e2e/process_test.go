@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -42,13 +41,6 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have exited
 	<-p.exited
-}
-
-// terminate asks the process to end, and returns its exit code.
-func (p *process) terminate(t *testing.T) int {
-	t.Helper()
-	p.signal(t, syscall.SIGTERM)
-	return p.wait(t)
 }
 
 func (p *process) signal(t *testing.T, s os.Signal) {

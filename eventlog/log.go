@@ -105,10 +105,10 @@ type Log interface {
 	// id, or ErrNotFound.
 	ByPublisherID(ctx context.Context, id string) (ID, error)
 
-	// Delete removes what matches q, as far as the log goes now, and returns
-	// how many events that were. Their places stay: reading from one goes on
-	// with what follows.
-	Delete(ctx context.Context, q Query) (int, error)
+	// Delete removes what Read would yield, as far as the log goes now, and
+	// returns how many events that were. The zero place is the log's origin.
+	// The events' own places stay: reading from one goes on with what follows.
+	Delete(ctx context.Context, after ID, q Query) (int, error)
 
 	// Topics yields what is retained of each topic, in no particular order.
 	Topics(ctx context.Context) iter.Seq2[Topic, error]

@@ -168,16 +168,19 @@ func without(at []uint64, lo uint64) []uint64 {
 }
 
 // Delete leaves a tombstone, an event without topics, in the place of each.
-func (m *Memory) Delete(ctx context.Context, q Query) (int, error) {
+func (m *Memory) Delete(ctx context.Context, after ID, q Query) (int, error) {
 	b, err := m.Bounds(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if after.IsZero() {
+		after = b.Origin
 	}
 	if q.UpTo.IsZero() {
 		q.UpTo = b.Last
 	}
 	n := 0
-	for e, err := range m.Read(ctx, b.Origin, q) {
+	for e, err := range m.Read(ctx, after, q) {
 		if err != nil {
 			return n, err
 		}

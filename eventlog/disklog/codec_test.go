@@ -1,0 +1,76 @@
+package disklog
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+func FuzzRecord(f *testing.F) {
+	f.Add("t", "u", "price", "mine", "key", []byte("data"), int64(time.Second), true)
+	f.Add("長い", "", "", "", "", []byte(nil), int64(0), false)
+	f.Fuzz(func(t *testing.T, topic, second, typ, publisher, key string, data []byte, retry int64, private bool) {
+		r := eventlog.Record{
+			Topics: []string{topic, second}, Type: typ, PublisherID: publisher, Key: key,
+			Data: data, Retry: time.Duration(retry), Private: private,
+		}
+		value := encode(&r)
+		stamp(value, 1234567890)
+		e, err := decode(value, eventlog.ID{Epoch: 1, Lo: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Data == nil {
+			e.Data = []byte{}
+		}
+		if r.Data == nil {
+			r.Data = []byte{}
+		}
+		if want := (eventlog.Event{Record: r, ID: eventlog.ID{Epoch: 1, Lo: 2}, Time: time.Unix(0, 1234567890)}); !reflect.DeepEqual(*e, want) {
+			t.Errorf("decoded %+v, encoded %+v", *e, want)
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(&eventlog.Record{Topics: []string{"t"}, Data: []byte("data")}))
+	f.Add(encode(&eventlog.Record{Topics: []string{"t", "u"}, Type: "price", Key: "k", PublisherID: "p", Retry: 5, Private: true}))
+	f.Add(encodeTomb(5))
+	f.Add([]byte{kindEvent, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, value []byte) {
+		_, _ = decodeTally(value)
+		_ = new(state).decode(value)
+		_ = new(meta).decode(value)
+		e, err := decode(value, eventlog.ID{})
+		if err != nil || len(e.Topics) == 0 {
+			return
+		}
+		again, err := decode(encode(&e.Record), e.ID)
+		if err != nil || !reflect.DeepEqual(again.Record, e.Record) {
+			t.Errorf("%x decodes to %+v, which is encoded as %+v (%v)", value, e.Record, again, err)
+		}
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	good := encode(&eventlog.Record{Topics: []string{"topic"}, Type: "type", Key: "key", PublisherID: "id"})
+	for n := range good {
+		if _, err := decode(good[:n], eventlog.ID{}); err == nil {
+			t.Errorf("the first %d bytes of %d pass for an event", n, len(good))
+		}
+	}
+	for _, tt := range []struct {
+		why   string
+		value []byte
+	}{
+		{"unknown kind", append([]byte{9}, good[1:]...)},
+		{"a tombstone with content", append(encodeTomb(1), 0)},
+		{"no topics", append(make([]byte, valueHeader), 0, 0, 0, 0, 0, 0)},
+	} {
+		if _, err := decode(tt.value, eventlog.ID{}); err == nil {
+			t.Errorf("%s: no error", tt.why)
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package disklog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// TestFailStop has one write or sync fail, and the log say so everywhere. What
+// was acknowledged is there when it is opened again.
+func TestFailStop(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		kind errorfs.OpKind
+		path string
+	}{
+		{"log write", errorfs.OpFileWrite, ".log"},
+		{"log sync", errorfs.OpFileSyncData, ".log"},
+		{"new log", errorfs.OpCreate, ".log"},
+		{"reused log", errorfs.OpReuseForWrite, ".log"},
+		{"table write", errorfs.OpFileWrite, ".sst"},
+		{"table sync", errorfs.OpFileSync, ".sst"},
+		{"new table", errorfs.OpCreate, ".sst"},
+		{"store's manifest write", errorfs.OpFileWrite, "MANIFEST"},
+		{"store's manifest sync", errorfs.OpFileSync, "MANIFEST"},
+		{"log.json", errorfs.OpFileWrite, manifestName},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			disk := vfs.NewMem()
+			var armed, once atomic.Bool
+			fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if armed.Load() && (op.Kind == tt.kind || tt.kind == errorfs.OpFileSync && op.Kind == errorfs.OpFileSyncData) && strings.Contains(op.Path, tt.path) {
+					once.Store(true)
+					return syscall.EIO
+				}
+				return nil
+			}))
+			l := open1(t, "data", Options{FS: fs, tune: small})
+			tail := make(chan error, 1)
+			go func() {
+				var last error
+				for _, err := range l.Tail(context.Background(), l.id(0)) {
+					last = err
+				}
+				tail <- last
+			}()
+			acked := map[eventlog.ID]bool{}
+			var err error
+			var results []eventlog.Result
+			for i := 0; i < 20_000; i++ {
+				if i == 100 {
+					armed.Store(true)
+				}
+				if results, err = l.Append(t.Context(), testRecord(0, i)); err != nil {
+					break
+				}
+				acked[results[0].ID] = true
+			}
+			if !errors.Is(err, eventlog.ErrFailed) || !once.Load() {
+				t.Fatalf("after %d events: %v; want ErrFailed", len(acked), err)
+			}
+			if err := <-tail; !errors.Is(err, eventlog.ErrFailed) {
+				t.Errorf("Tail ended with %v; want ErrFailed", err)
+			}
+			expectEverywhere(t, l, eventlog.ErrFailed)
+			armed.Store(false) // a disk that is well again changes nothing
+			expectEverywhere(t, l, eventlog.ErrFailed)
+			if err := l.Close(); !errors.Is(err, eventlog.ErrFailed) {
+				t.Errorf("Close: %v; want ErrFailed", err)
+			}
+
+			l = open1(t, "data", Options{FS: disk, tune: small})
+			for _, e := range all(t, l) {
+				delete(acked, e.ID)
+			}
+			if len(acked) > 0 {
+				t.Errorf("%d acknowledged events are gone", len(acked))
+			}
+		})
+	}
+}
+
+// expectEverywhere calls all of the log's methods.
+func expectEverywhere(t *testing.T, l *Log, want error) {
+	t.Helper()
+	ctx := t.Context()
+	_, appending := l.Append(ctx, record("t", 1))
+	_, newest := l.Newest(ctx, "t", 1, nil)
+	_, at := l.At(ctx, time.Now())
+	_, byID := l.ByPublisherID(ctx, "x")
+	_, deleting := l.Delete(ctx, eventlog.ID{}, eventlog.Query{})
+	_, bounds := l.Bounds(ctx)
+	var reading, tailing, topics error
+	for _, reading = range l.Read(ctx, l.id(0), eventlog.Query{}) {
+	}
+	for _, tailing = range l.Tail(ctx, l.id(0)) {
+	}
+	for _, topics = range l.Topics(ctx) {
+	}
+	for name, err := range map[string]error{
+		"Append": appending, "Newest": newest, "At": at, "ByPublisherID": byID, "Delete": deleting,
+		"Bounds": bounds, "Read": reading, "Tail": tailing, "Topics": topics,
+	} {
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v; want %v", name, err, want)
+		}
+	}
+}
+
+// TestDiskRunsFull has another take the last byte in spite of the floor: what
+// was submitted waits, what comes is refused, and both go on with the space.
+func TestDiskRunsFull(t *testing.T) {
+	var full atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileWrite, errorfs.OpCreate, errorfs.OpReuseForWrite:
+			if full.Load() {
+				return syscall.ENOSPC
+			}
+		}
+		return nil
+	}))
+	l := open1(t, "data", Options{FS: fs, tune: small})
+	for i := range 50 {
+		if _, err := l.Append(t.Context(), testRecord(0, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full.Store(true)
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := l.Append(context.Background(), testRecord(0, 50))
+		waiting <- err
+	}()
+	eventually(t, "notice", l.guard.full.Load)
+	if _, err := l.Append(t.Context(), testRecord(1, 1)); !errors.Is(err, eventlog.ErrNoSpace) {
+		t.Errorf("Append on a full disk: %v; want ErrNoSpace", err)
+	}
+	if n := len(all(t, l)); n != 50 {
+		t.Errorf("%d events can be read, of 50", n)
+	}
+	full.Store(false)
+	if err := <-waiting; err != nil {
+		t.Errorf("the event that waited: %v", err)
+	}
+	eventually(t, "take events again", func() bool {
+		_, err := l.Append(t.Context(), testRecord(1, 2))
+		return err == nil
+	})
+
+	full.Store(true) // and a full disk does not keep a log from being closed
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.Append(ctx, testRecord(1, 3)); !errors.Is(err, eventlog.ErrUncertain) {
+		t.Errorf("an event that waits when its context ends: %v; want ErrUncertain", err)
+	}
+	if err := l.Close(); !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("Close: %v; want ErrFailed", err)
+	}
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not %s within 10 s", what)
+		}
+	}
+}
+
+// TestFloor has the file system say what it has left.
+func TestFloor(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10 << 20, TotalBytes: 100 << 20})
+	l := open1(t, "data", Options{FS: fs, MinFree: 5 << 20, tune: small})
+	if _, err := l.Append(t.Context(), record("t", 1)); err != nil {
+		t.Fatal(err)
+	}
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 4 << 20, TotalBytes: 100 << 20})
+	eventually(t, "refuse", func() bool {
+		_, err := l.Append(t.Context(), record("t", 2))
+		return errors.Is(err, eventlog.ErrNoSpace)
+	})
+	n := len(all(t, l))
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10 << 20, TotalBytes: 100 << 20})
+	eventually(t, "take events again", func() bool {
+		_, err := l.Append(t.Context(), record("t", 3))
+		return err == nil
+	})
+	if got := len(all(t, l)); got != n+1 {
+		t.Errorf("%d events, want %d", got, n+1)
+	}
+}
+
+// TestCancelled has contexts end before and after the writer takes the event.
+func TestCancelled(t *testing.T) {
+	block := make(chan struct{})
+	var blocking atomic.Bool
+	var blocked sync.Once
+	entered := make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if blocking.Load() && op.Kind == errorfs.OpFileSyncData && strings.Contains(op.Path, ".log") {
+			blocked.Do(func() { close(entered) })
+			<-block
+		}
+		return nil
+	}))
+	l := open1(t, "data", Options{FS: fs})
+	blocking.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := make(chan error, 2)
+	submit := func(i int) {
+		_, err := l.Append(ctx, record("t", i))
+		errs <- err
+	}
+	go submit(1)
+	<-entered
+	go submit(2)
+	eventually(t, "queue", func() bool {
+		l.queue.mu.Lock()
+		defer l.queue.mu.Unlock()
+		return len(l.queue.jobs) == 1
+	})
+	cancel()
+	got := fmt.Sprint(errors.Is(<-errs, eventlog.ErrUncertain), errors.Is(<-errs, eventlog.ErrUncertain))
+	if got != "true false" && got != "false true" {
+		t.Errorf("uncertain: %s; want one, of the event that was being written", got)
+	}
+	blocking.Store(false)
+	close(block)
+	if _, err := l.Append(t.Context(), record("t", 3)); err != nil {
+		t.Fatal(err)
+	}
+	if events := all(t, l); len(events) != 2 || string(events[1].Data) != "3" {
+		t.Errorf("%d events; want those that were taken, 1 and 3", len(events))
+	}
+}

@@ -1,0 +1,184 @@
+package disklog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// Newest walks a topic's index from its end.
+func (l *Log) Newest(ctx context.Context, topic string, n int, match func(*eventlog.Event) bool) ([]*eventlog.Event, error) {
+	done, err := l.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	at, tip := l.shown()
+	var found []*eventlog.Event
+	for e, err := range l.backward(topic, at.origin, tip) {
+		if err != nil {
+			return nil, fmt.Errorf("disklog: newest: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if len(found) == n {
+			break
+		}
+		if match == nil || match(e) {
+			found = append(found, e)
+		}
+	}
+	slices.Reverse(found)
+	return found, nil
+}
+
+// shown returns what readers may see.
+func (l *Log) shown() (at state, tip uint64) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.at, l.tip
+}
+
+// backward yields the events of a topic from to down to just after origin.
+func (l *Log) backward(topic string, origin, to uint64) iter.Seq2[*eventlog.Event, error] {
+	return func(yield func(*eventlog.Event, error) bool) {
+		for at, err := range l.indexed(topicSpace, topic, origin, to, (*pebble.Iterator).Last, (*pebble.Iterator).Prev) {
+			var e *eventlog.Event
+			if err == nil {
+				e, err = l.event(at)
+			}
+			if err == nil && (e == nil || !slices.Contains(e.Topics, topic)) {
+				continue
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// indexed yields the positions in (origin, to] that stand under the hash of a
+// name, in the order that first and next say.
+func (l *Log) indexed(space byte, name string, origin, to uint64, first, next func(*pebble.Iterator) bool) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		h := hashOf(name)
+		it, err := l.db.NewIter(&pebble.IterOptions{
+			LowerBound: indexKey(nil, space, h, origin+1),
+			UpperBound: indexKey(nil, space, h, to+1),
+		})
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		for ok := first(it); ok; ok = next(it) {
+			if !yield(position(it.Key()), nil) {
+				_ = it.Close()
+				return
+			}
+		}
+		if err := it.Close(); err != nil {
+			yield(0, err)
+		}
+	}
+}
+
+// At searches by time, which never runs backward.
+func (l *Log) At(ctx context.Context, t time.Time) (eventlog.ID, error) {
+	done, err := l.use(ctx)
+	if err != nil {
+		return eventlog.ID{}, err
+	}
+	defer done()
+	for {
+		at, _ := l.shown()
+		if at.trimmed != 0 && !t.After(time.Unix(0, at.trimmed)) {
+			return eventlog.ID{}, &eventlog.ErrTrimmed{Origin: l.id(at.origin)}
+		}
+		place, err := l.before(t, at.origin, at.last)
+		if err != nil {
+			return eventlog.ID{}, fmt.Errorf("disklog: at: %w", err)
+		}
+		if now, _ := l.shown(); now.origin == at.origin { // nothing went meanwhile
+			return l.id(place), nil
+		}
+	}
+}
+
+// before returns the place in [origin, last] just before the first event of
+// that time or later.
+func (l *Log) before(t time.Time, origin, last uint64) (_ uint64, err error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, origin+1), UpperBound: eventKey(nil, last+1)})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = closeIter(it, err) }()
+	// What is up to low is before t; what is at found or later is not.
+	low, high, found := origin, last, last+1
+	for low < high {
+		middle := low + (high-low)/2 // is below high, and so is what is up to it
+		if !it.SeekGE(eventKey(nil, middle+1)) {
+			high = middle
+			continue
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return 0, err
+		}
+		nanos, err := stamped(value)
+		if err != nil {
+			return 0, err
+		}
+		if p := position(it.Key()); time.Unix(0, nanos).Before(t) {
+			low = p
+		} else {
+			high, found = middle, p
+		}
+	}
+	return found - 1, nil
+}
+
+// ByPublisherID looks the id up in an index.
+func (l *Log) ByPublisherID(ctx context.Context, id string) (eventlog.ID, error) {
+	done, err := l.use(ctx)
+	if err != nil {
+		return eventlog.ID{}, err
+	}
+	defer done()
+	at, tip := l.shown()
+	for p, err := range l.indexed(publisherSpace, id, at.origin, tip, (*pebble.Iterator).First, (*pebble.Iterator).Next) {
+		var e *eventlog.Event
+		if err == nil {
+			e, err = l.event(p)
+		}
+		if err != nil {
+			return eventlog.ID{}, fmt.Errorf("disklog: by publisher's id: %w", err)
+		}
+		if e != nil && e.PublisherID == id {
+			return l.id(p), nil
+		}
+	}
+	return eventlog.ID{}, eventlog.ErrNotFound
+}
+
+// Bounds returns the ends and the size of what is retained.
+func (l *Log) Bounds(ctx context.Context) (eventlog.Bounds, error) {
+	done, err := l.use(ctx)
+	if err != nil {
+		return eventlog.Bounds{}, err
+	}
+	defer done()
+	at, _ := l.shown()
+	return eventlog.Bounds{
+		Origin: l.id(at.origin),
+		Last:   l.id(max(at.last, at.origin)),
+		Events: at.events,
+		Bytes:  at.bytes,
+	}, nil
+}

@@ -1,0 +1,286 @@
+package disklog
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A guard is the file system below the store, with the promises on it that the
+// store does not make. The store panics, retries for ever or goes on where a
+// write fails, depending on which; so it never sees one fail.
+//
+//   - Where the disk is full, a write waits until there is room, after the
+//     ballast has made some.
+//   - Any other failed write or sync is the last one: it is reported, and from
+//     then on the disk is as it was, as after a power cut. Nothing reaches it
+//     any more, which the store is not told, so that it can be wound down. Files
+//     to be made wait until then, lest the store be busy with them.
+//   - Relaxed leaves out the syncs of the write-ahead log, except for those
+//     that are asked for. A log file is synced before the next one begins, so
+//     that a power cut costs no more than the end of the last.
+//
+// Until it is armed, when opening is done, errors are passed on.
+type guard struct {
+	vfs.FS
+	relaxed  bool
+	failed   func(error) // called once, with the first failure
+	fullDisk func()      // called when the disk is full; makes room if it can
+	newWAL   func(name string) error
+
+	armed   atomic.Bool
+	frozen  atomic.Bool
+	full    atomic.Bool   // some write waits for room
+	syncWAL atomic.Bool   // sync the write-ahead log though relaxed
+	noReuse atomic.Bool   // begin new files for it: the old ones hold what was deleted
+	wound   chan struct{} // closed to wind down: nothing waits any longer
+	once    sync.Once
+}
+
+const walCategory vfs.DiskWriteCategory = "pebble-wal"
+
+// fail makes err, unless nil, the reason that the disk is left alone from now
+// on, and returns what the store is told of it.
+func (g *guard) fail(err error) error {
+	if err == nil || !g.armed.Load() {
+		return err
+	}
+	if g.frozen.CompareAndSwap(false, true) {
+		g.failed(err)
+	}
+	return nil
+}
+
+func (g *guard) windDown() {
+	g.once.Do(func() { close(g.wound) })
+}
+
+func (g *guard) windingDown() bool {
+	select {
+	case <-g.wound:
+		return true
+	default:
+		return false
+	}
+}
+
+// change runs op, which changes the disk, again while the disk is full.
+func (g *guard) change(op func() error) error {
+	if g.frozen.Load() {
+		return nil
+	}
+	err := op()
+	for isFull(err) && g.armed.Load() && !g.windingDown() {
+		g.full.Store(true)
+		g.fullDisk()
+		select {
+		case <-g.wound:
+		case <-time.After(50 * time.Millisecond):
+		}
+		if err = op(); !isFull(err) {
+			g.full.Store(false)
+		}
+	}
+	return g.fail(err)
+}
+
+// open runs op, which opens a file for writing.
+func (g *guard) open(op func() (vfs.File, error), category vfs.DiskWriteCategory) (vfs.File, error) {
+	var f vfs.File
+	err := g.change(func() (err error) {
+		f, err = op()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if g.frozen.Load() {
+		if f != nil {
+			_ = f.Close()
+		}
+		<-g.wound
+		return sink{}, nil
+	}
+	return &guarded{File: f, g: g, wal: category == walCategory}, nil
+}
+
+func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := g.open(func() (vfs.File, error) { return g.FS.Create(name, category) }, category)
+	return g.ledger(f, err, name, category)
+}
+
+// ReuseForWrite may make a new file instead, says the contract of vfs.FS.
+func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := g.open(func() (vfs.File, error) {
+		if !g.noReuse.Load() {
+			return g.FS.ReuseForWrite(oldname, newname, category)
+		}
+		if err := g.FS.Remove(oldname); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		return g.FS.Create(newname, category)
+	}, category)
+	return g.ledger(f, err, newname, category)
+}
+
+// ledger notes the name of a new file of the write-ahead log.
+func (g *guard) ledger(f vfs.File, err error, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err != nil || category != walCategory || g.frozen.Load() {
+		return f, err
+	}
+	return f, g.change(func() error { return g.newWAL(name) })
+}
+
+func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.open(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) }, category)
+}
+
+func (g *guard) OpenDir(name string) (vfs.File, error) {
+	f, err := g.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &guarded{File: f, g: g}, nil
+}
+
+func (g *guard) Link(oldname, newname string) error {
+	return g.change(func() error { return g.FS.Link(oldname, newname) })
+}
+
+func (g *guard) Rename(oldname, newname string) error {
+	return g.change(func() error { return g.FS.Rename(oldname, newname) })
+}
+
+func (g *guard) MkdirAll(dir string, perm os.FileMode) error {
+	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
+}
+
+// Remove tells the store when a file is not there: it asks to find that out.
+func (g *guard) Remove(name string) error {
+	if g.frozen.Load() {
+		return nil
+	}
+	return g.FS.Remove(name)
+}
+
+func (g *guard) RemoveAll(name string) error {
+	if g.frozen.Load() {
+		return nil
+	}
+	return g.FS.RemoveAll(name)
+}
+
+// GetDiskUsage is a guess for the store's pacing, where it cannot be known.
+func (g *guard) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	usage, err := g.FS.GetDiskUsage(path)
+	if err != nil {
+		return vfs.DiskUsage{}, vfs.ErrUnsupported
+	}
+	return usage, nil
+}
+
+func (g *guard) Unwrap() vfs.FS { return g.FS }
+
+// A guarded file is one that is written, or a directory that is synced.
+type guarded struct {
+	vfs.File
+	g     *guard
+	wal   bool
+	dirty atomic.Bool // left unsynced
+}
+
+func (f *guarded) Write(p []byte) (int, error) {
+	size := len(p)
+	err := f.g.change(func() error {
+		n, err := f.File.Write(p)
+		p = p[n:] // a full disk may have taken some
+		return err
+	})
+	return size, err
+}
+
+func (f *guarded) WriteAt(p []byte, off int64) (int, error) {
+	return len(p), f.g.change(func() error {
+		_, err := f.File.WriteAt(p, off)
+		return err
+	})
+}
+
+// Preallocate helps, or not: the space is asked for again by the write.
+func (f *guarded) Preallocate(offset, length int64) error {
+	if !f.g.frozen.Load() {
+		_ = f.File.Preallocate(offset, length)
+	}
+	return nil
+}
+
+func (f *guarded) Sync() error     { return f.sync(f.File.Sync) }
+func (f *guarded) SyncData() error { return f.sync(f.File.SyncData) }
+
+// sync does not try again, whatever the error: after a failed sync the system
+// may have dropped what was written, and report success the next time.
+func (f *guarded) sync(sync func() error) error {
+	if f.g.frozen.Load() {
+		return nil
+	}
+	if f.wal && f.g.relaxed && !f.g.syncWAL.Load() {
+		f.dirty.Store(true)
+		return nil
+	}
+	return f.g.fail(sync())
+}
+
+func (f *guarded) SyncTo(length int64) (full bool, err error) {
+	if f.g.frozen.Load() || f.wal && f.g.relaxed {
+		return false, nil
+	}
+	full, err = f.File.SyncTo(length)
+	return full, f.g.fail(err)
+}
+
+func (f *guarded) Close() error {
+	if f.dirty.Load() && !f.g.frozen.Load() {
+		if err := f.g.fail(f.File.SyncData()); err != nil {
+			return err
+		}
+	}
+	return f.g.fail(f.File.Close())
+}
+
+// A sink takes what is written after a failure.
+type sink struct{ vfs.File }
+
+func (sink) Write(p []byte) (int, error)            { return len(p), nil }
+func (sink) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (sink) Read([]byte) (int, error)               { return 0, io.EOF }
+func (sink) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
+func (sink) Close() error                           { return nil }
+func (sink) Preallocate(_, _ int64) error           { return nil }
+func (sink) Prefetch(int64, int64) error            { return nil }
+func (sink) Sync() error                            { return nil }
+func (sink) SyncData() error                        { return nil }
+func (sink) SyncTo(int64) (bool, error)             { return true, nil }
+func (sink) Fd() uintptr                            { return vfs.InvalidFd }
+func (sink) Stat() (vfs.FileInfo, error)            { return sinkInfo{}, nil }
+
+type sinkInfo struct{}
+
+func (sinkInfo) Name() string           { return "sink" }
+func (sinkInfo) Size() int64            { return 0 }
+func (sinkInfo) Mode() os.FileMode      { return 0 }
+func (sinkInfo) ModTime() time.Time     { return time.Time{} }
+func (sinkInfo) IsDir() bool            { return false }
+func (sinkInfo) Sys() any               { return nil }
+func (sinkInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
+
+// isFull reports whether err is of a disk, or of a quota, that is used up.
+func isFull(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && isFullErrno(errno)
+}

@@ -1,0 +1,244 @@
+package disklog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// A page is what a reader takes at once: it holds on to nothing between pages.
+const (
+	pageEvents = 256
+	pageBytes  = 1 << 20
+)
+
+// Read yields what is there, page by page.
+func (l *Log) Read(ctx context.Context, after eventlog.ID, q eventlog.Query) iter.Seq2[*eventlog.Event, error] {
+	return func(yield func(*eventlog.Event, error) bool) {
+		left := q.Limit
+		for {
+			page, next, _, err := l.page(ctx, after, q)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, e := range page {
+				if q.Match != nil && !q.Match(e) {
+					continue
+				}
+				if !yield(e, nil) {
+					return
+				}
+				if left--; left == 0 {
+					return
+				}
+			}
+			if next == after {
+				return
+			}
+			after = next
+		}
+	}
+}
+
+// Tail yields what is there and then what comes.
+func (l *Log) Tail(ctx context.Context, after eventlog.ID) iter.Seq2[*eventlog.Event, error] {
+	return func(yield func(*eventlog.Event, error) bool) {
+		for {
+			page, next, grown, err := l.page(ctx, after, eventlog.Query{})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if next == after {
+				select {
+				case <-grown:
+				case <-ctx.Done():
+				}
+			}
+			after = next
+		}
+	}
+}
+
+// page returns the next events after a place, the place to go on from, which
+// is the same at the end, and a channel that is closed when there is more.
+func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ []*eventlog.Event, next eventlog.ID, grown <-chan struct{}, _ error) {
+	done, err := l.use(ctx)
+	if err != nil {
+		return nil, after, nil, err
+	}
+	defer done()
+	l.mu.RLock()
+	grown = l.grown
+	end := l.tip
+	if !q.UpTo.IsZero() {
+		end = min(end, q.UpTo.Lo)
+	}
+	if err := l.check(after); err != nil || after.Lo >= end {
+		l.mu.RUnlock()
+		return nil, after, grown, err
+	}
+	if l.window.holds(after.Lo) {
+		page, to := l.window.page(after.Lo, end, pageEvents)
+		l.mu.RUnlock()
+		return page, l.id(to), grown, nil
+	}
+	l.mu.RUnlock()
+
+	var page []*eventlog.Event
+	var to uint64
+	if len(q.Topics) > 0 {
+		page, to, err = l.topicPage(after.Lo, end, q.Topics)
+	} else {
+		page, to, err = l.scan(after.Lo, end)
+	}
+	if err != nil {
+		return nil, after, nil, fmt.Errorf("disklog: read: %w", err)
+	}
+	// Retention moves the origin before it takes anything away: if it has not
+	// passed the place by now, nothing was missing.
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if err := l.check(after); err != nil {
+		return nil, after, nil, err
+	}
+	return page, l.id(to), grown, nil
+}
+
+// check needs mu.
+func (l *Log) check(after eventlog.ID) error {
+	switch {
+	case after.Epoch != l.epoch:
+		return eventlog.ErrEpoch
+	case after.Hi != 0 || after.Lo > l.tip:
+		return eventlog.ErrAhead
+	case after.Lo < l.at.origin:
+		return &eventlog.ErrTrimmed{Origin: l.id(l.at.origin)}
+	}
+	return nil
+}
+
+// scan reads a page of what follows after, up to end.
+func (l *Log) scan(after, end uint64) (page []*eventlog.Event, to uint64, err error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, after+1), UpperBound: eventKey(nil, end+1)})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = closeIter(it, err) }()
+	size := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		e, err := l.decodeAt(it)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(e.Topics) > 0 {
+			page = append(page, e)
+			size += len(e.Data)
+		}
+		if len(page) == pageEvents || size >= pageBytes {
+			return page, e.ID.Lo, nil
+		}
+	}
+	return page, end, nil
+}
+
+// topicPage merges the indexes of topics: what a page costs depends on what it
+// returns, not on what other topics hold.
+func (l *Log) topicPage(after, end uint64, topics []string) (_ []*eventlog.Event, to uint64, err error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{topicSpace}, UpperBound: []byte{topicSpace + 1}})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = closeIter(it, err) }()
+	to = end
+	each := max(16, 4*pageEvents/len(topics))
+	var at []uint64
+	for _, t := range topics {
+		h := hashOf(t)
+		last := indexKey(nil, topicSpace, h, end)
+		n := 0
+		for ok := it.SeekGE(indexKey(nil, topicSpace, h, after+1)); ok && slices.Compare(it.Key(), last) <= 0; ok = it.Next() {
+			p := position(it.Key())
+			if p > to {
+				break
+			}
+			at = append(at, p)
+			if n++; n == each {
+				to = p // there may be more of this topic
+				break
+			}
+		}
+	}
+	slices.Sort(at)
+	at = slices.Compact(at)
+	var page []*eventlog.Event
+	size := 0
+	for _, p := range at {
+		if p > to {
+			break
+		}
+		e, err := l.event(p)
+		if err != nil {
+			return nil, 0, err
+		}
+		if e == nil {
+			continue
+		}
+		page = append(page, e)
+		if size += len(e.Data); len(page) == pageEvents || size >= pageBytes {
+			return page, p, nil
+		}
+	}
+	return page, to, nil
+}
+
+// event returns the event at a position, or nil if it is gone.
+func (l *Log) event(at uint64) (*eventlog.Event, error) {
+	l.mu.RLock()
+	e, ok := l.window.get(at)
+	l.mu.RUnlock()
+	if ok {
+		return e, nil
+	}
+	e, err := get(l.db, eventKey(nil, at), func(v []byte) (*eventlog.Event, error) { return decode(v, l.id(at)) })
+	if err != nil {
+		return nil, fmt.Errorf("event %d: %w", at, err)
+	}
+	if e == nil || len(e.Topics) == 0 {
+		return nil, nil
+	}
+	return e, nil
+}
+
+// decodeAt returns the event that it stands at.
+func (l *Log) decodeAt(it *pebble.Iterator) (*eventlog.Event, error) {
+	at := position(it.Key())
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return nil, err
+	}
+	e, err := decode(value, l.id(at))
+	if err != nil {
+		return nil, fmt.Errorf("event %d: %w", at, err)
+	}
+	return e, nil
+}
+
+// closeIter returns err or what was wrong with the iteration.
+func closeIter(it *pebble.Iterator, err error) error {
+	if closing := it.Close(); err == nil {
+		return closing
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+package disklog
+
+import (
+	"context"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+const (
+	// trimPause lets what is to go gather, so that it goes in fewer commits.
+	trimPause = 5 * time.Millisecond
+
+	// purgeBytes is how much is dropped before its range is deleted: few large
+	// ranges cost readers less than many small ones.
+	purgeBytes = 8 << 20
+
+	// sweepInterval is how often topics are looked for of which nothing is left.
+	sweepInterval = time.Minute
+)
+
+// retain drops what retention no longer covers, until the log ends.
+func (l *Log) retain() {
+	r := l.options.Retention
+	if r == (eventlog.Retention{}) {
+		return
+	}
+	every := time.Minute
+	if r.Age > 0 {
+		every = min(max(r.Age/10, time.Millisecond), every)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	t := trimmer{l: l, swept: time.Now()}
+	for {
+		for {
+			n, err := t.trim()
+			if err != nil {
+				l.options.Logger.Debug("eventlog: retention", "error", err)
+				return // the log has ended
+			}
+			if n == 0 {
+				break
+			}
+		}
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+			if err := t.purge(); err != nil {
+				return
+			}
+			if t.trimmed && time.Since(t.swept) > sweepInterval {
+				if err := l.sweepTallies(context.Background()); err != nil {
+					return
+				}
+				t.trimmed, t.swept = false, time.Now()
+			}
+		case <-l.excess:
+			select {
+			case <-l.stop:
+				return
+			case <-time.After(trimPause):
+			}
+		}
+	}
+}
+
+// over reports whether there is more than the limits on number and size allow.
+func (l *Log) over(at *state) bool {
+	r := l.options.Retention
+	return r.Events > 0 && at.events > r.Events || r.Bytes > 0 && at.bytes > r.Bytes
+}
+
+// A trimmer remembers how far the range of what was dropped was deleted.
+type trimmer struct {
+	l      *Log
+	purged uint64 // positions up to here
+	bytes  int64  // dropped since
+
+	swept   time.Time
+	trimmed bool // since
+}
+
+// trim drops the oldest events, a batch at the most, and returns how many.
+func (t *trimmer) trim() (int, error) {
+	l := t.l
+	l.prune.Lock()
+	defer l.prune.Unlock()
+	old, err := t.oldest()
+	if err != nil || len(old) == 0 {
+		return 0, err
+	}
+	last := old[len(old)-1]
+	// Readers check the origin after they have read, so it moves first.
+	l.mu.Lock()
+	l.at.origin, l.at.trimmed = last.ID.Lo, last.Time.UnixNano()
+	l.window.trim(last.ID.Lo)
+	l.mu.Unlock()
+
+	j := newJob()
+	j.change = func(w *writer) error {
+		before := w.at.bytes
+		for _, e := range old {
+			if len(e.Topics) > 0 {
+				w.remove(e)
+			} else {
+				w.at.tombs--
+				w.at.bytes -= tombSize
+			}
+		}
+		w.at.origin, w.at.trimmed = last.ID.Lo, last.Time.UnixNano()
+		if t.bytes += before - w.at.bytes; t.bytes >= purgeBytes {
+			t.deleteRange(w)
+		}
+		return nil
+	}
+	t.trimmed = true
+	return len(old), l.do(context.Background(), j)
+}
+
+// deleteRange deletes the events up to the origin.
+func (t *trimmer) deleteRange(w *writer) {
+	_ = w.batch.DeleteRange(eventKey(nil, t.purged+1), eventKey(nil, w.at.origin+1), nil)
+	t.purged, t.bytes = w.at.origin, 0
+}
+
+// purge deletes what was dropped and is still there.
+func (t *trimmer) purge() error {
+	if t.bytes == 0 {
+		return nil
+	}
+	j := newJob()
+	j.change = func(w *writer) error {
+		t.deleteRange(w)
+		return nil
+	}
+	return t.l.do(context.Background(), j)
+}
+
+// oldest returns the oldest events as far as they are to go.
+func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
+	done, err := t.l.use(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	at, _ := t.l.shown()
+	if at.last <= at.origin {
+		return nil, nil
+	}
+	it, err := t.l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, at.origin+1), UpperBound: eventKey(nil, at.last+1)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = closeIter(it, err) }()
+	for ok := it.First(); ok && len(old) < pruneBatch; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		nanos, err := stamped(value)
+		if err != nil {
+			return nil, err
+		}
+		if age := t.l.options.Retention.Age; !t.l.over(&at) && !(age > 0 && time.Since(time.Unix(0, nanos)) > age) {
+			break
+		}
+		e, err := t.l.decodeAt(it)
+		if err != nil {
+			return nil, err
+		}
+		old = append(old, e)
+		if len(e.Topics) > 0 {
+			at.events--
+			at.bytes -= sizeOf(len(value), &e.Record)
+		} else {
+			at.bytes -= tombSize
+		}
+	}
+	return old, nil
+}

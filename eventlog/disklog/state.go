@@ -1,0 +1,150 @@
+package disklog
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// formatVersion is that of the keys and values in the store.
+const formatVersion = 1
+
+// meta is written once, when the log is made.
+type meta struct {
+	version, epoch uint64
+}
+
+// state is what the log knows of itself. It is part of every commit, and so
+// true of exactly the events there are.
+type state struct {
+	origin   uint64 // the position just before the oldest retained event
+	last     uint64 // the newest position given away, or origin
+	reserved uint64 // no position beyond it was given away by any process
+	events   int64
+	tombs    int64 // tombstones, which events does not count
+	bytes    int64
+	newest   int64 // Unix time in nanoseconds of the event at last
+	trimmed  int64 // that of the newest event dropped; 0: none
+}
+
+var errState = errors.New("the log's own record is unreadable")
+
+func (s *state) encode() []byte {
+	return appendUint64s(nil, s.origin, s.last, s.reserved, uint64(s.events), uint64(s.tombs),
+		uint64(s.bytes), uint64(s.newest), uint64(s.trimmed))
+}
+
+func (s *state) decode(b []byte) error {
+	var v [8]uint64
+	if !readUint64s(b, v[:]) {
+		return errState
+	}
+	*s = state{v[0], v[1], v[2], int64(v[3]), int64(v[4]), int64(v[5]), int64(v[6]), int64(v[7])}
+	if s.last < s.origin || s.reserved < s.last || s.events < 0 || s.tombs < 0 || s.bytes < 0 ||
+		uint64(s.events+s.tombs) > s.last-s.origin {
+		return errState
+	}
+	return nil
+}
+
+func (m *meta) encode() []byte { return appendUint64s(nil, m.version, m.epoch) }
+
+func (m *meta) decode(b []byte) error {
+	var v [2]uint64
+	if !readUint64s(b, v[:]) {
+		return errState
+	}
+	*m = meta{v[0], v[1]}
+	return nil
+}
+
+// A tally is what is retained of a topic. In the store it is a sum of changes,
+// so that a commit adds to it without reading it.
+type tally struct {
+	topic         string
+	events, bytes int64
+	last          uint64 // the topic's newest position; in a change, 0 leaves it
+}
+
+func (t tally) encode() []byte {
+	b := binary.AppendVarint(make([]byte, 0, 16+len(t.topic)), t.events)
+	b = binary.AppendVarint(b, t.bytes)
+	b = binary.AppendUvarint(b, t.last)
+	return append(b, t.topic...)
+}
+
+func decodeTally(b []byte) (t tally, err error) {
+	var n, m, k int
+	if t.events, n = binary.Varint(b); n > 0 {
+		if t.bytes, m = binary.Varint(b[n:]); m > 0 {
+			t.last, k = binary.Uvarint(b[n+m:])
+		}
+	}
+	if k <= 0 {
+		return tally{}, errState
+	}
+	t.topic = string(b[n+m+k:])
+	return t, nil
+}
+
+// then is the change t followed by the change u.
+func (t tally) then(u tally) tally {
+	if u.last != 0 {
+		t.last = u.last
+	}
+	t.topic = u.topic
+	t.events += u.events
+	t.bytes += u.bytes
+	return t
+}
+
+// tallies sums changes in the store. A sum of nothing stays until sweepTallies:
+// pebble 2.1.7 panics in a compaction when a merger says that it is gone.
+var tallies = &pebble.Merger{
+	Name: "tidings.tally.1",
+	Merge: func(_, value []byte) (pebble.ValueMerger, error) {
+		t, err := decodeTally(value)
+		return &tallyMerger{t}, err
+	},
+}
+
+type tallyMerger struct{ sum tally }
+
+func (m *tallyMerger) MergeNewer(value []byte) error {
+	t, err := decodeTally(value)
+	m.sum = m.sum.then(t)
+	return err
+}
+
+func (m *tallyMerger) MergeOlder(value []byte) error {
+	t, err := decodeTally(value)
+	m.sum = t.then(m.sum)
+	return err
+}
+
+func (m *tallyMerger) Finish(bool) ([]byte, io.Closer, error) {
+	return m.sum.encode(), nil, nil
+}
+
+func appendUint64s(b []byte, vs ...uint64) []byte {
+	for _, v := range vs {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+func readUint64s(b []byte, vs []uint64) bool {
+	if len(b) != 8*len(vs) {
+		return false
+	}
+	for i := range vs {
+		vs[i] = binary.BigEndian.Uint64(b[8*i:])
+	}
+	return true
+}
+
+func (l *Log) id(at uint64) eventlog.ID { return eventlog.ID{Epoch: l.epoch, Lo: at} }

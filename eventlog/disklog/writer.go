@@ -1,0 +1,356 @@
+package disklog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+const (
+	// maxGroup bounds a commit, and with it how long the next one waits. It is
+	// well below half a memtable, beyond which the store takes another path.
+	maxGroup = 4 << 20
+
+	// maxGather is how long a group waits for those who were in the last one.
+	maxGather = 100 * time.Microsecond
+
+	// reservation is how many positions are reserved at once, and so how large
+	// a hole a crash leaves.
+	reservation = 1 << 16
+)
+
+// Append adds recs in one piece: after a crash all of them are there, or none.
+func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
+	if err := errors.Join(ctx.Err(), l.failed()); err != nil {
+		return nil, err
+	}
+	if len(recs) == 0 {
+		return nil, nil
+	}
+	j := newJob()
+	j.recs = recs
+	j.values = make([][]byte, len(recs))
+	j.topics = make([][]hash, len(recs))
+	for i := range recs {
+		j.values[i] = encode(&recs[i])
+		j.bytes += len(j.values[i])
+		j.topics[i] = make([]hash, len(recs[i].Topics))
+		for k, t := range recs[i].Topics {
+			j.topics[i][k] = hashOf(t)
+		}
+	}
+	if !l.space.enough(j.bytes) {
+		return nil, eventlog.ErrNoSpace
+	}
+	if err := l.do(ctx, j); err != nil {
+		return nil, err
+	}
+	return j.results, nil
+}
+
+// do has the writer do j and waits for it.
+func (l *Log) do(ctx context.Context, j *job) error {
+	if err := l.queue.put(j); err != nil {
+		return errors.Join(err, l.failed())
+	}
+	select {
+	case <-j.done:
+		return j.err
+	case <-ctx.Done():
+		if j.giveUp() {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w (%w)", eventlog.ErrUncertain, ctx.Err())
+	case <-l.failures:
+		if j.giveUp() {
+			return l.failed()
+		}
+		select {
+		case <-j.done:
+			return j.err
+		default:
+			return fmt.Errorf("%w: %w", eventlog.ErrUncertain, l.failed())
+		}
+	}
+}
+
+// A writer is the one goroutine that changes the store. Jobs that come while it
+// commits form the next group: one batch, one sync.
+type writer struct {
+	l        *Log
+	previous int // how many jobs the last group had
+	waiting  []*job
+
+	next    uint64 // the position to give away next
+	now     int64
+	at      state
+	batch   *pebble.Batch
+	reserve bool // the batch reserves positions
+	tallies map[hash]tally
+	keys    map[string]added // of the group's own records
+	added   []added
+	buried  []uint64
+	scratch []byte
+}
+
+// added is a record of the group that is in the batch.
+type added struct {
+	event *eventlog.Event
+	value []byte
+}
+
+func newWriter(l *Log) *writer {
+	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: map[hash]tally{}, keys: map[string]added{}}
+}
+
+// run ends when the log is closed and nothing waits any more.
+func (w *writer) run() {
+	for stopping := false; !stopping; {
+		select {
+		case <-w.l.queue.ready:
+		case <-w.l.stop:
+			stopping = true // after what was submitted before
+		}
+		for group, more := w.gather(); more; group, more = w.gather() {
+			if len(group) > 0 {
+				w.write(group)
+			}
+		}
+	}
+}
+
+// gather takes the next group. Publishers who were answered a moment ago are
+// about to come back: waiting for them, shortly, lets them share a sync. Of
+// those who have given up nothing is left; more is false when nobody waited.
+func (w *writer) gather() (_ []*job, more bool) {
+	w.waiting = w.l.queue.takeInto(w.waiting)
+	if n := len(w.waiting); n > 0 && n < w.previous {
+		for start := time.Now(); len(w.waiting) < w.previous && time.Since(start) < maxGather; {
+			runtime.Gosched()
+			w.waiting = w.l.queue.takeInto(w.waiting)
+		}
+	}
+	n, size := 0, 0
+	for n < len(w.waiting) && (n == 0 || size+w.waiting[n].bytes <= maxGroup) {
+		size += w.waiting[n].bytes
+		n++
+	}
+	group := slices.Clone(w.waiting[:n])
+	w.waiting = slices.Delete(w.waiting, 0, n)
+	w.previous = n
+	return slices.DeleteFunc(group, func(j *job) bool { return !j.take() }), n > 0
+}
+
+// write commits a group and answers it.
+func (w *writer) write(group []*job) {
+	if err := w.l.failed(); err != nil {
+		for _, j := range group {
+			j.finish(err)
+		}
+		return
+	}
+	w.begin()
+	errs := make([]error, len(group))
+	for i, j := range group {
+		if j.change != nil {
+			errs[i] = j.change(w)
+		} else {
+			j.results, errs[i] = w.append(j)
+		}
+	}
+	err := w.commit()
+	for i, j := range group {
+		j.finish(errors.Join(errs[i], err))
+	}
+}
+
+func (w *writer) begin() {
+	w.now = max(time.Now().UnixNano(), w.at.newest, w.at.trimmed)
+	w.batch = w.l.db.NewBatch()
+	w.reserve = false
+	clear(w.tallies)
+	clear(w.keys)
+	clear(w.added)
+	w.added, w.buried = w.added[:0], w.buried[:0]
+}
+
+// append puts j's records into the batch. Reading what an idempotency key
+// stands for comes first, so that an error leaves none of them there.
+func (w *writer) append(j *job) ([]eventlog.Result, error) {
+	known := make([]*known, len(j.recs))
+	for i := range j.recs {
+		var err error
+		if known[i], err = w.find(j.recs[i].Key); err != nil {
+			return nil, err
+		}
+	}
+	results := make([]eventlog.Result, len(j.recs))
+	for i := range j.recs {
+		r := &j.recs[i]
+		if k, ok := w.keys[r.Key]; ok && r.Key != "" {
+			results[i] = repeated(j.values[i], k.value, k.event.ID)
+		} else if known[i] != nil {
+			results[i] = repeated(j.values[i], known[i].value, w.l.id(known[i].at))
+		} else {
+			results[i] = eventlog.Result{ID: w.add(r, j.values[i], j.topics[i])}
+		}
+	}
+	return results, nil
+}
+
+// known is a retained event with an idempotency key.
+type known struct {
+	at    uint64
+	value []byte
+}
+
+// find looks for the event with that key in the store; nil is none.
+func (w *writer) find(key string) (*known, error) {
+	if key == "" {
+		return nil, nil
+	}
+	w.scratch = hashKey(w.scratch[:0], keySpace, hashOf(key))
+	at, err := get(w.l.db, w.scratch, func(v []byte) (uint64, error) {
+		if len(v) != 8 {
+			return 0, errEncoding
+		}
+		return position(v), nil
+	})
+	if err != nil || at <= w.at.origin || slices.Contains(w.buried, at) {
+		return nil, err
+	}
+	value, err := get(w.l.db, eventKey(w.scratch[:0], at), func(v []byte) ([]byte, error) { return bytes.Clone(v), nil })
+	if err != nil || value == nil {
+		return nil, fmt.Errorf("disklog: the event of a key is missing: %w", errors.Join(errState, err))
+	}
+	return &known{at, value}, nil
+}
+
+// repeated is the answer to a record whose key was used before.
+func repeated(value, before []byte, id eventlog.ID) eventlog.Result {
+	// Keys that differ here have one hash, and it is the wrong event.
+	if len(value) < valueHeader || len(before) < valueHeader || value[0] != before[0] ||
+		!bytes.Equal(value[valueHeader:], before[valueHeader:]) {
+		return eventlog.Result{Err: eventlog.ErrKeyReused}
+	}
+	return eventlog.Result{ID: id, Duplicate: true}
+}
+
+// add puts a record and its index entries into the batch.
+func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.ID {
+	at := w.next
+	w.next++
+	if at > w.at.reserved {
+		w.at.reserved = at + reservation
+		w.reserve = true
+	}
+	stamp(value, w.now)
+	size := sizeOf(len(value), r)
+	_ = w.batch.Set(w.key(eventKey(w.scratch[:0], at)), value, nil)
+	for i, h := range topics {
+		_ = w.batch.Set(w.key(indexKey(w.scratch[:0], topicSpace, h, at)), nil, nil)
+		w.count(r.Topics, i, h, tally{r.Topics[i], 1, size, at})
+	}
+	if r.PublisherID != "" {
+		_ = w.batch.Set(w.key(indexKey(w.scratch[:0], publisherSpace, hashOf(r.PublisherID), at)), nil, nil)
+	}
+	a := added{&eventlog.Event{Record: *r, ID: w.l.id(at), Time: time.Unix(0, w.now)}, value}
+	if r.Key != "" {
+		_ = w.batch.Set(w.key(hashKey(w.scratch[:0], keySpace, hashOf(r.Key))), appendUint64s(nil, at), nil)
+		w.keys[r.Key] = a
+	}
+	w.added = append(w.added, a)
+	w.at.last, w.at.newest = at, w.now
+	w.at.events++
+	w.at.bytes += size
+	return a.event.ID
+}
+
+// key keeps the memory of a key, which the batch has copied, for the next.
+func (w *writer) key(k []byte) []byte {
+	w.scratch = k
+	return k
+}
+
+// count adds t to the i-th of topics, unless it was named before.
+func (w *writer) count(topics []string, i int, h hash, t tally) {
+	if !slices.Contains(topics[:i], topics[i]) {
+		w.tallies[h] = w.tallies[h].then(t)
+	}
+}
+
+// commit makes the batch durable, and then shows readers what is new. All of
+// the store's writes are synced: verifyWAL relies on it.
+func (w *writer) commit() error {
+	defer w.batch.Close()
+	for h, t := range w.tallies {
+		_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
+	}
+	if w.batch.Empty() {
+		return nil
+	}
+	_ = w.batch.Set(stateKey, w.at.encode(), nil)
+	w.l.space.wrote(w.batch.Len())
+	w.l.guard.syncWAL.Store(w.reserve)
+	err := w.batch.Commit(pebble.Sync)
+	w.l.commits.Add(1)
+	if failed := w.l.failed(); failed != nil {
+		return fmt.Errorf("%w: %w", eventlog.ErrUncertain, failed)
+	}
+	if err != nil { // the store has its own reasons to be broken
+		w.l.fail(err)
+		return fmt.Errorf("%w: %w", eventlog.ErrUncertain, w.l.failed())
+	}
+	w.publish()
+	return nil
+}
+
+func (w *writer) publish() {
+	l := w.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, at := range w.buried {
+		l.window.bury(at)
+	}
+	origin, trimmed := l.at.origin, l.at.trimmed
+	l.at = w.at
+	if origin > w.at.origin { // retention is ahead, and tells the writer next
+		l.at.origin, l.at.trimmed = origin, trimmed
+	}
+	for _, a := range w.added {
+		l.window.push(a.event, len(a.value))
+		l.tip = a.event.ID.Lo
+	}
+	if len(w.added) > 0 {
+		l.wake()
+		if l.over(&l.at) {
+			select {
+			case l.excess <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// get is a Get whose value parse turns into something that it owns; what is
+// not there is the zero value.
+func get[T any](db pebble.Reader, key []byte, parse func([]byte) (T, error)) (T, error) {
+	var zero T
+	value, closer, err := db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return zero, nil
+	}
+	if err != nil {
+		return zero, err
+	}
+	defer closer.Close()
+	return parse(value)
+}

@@ -64,9 +64,11 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 		a.get(w, r)
 	case http.MethodPost:
 		a.publish(w, r)
+	case http.MethodDelete:
+		a.remove(w, r)
 	default:
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes.").Write(w)
+		w.Header().Set("Allow", "DELETE, GET, HEAD, POST")
+		NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes, DELETE removes.").Write(w)
 	}
 }
 

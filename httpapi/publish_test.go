@@ -251,6 +251,43 @@ func TestTopics(t *testing.T) {
 	}
 }
 
+func TestDelete(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	first := s.publish(t, "a", "1")
+	second := s.publish(t, "a", "2")
+	s.do(t, "POST", "/events/a?id=mine", "3")
+	s.publish(t, "orders/1", "4")
+	for _, tt := range []struct {
+		why, path string
+		deleted   string
+	}{
+		{"an id of the hub's", "/events?id=" + second, "1"},
+		{"the same again", "/events?id=" + second, "0"},
+		{"an id that is nobody's", "/events?id=nobodys", "0"},
+		{"an id that is no id", "/events?id=_nonsense", "0"},
+		{"a publisher's id", "/events?id=mine", "1"},
+		{"a template", "/events?topic=" + url.QueryEscape("orders/{id}"), "1"},
+	} {
+		body, err := io.ReadAll(s.do(t, "DELETE", tt.path, "").Body)
+		if err != nil || string(body) != `{"deleted":`+tt.deleted+"}\n" {
+			t.Errorf("%s: %s, %v; want %s", tt.why, body, err, tt.deleted)
+		}
+	}
+	st := s.subscribe(t, "/events?topic=*&last_event_id=earliest")
+	st.place(t)
+	st.expect(t, "id: "+first+"\ndata: 1")
+	st = s.subscribe(t, "/events/a", "Last-Event-ID", second)
+	if place := st.place(t); place != second {
+		t.Errorf("resumed at %s, not at the place of what was deleted, %s", place, second)
+	}
+	if body, err := io.ReadAll(s.do(t, "DELETE", "/events/a", "").Body); err != nil || string(body) != `{"deleted":1}`+"\n" {
+		t.Errorf("a plain name: %s, %v", body, err)
+	}
+	wantProblem(t, "neither", s.do(t, "DELETE", "/events", ""), 400, "id")
+	wantProblem(t, "both", s.do(t, "DELETE", "/events?id=x&topic=y", ""), 400, "not both")
+	wantProblem(t, "a broken template", s.do(t, "DELETE", "/events?topic="+url.QueryEscape("{"), ""), 400, "URI Template")
+}
+
 // A log that is out of space or out of order is told as such, and what is
 // wrong with it stays in the log.
 func TestLogErrors(t *testing.T) {

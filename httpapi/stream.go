@@ -38,7 +38,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 			_, err = out.Write(b)
 		}
 		if err != nil {
-			if !errors.Is(err, hub.ErrDrained) && !errors.Is(err, hub.ErrClosed) && out.Context().Err() == nil {
+			// The peer's going and the hub's end are no news of this stream.
+			if !errors.Is(err, hub.ErrDrained) && out.Context().Err() == nil && a.hub.Err() == nil {
 				a.Logger.Error("a stream ended", "err", err)
 			}
 			return

@@ -208,7 +208,7 @@ func TestSubscribeRefuses(t *testing.T) {
 	}
 	resp := s.do(t, "PUT", "/events/a", "x")
 	wantProblem(t, "another method", resp, 405, "POST publishes")
-	if allow := resp.Header.Get("Allow"); allow != "GET, HEAD, POST" {
+	if allow := resp.Header.Get("Allow"); allow != "DELETE, GET, HEAD, POST" {
 		t.Errorf("Allow: %q", allow)
 	}
 }

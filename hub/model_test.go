@@ -11,16 +11,20 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/eventlog/disklog"
 )
 
 // A model is a hub as a plain slice: what was published, in order.
 type model struct {
-	t    *testing.T
-	rng  *rand.Rand
-	log  eventlog.Log
-	hub  *Hub
-	all  []published
-	subs []*modelStream
+	t         *testing.T
+	rng       *rand.Rand
+	open      func(*testing.T, eventlog.Retention) eventlog.Log
+	reopens   bool // the log is closed and opened with the hub
+	retention eventlog.Retention
+	log       eventlog.Log
+	hub       *Hub
+	all       []published
+	subs      []*modelStream
 }
 
 type published struct {
@@ -43,24 +47,51 @@ type modelStream struct {
 // TestModel publishes, subscribes, reads, cuts, resumes, deletes and restarts
 // at random, and finds that every stream gets what a plain slice says it must.
 func TestModel(t *testing.T) {
-	for seed := range uint64(15) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 1))}
-			m.log = eventlog.NewMemory(eventlog.Retention{Events: int64(50 + m.rng.IntN(400))})
-			defer m.log.Close()
-			m.start()
-			defer func() { m.stop() }()
-			for range 400 {
-				m.step()
+	for name, open := range map[string]func(*testing.T, eventlog.Retention) eventlog.Log{
+		"memory": func(_ *testing.T, r eventlog.Retention) eventlog.Log { return eventlog.NewMemory(r) },
+		"disk":   nil,
+	} {
+		for seed := range uint64(10) {
+			t.Run(fmt.Sprint(name, "/", seed), func(t *testing.T) {
+				m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 1)), open: open}
+				if open == nil {
+					m.onDisk(t.TempDir())
+				}
+				m.retention = eventlog.Retention{Events: int64(50 + m.rng.IntN(400))}
+				m.start()
+				defer func() { m.stop(); _ = m.log.Close() }()
+				for range 400 {
+					m.step()
+				}
+				for _, s := range m.subs {
+					m.drainStream(s, len(m.all)+1)
+				}
+			})
+		}
+	}
+}
+
+// onDisk has the log itself closed and opened again with each restart.
+func (m *model) onDisk(dir string) {
+	m.reopens = true
+	m.open = func(t *testing.T, r eventlog.Retention) eventlog.Log {
+		if m.log != nil {
+			if err := m.log.Close(); err != nil {
+				t.Fatal(err)
 			}
-			for _, s := range m.subs {
-				m.drainStream(s, len(m.all)+1)
-			}
-		})
+		}
+		log, err := disklog.Open(dir, disklog.Options{Retention: r, MinFree: -1, Relaxed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
 	}
 }
 
 func (m *model) start() {
+	if m.log == nil || m.hub != nil && m.reopens {
+		m.log = m.open(m.t, m.retention)
+	}
 	var err error
 	if m.hub, err = New(m.log, Options{}); err != nil {
 		m.t.Fatal(err)

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -49,6 +50,51 @@ func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.
 		}
 	}
 	return h.log.Append(ctx, recs...)
+}
+
+// Delete removes what is retained of the topics that sel selects, and returns
+// how many events that were. Streams that are at their places resume as ever.
+func (h *Hub) Delete(ctx context.Context, sel Selectors) (int, error) {
+	n, err := h.log.Delete(ctx, eventlog.ID{}, eventlog.Query{
+		Topics: sel.topics(),
+		Match:  func(e *eventlog.Event) bool { return sel.Match(e.Topics) },
+	})
+	h.pages.forget()
+	return n, err
+}
+
+// DeleteID removes the event with an id of the hub's, or all with one that
+// publishers gave, and returns how many that were.
+func (h *Hub) DeleteID(ctx context.Context, id string) (n int, err error) {
+	defer h.pages.forget()
+	if strings.HasPrefix(id, eventlog.IDPrefix) {
+		at, err := eventlog.ParseID(id)
+		if err != nil {
+			return 0, nil // nothing has such an id
+		}
+		return h.deleteAt(ctx, at)
+	}
+	for {
+		at, err := h.log.ByPublisherID(ctx, id)
+		if errors.Is(err, eventlog.ErrNotFound) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		deleted, err := h.deleteAt(ctx, at)
+		if n += deleted; err != nil || deleted == 0 {
+			return n, err
+		}
+	}
+}
+
+func (h *Hub) deleteAt(ctx context.Context, at eventlog.ID) (int, error) {
+	b, err := h.log.Bounds(ctx)
+	if err != nil || at.Epoch != b.Origin.Epoch || at.Compare(b.Origin) <= 0 || at.Compare(b.Last) > 0 {
+		return 0, err
+	}
+	return h.log.Delete(ctx, at.Prev(), eventlog.Query{UpTo: at})
 }
 
 // Check reports, as an [InvalidError], what keeps r from being published.

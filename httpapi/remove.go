@@ -1,0 +1,48 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// remove deletes events for good: an operator's answer to a privacy request.
+func (a *api) remove(w http.ResponseWriter, r *http.Request) {
+	n, err := a.delete(r)
+	if err != nil {
+		a.problem(err).Write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	encode(w, struct {
+		Deleted int `json:"deleted"`
+	}{n})
+}
+
+func (a *api) delete(r *http.Request) (n int, err error) {
+	q := r.URL.Query()
+	ids, topics := q["id"], q["topic"]
+	if t := r.PathValue("topic"); t != "" {
+		topics = append(topics, t)
+	}
+	switch {
+	case len(ids) > 0 && len(topics) > 0:
+		return 0, &hub.InvalidError{Reason: "name events by id, or topics, not both"}
+	case len(topics) > 0:
+		sel, err := hub.ParseSelectors(topics...)
+		if err != nil {
+			return 0, err
+		}
+		return a.hub.Delete(r.Context(), sel)
+	case len(ids) == 0:
+		return 0, &hub.InvalidError{Reason: "name what to delete, as in /events?id=ID or /events?topic=NAME"}
+	}
+	for _, id := range ids {
+		deleted, err := a.hub.DeleteID(r.Context(), id)
+		if n += deleted; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}

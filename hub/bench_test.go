@@ -1,0 +1,53 @@
+package hub
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// BenchmarkRoute is what the pump does for one event that one feed wants. It
+// must not depend on how many topics and feeds there are beside it.
+func BenchmarkRoute(b *testing.B) {
+	for _, n := range []int{1, 1000, 100_000} {
+		b.Run(fmt.Sprintf("%d feeds", n), func(b *testing.B) {
+			h, _ := newTestHub(b, eventlog.Retention{})
+			for i := range n {
+				openStream(b, h, From{}, fmt.Sprint("topic/", i))
+			}
+			routeEvents(b, h, func(i int) string { return fmt.Sprint("topic/", i%n) })
+		})
+	}
+	for _, n := range []int{1, 1000, maxTemplates} {
+		b.Run(fmt.Sprintf("%d templates", n), func(b *testing.B) {
+			h, _ := newTestHub(b, eventlog.Retention{})
+			for i := range n {
+				openStream(b, h, From{}, fmt.Sprintf("topic/%d/{id}", i))
+			}
+			routeEvents(b, h, func(i int) string { return fmt.Sprintf("topic/%d/x", i%min(n, 1000)) })
+		})
+	}
+}
+
+func routeEvents(b *testing.B, h *Hub, topic func(int) string) {
+	events := make([]*eventlog.Event, 1000)
+	for i := range events {
+		events[i] = &eventlog.Event{Record: eventlog.Record{Topics: []string{topic(i)}, Data: make([]byte, 100)}}
+	}
+	b.ReportAllocs()
+	routed := 0
+	for i := 0; b.Loop(); i++ {
+		e := *events[i%len(events)]
+		e.ID = eventlog.ID{Epoch: 1, Lo: uint64(i + 1)}
+		h.mu.Lock()
+		h.router.route(e.Topics, func(f *feed) {
+			routed++
+			f.add(&e, func(bool) []byte { return appendWire(nil, &e, false) })
+		})
+		h.mu.Unlock()
+	}
+	if routed < b.N {
+		b.Fatalf("%d of %d events were routed", routed, b.N)
+	}
+}

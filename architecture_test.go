@@ -18,13 +18,15 @@ const module = "github.com/tidings-sse/tidings/"
 var layers = map[string][]string{
 	"sse":              {},
 	"eventlog":         {},
+	"eventlog/disklog": {"eventlog"},
 	"eventlog/logtest": {"eventlog"},
 	"hub":              {"sse", "eventlog"},
 	"httpapi":          {"sse", "eventlog", "hub"},
 	"console/demo":     {"sse"},
-	"internal/daemon":  {"sse", "eventlog", "hub", "httpapi", "console/demo"},
+	"internal/daemon":  {"sse", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo"},
 	"cmd/tidings":      {"sse", "hub", "httpapi", "internal/daemon"},
 
+	"internal/checker":      {"sse"},
 	"internal/contracttest": {"sse"},
 }
 

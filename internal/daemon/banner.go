@@ -33,6 +33,9 @@ func banner(out io.Writer, c *Config, addr net.Addr) {
 
 func retention(c *Config) string {
 	s := "in memory, until the hub stops; at most"
+	if c.Store == "disk" {
+		s = "on disk, in " + c.Data + "; at most"
+	}
 	for _, limit := range []struct {
 		set  bool
 		text string

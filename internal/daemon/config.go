@@ -16,7 +16,8 @@ import (
 // config file.
 type Config struct {
 	Listen string `default:"localhost:3000" help:"Address to serve on."`
-	Store  string `default:"memory" enum:"memory" help:"Where events are kept: memory, until the hub stops."`
+	Store  string `default:"disk" enum:"disk,memory" help:"Where events are kept: on disk, or in memory until the hub stops."`
+	Data   string `default:"./tidings-data" help:"Directory of the events on disk. A new one is made."`
 	Demo   bool   `help:"Serve the demos at /demo/: a clock, and this machine's real figures."`
 
 	NoAuth     bool     `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
@@ -26,6 +27,9 @@ type Config struct {
 	Retry        time.Duration `default:"3s" help:"Reconnection time that streams begin with."`
 	WriteTimeout time.Duration `default:"30s" help:"End a stream that takes not one byte for so long."`
 	Drain        time.Duration `default:"10s" help:"On SIGTERM, close streams spread over so long."`
+
+	Durability string   `default:"sync" enum:"sync,relaxed" help:"When a publisher is answered: sync, with the event on stable storage; relaxed, with it in the system's cache, of which a power cut loses the last seconds."`
+	MinFree    ByteSize `default:"256MiB" help:"Refuse to publish while the disk has less free space."`
 
 	MaxBody      ByteSize      `default:"1MiB" help:"Largest body of a publish request."`
 	RetainAge    time.Duration `default:"24h" help:"Drop events older than this; 0 keeps them."`

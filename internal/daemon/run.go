@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidings-sse/tidings/console/demo"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/eventlog/disklog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -28,8 +29,15 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	}
 	defer func() { _ = ln.Close() }() // closed by the server already, unless it never ran
 
-	log := eventlog.NewMemory(eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents})
-	defer func() { err = errors.Join(err, log.Close()) }()
+	log, err := openLog(c, logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := log.Close(); !errors.Is(closeErr, eventlog.ErrFailed) { // which has been told
+			err = errors.Join(err, closeErr)
+		}
+	}()
 	h, err := hub.New(log, hub.Options{Logger: logger})
 	if err != nil {
 		return err
@@ -78,6 +86,24 @@ func stop(c *Config, h *hub.Hub, srv *http.Server, leaving chan<- struct{}, logg
 		_ = srv.Close()
 	}
 	return nil
+}
+
+// openLog opens the engine that the configuration names.
+func openLog(c *Config, logger *slog.Logger) (eventlog.Log, error) {
+	retention := eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents}
+	if c.Store == "memory" {
+		return eventlog.NewMemory(retention), nil
+	}
+	minFree := int64(c.MinFree)
+	if minFree == 0 {
+		minFree = -1 // none; to the engine, 0 is its default
+	}
+	return disklog.Open(c.Data, disklog.Options{
+		Retention: retention,
+		Relaxed:   c.Durability == "relaxed",
+		MinFree:   minFree,
+		Logger:    logger,
+	})
 }
 
 func listen(ctx context.Context, c *Config) (net.Listener, error) {

@@ -13,9 +13,8 @@ import (
 const (
 	// maxWindow is how many bytes one feed keeps for those who are behind.
 	maxWindow = 1 << 20
-	// minWindow is what it keeps when all windows together are over budget.
-	minWindow = 64 << 10
-	// windowBudget is what all windows together may hold before they shrink.
+	// windowBudget is what all windows together may hold. Beyond it they keep
+	// nothing, and who is behind reads the log.
 	windowBudget = 256 << 20
 )
 
@@ -38,6 +37,7 @@ type feed struct {
 	marks    []mark // where each event in buf ends
 	attached int    // streams with an offset
 	behind   int    // those of them who have something to take
+	joining  int    // streams that are about to attach
 	waiting  []*cursor
 }
 
@@ -54,9 +54,8 @@ type feedKey struct {
 	envelope         bool
 }
 
-// newFeed returns a feed of what is routed after start.
-func newFeed(s Subscription, envelope bool, start eventlog.ID, held *atomic.Int64) (*feed, error) {
-	f := &feed{sel: s.Selectors, held: held, start: start, key: feedKey{selectors: listKey(s.Selectors.text), envelope: envelope}}
+func newFeed(s Subscription, envelope bool, held *atomic.Int64) (*feed, error) {
+	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), envelope: envelope}}
 	if len(s.Types) == 0 {
 		return f, nil
 	}
@@ -113,7 +112,7 @@ func (f *feed) add(e *eventlog.Event, encode func(envelope bool) []byte) {
 	if f.last() == e.ID {
 		return
 	}
-	if f.attached == 0 { // nobody to take it: the log has it
+	if f.attached+f.joining == 0 { // nobody to take it: the log has it
 		f.drop(len(f.marks))
 		f.start = e.ID
 	} else {
@@ -144,21 +143,20 @@ func (f *feed) skip(to eventlog.ID) {
 	defer f.mu.Unlock()
 	f.drop(len(f.marks))
 	f.start = to
-	f.base++ // which puts every cursor out of the window
+	f.base++ // no cursor is in the window any more
+	f.behind = f.attached
 	f.wake()
 }
 
-// shrink drops the oldest events beyond the limit, but never the newest.
+// shrink drops the oldest events beyond the limit. What does not fit at all is
+// dropped whole: who is behind reads the log, where an event is read once.
 func (f *feed) shrink() {
-	limit := maxWindow
-	if f.held.Load() > windowBudget {
-		limit = minWindow
+	switch {
+	case f.held.Load() > windowBudget:
+		f.drop(len(f.marks))
+	case len(f.buf) > maxWindow:
+		f.drop(f.markAfter(f.end() - maxWindow/2)) // half, so that this is not done for each event
 	}
-	if len(f.buf) <= limit {
-		return
-	}
-	n := f.markAfter(f.end() - uint64(limit)/2) // half, so that this is not done for each event
-	f.drop(min(n, len(f.marks)-1))
 }
 
 // markAfter returns the index of the first event that ends after an offset.
@@ -192,8 +190,11 @@ func (f *feed) drop(n int) {
 // A cursor is one subscriber's place in a feed. The feed's lock guards it.
 type cursor struct {
 	attached bool
+	joining  bool
 	off      uint64        // of the next byte to take from the window
-	place    eventlog.ID   // of the last event taken
+	place    eventlog.ID   // of the last event taken whole
+	partOf   eventlog.ID   // the event that is taken in part,
+	part     int           // and how much of it; 0: none
 	ready    chan struct{} // holds one token when there may be more
 	at       int           // index in the feed's waiting, plus one; 0: not in it
 }
@@ -232,6 +233,24 @@ func (f *feed) dequeue(c *cursor) {
 	c.at = 0
 }
 
+// join has the window keep what comes, for c is about to attach: else, with
+// nobody attached, each event that comes would put c off again.
+func (f *feed) join(c *cursor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !c.joining {
+		c.joining = true
+		f.joining++
+	}
+}
+
+func (f *feed) joined(c *cursor) {
+	if c.joining {
+		c.joining = false
+		f.joining--
+	}
+}
+
 // attach puts c into the window at its place. It fails if the window begins
 // after that.
 func (f *feed) attach(c *cursor) bool {
@@ -240,6 +259,7 @@ func (f *feed) attach(c *cursor) bool {
 	if c.place.Compare(f.start) < 0 {
 		return false
 	}
+	f.joined(c)
 	n, found := slices.BinarySearchFunc(f.marks, c.place, func(m mark, id eventlog.ID) int { return m.id.Compare(id) })
 	if found {
 		n++
@@ -252,14 +272,16 @@ func (f *feed) attach(c *cursor) bool {
 	f.attached++
 	if c.off < f.end() {
 		f.behind++
+	} else {
+		f.tidy()
 	}
 	return true
 }
 
-// take appends to dst as many whole events as fit into its capacity, but at
-// least one, and moves c on. A cursor that is caught up takes nothing and is
-// notified of the next event; one that has fallen out of the window is
-// detached.
+// take appends to dst, up to its capacity, what c has still to take, and moves c
+// on: whole events, or a part of one that is larger than that, the rest of
+// which comes next. A cursor that is caught up takes nothing and is notified
+// of the next event; one that has fallen out of the window is detached.
 func (f *feed) take(dst []byte, c *cursor) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -272,9 +294,16 @@ func (f *feed) take(dst []byte, c *cursor) []byte {
 		return dst
 	}
 	room := c.off + uint64(cap(dst)-len(dst))
-	to := f.marks[max(f.markAfter(room)-1, f.markAfter(c.off))]
-	dst = append(dst, f.buf[c.off-f.base:to.end-f.base]...)
-	c.off, c.place = to.end, to.id
+	next, to := f.markAfter(c.off), f.markAfter(room)-1
+	if to < next { // not even the next one fits
+		n := int(room - c.off)
+		dst = append(dst, f.buf[c.off-f.base:][:n]...)
+		c.off, c.part, c.partOf = room, c.part+n, f.marks[next].id
+		return dst
+	}
+	last := f.marks[to]
+	dst = append(dst, f.buf[c.off-f.base:last.end-f.base]...)
+	c.off, c.place, c.part = last.end, last.id, 0
 	if c.off == f.end() {
 		f.caughtUp()
 	}
@@ -286,9 +315,11 @@ func (f *feed) leave(c *cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dequeue(c)
+	f.joined(c)
 	if c.attached {
 		f.release(c)
 	}
+	f.tidy()
 }
 
 func (f *feed) release(c *cursor) {
@@ -299,9 +330,15 @@ func (f *feed) release(c *cursor) {
 	}
 }
 
-// caughtUp notes that one less is behind; the last leaves the window empty.
+// caughtUp notes that one less is behind.
 func (f *feed) caughtUp() {
-	if f.behind--; f.behind == 0 {
+	f.behind--
+	f.tidy()
+}
+
+// tidy empties the window when nobody needs it.
+func (f *feed) tidy() {
+	if f.behind == 0 && f.joining == 0 {
 		f.drop(len(f.marks))
 	}
 }

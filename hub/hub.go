@@ -56,7 +56,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		stop:   cancel,
 		pumped: make(chan struct{}),
 		head:   bounds.Last,
-		pages:  newPages(log),
+		pages:  newPages(ctx, log),
 		router: newRouter(),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
@@ -68,6 +68,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 func (h *Hub) Close() error {
 	h.stop()
 	<-h.pumped
+	h.pages.close()
 	return nil
 }
 
@@ -121,12 +122,27 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			}
 			return *form
 		}
+		h.tryTemplates(e.Topics)
 		h.mu.Lock()
 		h.router.route(e.Topics, func(f *feed) { f.add(e, encode) })
 		h.moveHead(e.ID)
 		h.mu.Unlock()
 	}
 	return ctx.Err()
+}
+
+// tryTemplates does the costly part of routing to topics that are new, or to
+// templates that are, without the lock. The pump alone calls it.
+func (h *Hub) tryTemplates(topics []string) {
+	h.mu.Lock()
+	todo := h.router.untried(topics)
+	h.mu.Unlock()
+	for _, u := range todo {
+		matching := try(u.topic, u.candidates)
+		h.mu.Lock()
+		h.router.tried(u, matching)
+		h.mu.Unlock()
+	}
 }
 
 // moveHead says that all up to a place has been routed. h.mu is held.
@@ -176,15 +192,16 @@ func (h *Hub) join(s Subscription, envelope bool) (*feed, error) {
 	if n := len(s.Selectors.text); n == 0 || n > MaxTopics {
 		return nil, invalid("name from 1 to %d topics, as in /events/NAME, topic=NAME or topic=*, not %d", MaxTopics, n)
 	}
+	f, err := newFeed(s, envelope, &h.held)
+	if err != nil {
+		return nil, err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.err != nil {
 		return nil, h.err
 	}
-	f, err := newFeed(s, envelope, h.head, &h.held)
-	if err != nil {
-		return nil, err
-	}
+	f.start = h.head
 	if known := h.router.feeds[f.key]; known != nil {
 		f = known
 	} else if err := h.router.add(f); err != nil {
@@ -205,6 +222,7 @@ func (h *Hub) part(f *feed, parted *bool) {
 	*parted = true
 	if f.refs--; f.refs == 0 {
 		h.router.remove(f)
+		h.pages.forgetFeed(f)
 	}
 	h.subscribers--
 	h.leave()
@@ -222,8 +240,8 @@ func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.lo
 // Topics yields what the log retains of each topic.
 func (h *Hub) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] { return h.log.Topics(ctx) }
 
-// sleep returns a timer's channel, or nil, which blocks for ever, for d < 0.
-func sleep(d time.Duration) (<-chan time.Time, func() bool) {
+// after returns a timer's channel, or nil, which blocks for ever, for d < 0.
+func after(d time.Duration) (<-chan time.Time, func() bool) {
 	if d < 0 {
 		return nil, func() bool { return false }
 	}

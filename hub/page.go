@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -16,6 +17,8 @@ const (
 	// pageScan is how many events are looked at for one page before others
 	// get their turn.
 	pageScan = 8192
+	// pageTime is how long that may take, for selectors that are slow.
+	pageTime = 10 * time.Millisecond
 	// pageBudget is what the cache of pages may hold.
 	pageBudget = 64 << 20
 	// pageCut makes pages that begin at different places end at the same one,
@@ -25,62 +28,67 @@ const (
 
 // A page is a run of a feed's events from the log, as bytes.
 type page struct {
-	bytes []byte
-	last  eventlog.ID // the last event in it, if there is one
-	next  eventlog.ID // where reading goes on
-	err   error
+	bytes       []byte
+	first, last eventlog.ID // the events in it, if there are any
+	next        eventlog.ID // where reading goes on
+	err         error
 }
 
 // pages reads the log for those who catch up: so many at a time, that live
 // delivery does not suffer, and each page once for all who are at its place.
 type pages struct {
+	ctx   context.Context
 	log   eventlog.Log
 	slots chan struct{}
+	fills sync.WaitGroup
 
 	mu     sync.Mutex
-	byKey  map[pageKey]*pageEntry
+	byFeed map[*feed]map[eventlog.ID]*pageEntry
 	recent list.List // of *pageEntry that are read, the latest first
 	bytes  int
 }
 
-type pageKey struct {
-	feed  *feed
-	place eventlog.ID
-}
-
 type pageEntry struct {
-	key  pageKey
-	page page
-	read chan struct{} // closed when page is there
-	el   *list.Element
+	feed    *feed
+	place   eventlog.ID
+	page    page
+	read    chan struct{} // closed when page is there
+	waiting int           // for it to be read
+	el      *list.Element // in recent, once it is read
 }
 
-func newPages(log eventlog.Log) *pages {
+func newPages(ctx context.Context, log eventlog.Log) *pages {
 	return &pages{
-		log:   log,
-		slots: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
-		byKey: map[pageKey]*pageEntry{},
+		ctx:    ctx,
+		log:    log,
+		slots:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
+		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 	}
 }
+
+// close waits for the reads under way, which the hub's context has ended.
+func (p *pages) close() { p.fills.Wait() }
 
 // get returns the page of f after a place, up to head at most.
 func (p *pages) get(ctx context.Context, f *feed, place, head eventlog.ID) (page, error) {
-	key := pageKey{f, place}
 	p.mu.Lock()
-	e, ok := p.byKey[key]
-	if ok && e.el != nil {
+	e := p.byFeed[f][place]
+	switch {
+	case e == nil:
+		e = &pageEntry{feed: f, place: place, read: make(chan struct{})}
+		if p.byFeed[f] == nil {
+			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
+		}
+		p.byFeed[f][place] = e
+		// Whoever else waits for this page does not share the first one's
+		// fate, so the reading is nobody's own.
+		p.fills.Go(func() { p.fill(e, head) })
+	case e.el != nil:
 		p.recent.MoveToFront(e.el)
 	}
-	if !ok {
-		e = &pageEntry{key: key, read: make(chan struct{})}
-		p.byKey[key] = e
-	}
+	e.waiting++
 	p.mu.Unlock()
-	if !ok {
-		// Whoever else waits for this page does not share the reader's fate,
-		// so the reading is nobody's own.
-		go p.fill(e, f, head)
-	}
+	defer p.leave(e)
 	select {
 	case <-e.read:
 		return e.page, e.page.err
@@ -89,49 +97,96 @@ func (p *pages) get(ctx context.Context, f *feed, place, head eventlog.ID) (page
 	}
 }
 
-func (p *pages) fill(e *pageEntry, f *feed, head eventlog.ID) {
+func (p *pages) leave(e *pageEntry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.waiting--
+}
+
+func (p *pages) fill(e *pageEntry, head eventlog.ID) {
 	p.slots <- struct{}{}
-	e.page = readPage(p.log, f, e.key.place, head)
+	if p.wanted(e) {
+		e.page = readPage(p.ctx, p.log, e.feed, e.place, head)
+	}
 	<-p.slots
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(e.read)
+	if p.byFeed[e.feed][e.place] != e { // forgotten meanwhile
+		return
+	}
 	// A page that came to the head grows with the log, and an error may pass.
-	if e.page.err != nil || e.page.next == head {
-		delete(p.byKey, e.key)
+	if e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == head {
+		p.remove(e)
 		return
 	}
 	e.el = p.recent.PushFront(e)
 	for p.bytes += e.size(); p.bytes > pageBudget; {
-		p.evict(p.recent.Back())
+		p.evict(p.recent.Back().Value.(*pageEntry))
 	}
 }
 
-func (e *pageEntry) size() int { return len(e.page.bytes) + 300 }
-
-func (p *pages) evict(el *list.Element) {
-	e := p.recent.Remove(el).(*pageEntry)
-	delete(p.byKey, e.key)
-	p.bytes -= e.size()
+// wanted reports whether anybody still waits for e; if not, nobody will.
+func (p *pages) wanted(e *pageEntry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.waiting == 0 {
+		p.remove(e)
+	}
+	return e.waiting > 0
 }
 
-// forget drops all pages: events were deleted.
+func (e *pageEntry) size() int { return len(e.page.bytes) + 500 }
+
+func (p *pages) evict(e *pageEntry) {
+	p.recent.Remove(e.el)
+	p.bytes -= e.size()
+	p.remove(e)
+}
+
+func (p *pages) remove(e *pageEntry) {
+	if p.byFeed[e.feed][e.place] != e {
+		return
+	}
+	if delete(p.byFeed[e.feed], e.place); len(p.byFeed[e.feed]) == 0 {
+		delete(p.byFeed, e.feed)
+	}
+}
+
+// forgetFeed drops the pages of a feed that is gone.
+func (p *pages) forgetFeed(f *feed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgetPages(f)
+}
+
+// forget drops all pages, those being read too: events were deleted.
 func (p *pages) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.recent.Len() > 0 {
-		p.evict(p.recent.Back())
+	for f := range p.byFeed {
+		p.forgetPages(f)
 	}
 }
 
-func readPage(log eventlog.Log, f *feed, place, head eventlog.ID) page {
+func (p *pages) forgetPages(f *feed) {
+	for _, e := range p.byFeed[f] {
+		if e.el != nil {
+			p.recent.Remove(e.el)
+			p.bytes -= e.size()
+		}
+	}
+	delete(p.byFeed, f)
+}
+
+func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventlog.ID) page {
 	pg := page{next: place}
-	scanned := 0
+	scanned, begun := 0, time.Now()
 	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
 		scanned++
-		return f.wants(e) || scanned >= pageScan
+		return f.wants(e) || scanned >= pageScan || time.Since(begun) > pageTime
 	}}
-	for e, err := range log.Read(context.Background(), place, q) {
+	for e, err := range log.Read(ctx, place, q) {
 		if err != nil {
 			var trimmed *eventlog.ErrTrimmed
 			if errors.As(err, &trimmed) && pg.next != place {
@@ -143,6 +198,9 @@ func readPage(log eventlog.Log, f *feed, place, head eventlog.ID) page {
 		pg.next = e.ID
 		if !f.wants(e) {
 			return pg
+		}
+		if len(pg.bytes) == 0 {
+			pg.first = e.ID
 		}
 		pg.bytes = appendWire(pg.bytes, e, f.key.envelope)
 		pg.last = e.ID

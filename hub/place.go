@@ -62,6 +62,7 @@ type begin struct {
 	gap     bool              // the first event is a gap
 	pending []*eventlog.Event // what goes out first
 	place   eventlog.ID       // where the log is read on from after that
+	end     eventlog.ID       // the log's end at the time
 }
 
 // find finds the place that from names. Live begins at the log's end, which
@@ -88,6 +89,7 @@ func (h *Hub) find(ctx context.Context, f *feed, from From) (b begin, err error)
 	if b.start.IsZero() {
 		b.start = b.place
 	}
+	b.end = bounds.Last
 	return b, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"errors"
 	"slices"
-	"strings"
 )
 
 // ErrTooManyTemplates reports a subscription that would be one URI Template too
@@ -36,19 +35,22 @@ type router struct {
 	matches   map[string]*list.Element
 	recent    list.List // of *match
 	matchSize int
+	added     uint64 // templates so far
 }
 
 // A template is one URI Template and the feeds that have it. Without feeds it
 // is gone, and whoever still holds it lets go of it.
 type template struct {
 	pattern
-	feeds []*feed
+	number uint64 // which one it is of those that were ever added
+	feeds  []*feed
 }
 
-// A match is what the templates say of one topic.
+// A match is what the templates up to a number say of one topic.
 type match struct {
 	topic     string
 	templates []*template
+	upTo      uint64
 }
 
 // templateSize is what one more template costs a match.
@@ -117,17 +119,11 @@ func (r *router) remove(f *feed) {
 }
 
 func (r *router) addTemplate(t *template) {
+	r.added++
+	t.number = r.added
 	r.templates[t.text] = t
 	r.prefixes[t.prefix] = append(r.prefixes[t.prefix], t)
 	r.lengths[len(t.prefix)]++
-	// Trying the new one on each cached topic is dearer than once, and far
-	// cheaper than trying all of them on each topic anew.
-	for _, el := range r.matches {
-		if m := el.Value.(*match); strings.HasPrefix(m.topic, t.prefix) && t.re.MatchString(m.topic) {
-			m.templates = append(m.templates, t)
-			r.matchSize += templateSize
-		}
-	}
 }
 
 func (r *router) removeTemplate(t *template) {
@@ -163,25 +159,30 @@ func (r *router) route(topics []string, add func(*feed)) {
 
 // match returns what the templates say of a topic, without those that are gone.
 func (r *router) match(topic string) *match {
-	if el := r.matches[topic]; el != nil {
-		r.recent.MoveToFront(el)
-		m := el.Value.(*match)
-		before := len(m.templates)
-		m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
-		r.matchSize -= templateSize * (before - len(m.templates))
-		return m
+	m := r.cached(topic)
+	if m == nil {
+		m = r.cache(topic)
 	}
+	before := len(m.templates)
+	m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
+	r.matchSize -= templateSize * (before - len(m.templates))
+	if m.upTo < r.added {
+		r.extend(m, try(topic, r.candidates(topic, m.upTo)), r.added)
+	}
+	return m
+}
+
+func (r *router) cached(topic string) *match {
+	el := r.matches[topic]
+	if el == nil {
+		return nil
+	}
+	r.recent.MoveToFront(el)
+	return el.Value.(*match)
+}
+
+func (r *router) cache(topic string) *match {
 	m := &match{topic: topic}
-	for n := range r.lengths {
-		if n > len(topic) {
-			continue
-		}
-		for _, t := range r.prefixes[topic[:n]] {
-			if t.re.MatchString(topic) {
-				m.templates = append(m.templates, t)
-			}
-		}
-	}
 	r.matches[topic] = r.recent.PushFront(m)
 	for r.matchSize += m.size(); r.matchSize > matchBudget && r.recent.Len() > 1; {
 		oldest := r.recent.Remove(r.recent.Back()).(*match)
@@ -189,6 +190,66 @@ func (r *router) match(topic string) *match {
 		r.matchSize -= oldest.size()
 	}
 	return m
+}
+
+func (r *router) extend(m *match, templates []*template, upTo uint64) {
+	m.templates = append(m.templates, templates...)
+	m.upTo = upTo
+	r.matchSize += templateSize * len(templates)
+}
+
+// candidates returns the templates after a number that may match a topic, by
+// what it begins with.
+func (r *router) candidates(topic string, after uint64) (found []*template) {
+	for n := range r.lengths {
+		if n > len(topic) {
+			continue
+		}
+		for _, t := range r.prefixes[topic[:n]] {
+			if t.number > after {
+				found = append(found, t)
+			}
+		}
+	}
+	return found
+}
+
+// try returns those of templates that match. It needs no lock, which is the
+// point: ten thousand of them on a long topic take their time.
+func try(topic string, templates []*template) []*template {
+	return slices.DeleteFunc(templates, func(t *template) bool { return !t.re.MatchString(topic) })
+}
+
+// An untried topic has templates that nobody has tried on it yet.
+type untried struct {
+	topic       string
+	candidates  []*template
+	after, upTo uint64
+}
+
+// untried returns what has to be tried before topics can be routed.
+func (r *router) untried(topics []string) (found []untried) {
+	for _, topic := range topics {
+		after := uint64(0)
+		if m := r.cached(topic); m != nil {
+			after = m.upTo
+		}
+		if after < r.added && len(r.templates) > 0 {
+			found = append(found, untried{topic, r.candidates(topic, after), after, r.added})
+		}
+	}
+	return found
+}
+
+// tried takes in what came of it.
+func (r *router) tried(u untried, matching []*template) {
+	m := r.cached(u.topic)
+	if m == nil && u.after == 0 {
+		m = r.cache(u.topic)
+	}
+	if m != nil && m.upTo == u.after { // else another topic took its place in the cache
+		r.extend(m, matching, u.upTo)
+	}
 }
 
 // without returns s without v, which is in it. The order changes.

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -32,7 +33,7 @@ type Stream struct {
 	told    eventlog.ID       // the place that the client has as its last event ID
 	pending []*eventlog.Event // to go out before what follows the cursor's place
 	begin   []byte
-	buf     []byte // reused from call to call
+	buf     *[takeSize]byte // while there is something to take
 	drain   drainTimer
 	closed  bool // guarded by hub.mu
 }
@@ -68,7 +69,8 @@ func (st *Stream) Close() {
 }
 
 // Next returns what is to be written next, waiting for it if need be. The bytes
-// are whole blocks, and valid until the next call. It returns [ErrDrained] when
+// are whole blocks, or a part of an event that is large, and valid until the
+// next call. It returns [ErrDrained] when
 // the hub drains and the stream's moment has come, else the context's error or
 // the hub's.
 func (st *Stream) Next(ctx context.Context) ([]byte, error) {
@@ -84,8 +86,11 @@ func (st *Stream) Next(ctx context.Context) ([]byte, error) {
 		if err := st.hub.Err(); err != nil {
 			return nil, err
 		}
+		if st.cursor.part > 0 { // nothing comes between the parts of an event
+			return st.take(ctx)
+		}
 		if retry, ok := st.drain.begin(&st.hub.drain); ok {
-			return sse.AppendRetry(st.buf[:0], retry), nil
+			return sse.AppendRetry(nil, retry), nil
 		}
 		if st.drain.due() {
 			return nil, ErrDrained
@@ -119,10 +124,10 @@ func (st *Stream) beat(ctx context.Context) ([]byte, error) {
 		return b, err
 	}
 	if head.Compare(st.told) <= 0 {
-		return sse.AppendComment(st.buf[:0], ""), nil
+		return sse.AppendComment(nil, ""), nil
 	}
 	st.cursor.place, st.told = head, head
-	return appendPlace(st.buf[:0], head), nil
+	return appendPlace(nil, head), nil
 }
 
 // take returns what the stream can have at once. If that is nothing, it is
@@ -133,12 +138,15 @@ func (st *Stream) take(ctx context.Context) ([]byte, error) {
 	}
 	for {
 		if st.cursor.attached {
-			b := st.feed.take(st.buf[:0], &st.cursor)
-			if len(b) > 0 {
+			if st.buf == nil {
+				st.buf = takeBuffers.Get().(*[takeSize]byte)
+			}
+			if b := st.feed.take(st.buf[:0], &st.cursor); len(b) > 0 {
 				st.told = st.cursor.place
-				st.keep(b)
 				return b, nil
 			}
+			takeBuffers.Put(st.buf) // an idle stream holds none
+			st.buf = nil
 			if st.cursor.attached {
 				return nil, nil
 			}
@@ -160,16 +168,10 @@ func (st *Stream) take(ctx context.Context) ([]byte, error) {
 // more while its peer is slow.
 const takeSize = 16 << 10
 
-// keep holds on to a buffer of a useful size, and to no other.
-func (st *Stream) keep(b []byte) {
-	st.buf = nil
-	if cap(b) <= 2*takeSize {
-		st.buf = b
-	}
-}
+var takeBuffers = sync.Pool{New: func() any { return new([takeSize]byte) }}
 
 func (st *Stream) takePending() []byte {
-	b := st.buf[:0]
+	var b []byte
 	n := 0
 	for _, e := range st.pending {
 		b = appendWire(b, e, st.o.Envelope)
@@ -181,7 +183,6 @@ func (st *Stream) takePending() []byte {
 	if st.pending = st.pending[n:]; len(st.pending) == 0 {
 		st.pending = nil // the array is not to stay for the stream's life
 	}
-	st.keep(b)
 	return b
 }
 
@@ -189,7 +190,7 @@ func (st *Stream) takePending() []byte {
 func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error) {
 	pg, err := st.hub.pages.get(ctx, st.feed, st.cursor.place, head)
 	var trimmed *eventlog.ErrTrimmed
-	if errors.As(err, &trimmed) {
+	if errors.As(err, &trimmed) && st.cursor.part == 0 {
 		gap := newGap(st.cursor.place.String(), trimmed.Origin, Trimmed)
 		st.cursor.place, st.told = trimmed.Origin, trimmed.Origin
 		return appendWire(nil, gap, false), nil
@@ -197,12 +198,26 @@ func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
+	b := pg.bytes
+	if part := st.cursor.part; part > 0 {
+		if pg.first != st.cursor.partOf {
+			return nil, errTorn
+		}
+		b, st.cursor.part = b[part:], 0
+	}
 	st.cursor.place = pg.next
-	if len(pg.bytes) > 0 {
+	if len(b) > 0 {
 		st.told = pg.last
 	}
-	return pg.bytes, nil
+	if pg.next == head {
+		st.feed.join(&st.cursor)
+	}
+	return b, nil
 }
+
+// errTorn ends a stream that has sent a part of an event which is gone since,
+// deleted or no longer retained. Its client drops the part and resumes.
+var errTorn = errors.New("hub: an event that was being sent is gone")
 
 func appendPlace(dst []byte, place eventlog.ID) []byte {
 	dst, _ = sse.AppendID(dst, place.String()) // an ID's text is always valid

@@ -19,12 +19,23 @@ import (
 // countingLog counts the reads of a log.
 type countingLog struct {
 	eventlog.Log
-	reads atomic.Int64
+	reads      atomic.Int64
+	afterFirst func() // called once, with the first event of the first read
 }
 
 func (l *countingLog) Read(ctx context.Context, after eventlog.ID, q eventlog.Query) iter.Seq2[*eventlog.Event, error] {
-	l.reads.Add(1)
-	return l.Log.Read(ctx, after, q)
+	first := l.reads.Add(1) == 1
+	return func(yield func(*eventlog.Event, error) bool) {
+		for e, err := range l.Log.Read(ctx, after, q) {
+			if first && l.afterFirst != nil {
+				first = false
+				l.afterFirst()
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 func newTestHub(t testing.TB, r eventlog.Retention) (*Hub, *countingLog) {
@@ -238,9 +249,102 @@ func TestPagesAreShared(t *testing.T) {
 	if h.pages.bytes <= 0 || h.pages.bytes > pageBudget {
 		t.Errorf("the pages hold %d bytes", h.pages.bytes)
 	}
-	h.pages.forget()
-	if h.pages.bytes != 0 || len(h.pages.byKey) != 0 {
-		t.Errorf("after forgetting: %d bytes in %d pages", h.pages.bytes, len(h.pages.byKey))
+}
+
+// What was cached for a feed goes with it: subscriptions that come and go, each
+// a feed of its own, must not leave theirs behind.
+func TestPagesGoWithTheirFeed(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	for i := range 500 {
+		put(t, h, "a", fmt.Sprint(i, strings.Repeat("x", 500)))
+	}
+	st := openStream(t, h, From{LastEventID: Earliest}, "a")
+	for _, err := range decode(t.Context(), st) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.pages.bytes > 0 {
+			break
+		}
+	}
+	st.Close()
+	if h.pages.bytes != 0 || len(h.pages.byFeed) != 0 || h.pages.recent.Len() != 0 {
+		t.Errorf("%d bytes in %d pages are left of a feed that is gone", h.pages.bytes, h.pages.recent.Len())
+	}
+}
+
+// A page that is being read while its events are deleted is for nobody who
+// comes later.
+func TestDeleteReachesPagesBeingRead(t *testing.T) {
+	h, log := newTestHub(t, eventlog.Retention{})
+	secret := put(t, h, "a", "secret")
+	put(t, h, "a", "other")
+	reading, deleted := make(chan struct{}), make(chan struct{})
+	log.afterFirst = func() {
+		close(reading)
+		<-deleted
+	}
+	first := openStream(t, h, From{LastEventID: Earliest}, "a")
+	go func() {
+		for range decode(t.Context(), first) {
+			break
+		}
+	}()
+	<-reading
+	if n, err := h.DeleteID(t.Context(), secret.String()); n != 1 || err != nil {
+		t.Fatalf("DeleteID = %d, %v", n, err)
+	}
+	close(deleted)
+	for e, err := range decode(t.Context(), openStream(t, h, From{LastEventID: Earliest}, "a")) {
+		if err != nil || e.Data != "other" {
+			t.Errorf("after the delete a new stream gets %q, %v", e.Data, err)
+		}
+		break
+	}
+}
+
+// An event larger than what a stream takes at a time goes out in parts, also
+// when the window drops it half-way, and nothing comes in between.
+func TestLargeEventsInParts(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	var got []byte
+	next := func() {
+		b, err := st.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) > 2*pageBytes && st.cursor.attached {
+			t.Fatalf("took %d bytes at once", len(b))
+		}
+		got = append(got, b...)
+	}
+	next()                                              // the beginning
+	large := strings.Repeat("0123456789", maxWindow/20) // half a window
+	put(t, h, "a", "small")
+	for len(parse(t, got)) < 3 {
+		next()
+	}
+	for i := range 6 {
+		put(t, h, "a", fmt.Sprint(i, large))
+		if i == 0 {
+			next()
+			if st.cursor.part == 0 {
+				t.Fatal("it was not taken in parts")
+			}
+		}
+	}
+	for !bytes.Contains(got, []byte("data: 5"+large+"\n\n")) {
+		next()
+	}
+	blocks := parse(t, got)
+	if len(blocks) != 9 { // retry, place, small and six
+		t.Fatalf("%d blocks, want 9", len(blocks))
+	}
+	for i, b := range blocks[3:] {
+		if b.data != fmt.Sprint(i, large) {
+			t.Errorf("event %d is %.20q…, %d bytes", i, b.data, len(b.data))
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.begin.start, s
 // It returns [ErrDrained] when the hub drains and the subscriber's moment has
 // come, else the context's error or the hub's.
 func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error) {
-	timeout, stop := sleep(idle)
+	timeout, stop := after(idle)
 	defer stop()
 	for {
 		if err := ctx.Err(); err != nil {
@@ -183,11 +183,7 @@ func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*e
 		return nil, eventlog.ID{}, err
 	}
 	sub.Close() // nothing is to wake it
-	b, err := h.log.Bounds(ctx)
-	if err != nil {
-		return nil, eventlog.ID{}, err
-	}
-	end = b.Last
+	end = sub.begin.end
 	return func(yield func(*eventlog.Event, error) bool) {
 		for {
 			batch, err := sub.read(ctx, end)

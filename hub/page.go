@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"math/bits"
 	"runtime"
 	"sync"
 	"time"
@@ -21,9 +22,6 @@ const (
 	pageTime = 10 * time.Millisecond
 	// pageBudget is what the cache of pages may hold.
 	pageBudget = 64 << 20
-	// pageCut makes pages that begin at different places end at the same one,
-	// and so be shared: a page ends with an event at a multiple of it.
-	pageCut = 64
 )
 
 // A page is a run of a feed's events from the log, as bytes.
@@ -183,7 +181,9 @@ func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventl
 	pg := page{next: place}
 	scanned, begun := 0, time.Now()
 	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
-		scanned++
+		if scanned++; scanned%32 == 0 {
+			runtime.Gosched() // live delivery first, whatever is caught up
+		}
 		return f.wants(e) || scanned >= pageScan || time.Since(begun) > pageTime
 	}}
 	for e, err := range log.Read(ctx, place, q) {
@@ -195,19 +195,38 @@ func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventl
 			pg.err = err
 			return pg
 		}
-		pg.next = e.ID
 		if !f.wants(e) {
+			pg.next = e.ID
 			return pg
 		}
 		if len(pg.bytes) == 0 {
 			pg.first = e.ID
+		} else if endsPage(len(pg.bytes), pg.last, e.ID) {
+			return pg
 		}
 		pg.bytes = appendWire(pg.bytes, e, f.key.envelope)
-		pg.last = e.ID
-		if len(pg.bytes) >= pageBytes || e.ID.Lo%pageCut == 0 {
+		pg.next, pg.last = e.ID, e.ID
+		if len(pg.bytes) >= pageBytes {
 			return pg
 		}
 	}
 	pg.next = head
 	return pg
+}
+
+// endsPage reports whether a page of so many bytes is to end between two events. It
+// does at places that do not depend on where it began, rounder ones at first
+// and any as it fills, so that those who resume at different places soon read
+// the same pages.
+func endsPage(size int, last, next eventlog.ID) bool {
+	crossed := bits.Len64(last.Lo ^ next.Lo) // next is beyond a multiple of 1<<(crossed-1)
+	switch {
+	case size >= pageBytes*3/4:
+		return crossed > 6
+	case size >= pageBytes/2:
+		return crossed > 8
+	case size >= pageBytes/4:
+		return crossed > 10
+	}
+	return false
 }

@@ -30,6 +30,14 @@ func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (
 		q.UpTo = l.id(at.last)
 	}
 	n := 0
+	defer func() {
+		if n > 0 {
+			select {
+			case l.scrub <- struct{}{}:
+			default:
+			}
+		}
+	}()
 	var batch []uint64
 	bury := func() error {
 		buried, err := l.bury(ctx, batch)
@@ -48,17 +56,11 @@ func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (
 		}
 	}
 	err = bury()
-	if n > 0 {
-		select {
-		case l.scrub <- struct{}{}:
-		default:
-		}
-	}
 	return n, err
 }
 
 // bury returns how many of the events were still there.
-func (l *Log) bury(ctx context.Context, at []uint64) (n int, err error) {
+func (l *Log) bury(ctx context.Context, at []uint64) (int, error) {
 	if len(at) == 0 {
 		return 0, nil
 	}
@@ -66,14 +68,15 @@ func (l *Log) bury(ctx context.Context, at []uint64) (n int, err error) {
 	defer l.prune.Unlock()
 	j := newJob()
 	at = slices.Clone(at) // the job may outlive the call
+	buried := 0
 	j.change = func(w *writer) (err error) {
-		n, err = w.bury(at)
+		buried, err = w.bury(at)
 		return err
 	}
 	if err := l.do(ctx, j); err != nil {
 		return 0, err
 	}
-	return n, nil
+	return buried, nil
 }
 
 // bury puts tombstones into the batch. It reads all before it changes any.

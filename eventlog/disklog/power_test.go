@@ -27,7 +27,7 @@ func TestPowerLoss(t *testing.T) {
 		if changes++; changes < next {
 			return
 		}
-		next = changes + 1 + rng.IntN(2+changes/5) // closely at first: making a log is the delicate part
+		next = changes + 1 + rng.IntN(2+changes/4) // closely at first: making a log is the delicate part
 		for _, percent := range []int{0, 50} {
 			cuts++
 			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
@@ -227,7 +227,7 @@ func TestPowerLossRelaxed(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	rng := rand.New(rand.NewPCG(3, 4))
 	var newest eventlog.ID
-	for life := range 12 {
+	for life := range 8 {
 		// The first life's files have marks of what was synced, true ones.
 		l := open1(t, "data", Options{FS: fs, Relaxed: life > 0, tune: small})
 		before := uint64(0)

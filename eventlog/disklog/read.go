@@ -181,18 +181,31 @@ func (l *Log) topicPage(after, end uint64, topics []string) (_ []*eventlog.Event
 		}
 	}
 	slices.Sort(at)
-	at = slices.Compact(at)
-	var page []*eventlog.Event
+	return l.eventsAt(slices.Compact(at), to)
+}
+
+// eventsAt reads the events at positions, which ascend, up to a last one. One
+// iterator that only moves on keeps the block that it is in: looking each
+// event up by itself has it found and unpacked anew, at several times the cost.
+func (l *Log) eventsAt(at []uint64, last uint64) (page []*eventlog.Event, to uint64, err error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, 0), UpperBound: eventKey(nil, last+1)})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = closeIter(it, err) }()
 	size := 0
 	for _, p := range at {
-		if p > to {
+		if p > last {
 			break
 		}
-		e, err := l.event(p)
+		if !it.SeekGE(eventKey(nil, p)) || position(it.Key()) != p {
+			continue // gone since the index was read
+		}
+		e, err := l.decodeAt(it)
 		if err != nil {
 			return nil, 0, err
 		}
-		if e == nil {
+		if len(e.Topics) == 0 { // a tombstone
 			continue
 		}
 		page = append(page, e)
@@ -200,7 +213,7 @@ func (l *Log) topicPage(after, end uint64, topics []string) (_ []*eventlog.Event
 			return page, p, nil
 		}
 	}
-	return page, to, nil
+	return page, last, nil
 }
 
 // event returns the event at a position, or nil if it is gone.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rs/cors"
 )
@@ -40,6 +41,9 @@ func CheckOrigin(origin string) error {
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
 		return fmt.Errorf("%q is not an origin: write scheme, host and port alone, as in https://app.example", origin)
 	}
+	if strings.ToLower(origin) != origin || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+		return fmt.Errorf("%q is no origin as browsers send it: write it in lower case and without its scheme's own port", origin)
+	}
 	return nil
 }
 
@@ -64,7 +68,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	withCredentials := cors.New(trusted).Handler(next)
 	refused := refusals{logger: a.Logger}
 
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return boundBody(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		switch {
 		case a.Loopback && !loopbackHost(r.Host):
@@ -80,6 +84,29 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			refused.log("an origin", origin, "--cors-origin "+origin)
 			NewProblem(http.StatusForbidden, "Pages of this origin may not use this hub; its log names the flag that lets them.").Write(w)
 		}
+	})
+}
+
+// bodyTimeout is how long a client may take to send its body.
+const bodyTimeout = 30 * time.Second
+
+// boundBody keeps a body that never comes from holding a handler: net/http
+// waits for what is unread of it before it sends an answer's headers.
+func boundBody(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			next(w, r)
+			return
+		}
+		rc := http.NewResponseController(w)
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			_ = rc.SetReadDeadline(time.Now()) // not every writer has one; the body stays unread
+			w.Header().Set("Connection", "close")
+			NewProblem(http.StatusBadRequest, "A GET has no body; put what it says into the query.").Write(w)
+			return
+		}
+		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
+		next(w, r)
 	})
 }
 
@@ -128,5 +155,5 @@ func (s *refusals) log(what, value, flag string) {
 		s.seen = map[string]struct{}{}
 	}
 	s.seen[value] = struct{}{}
-	s.logger.Warn("refused "+what, "value", clip(value), "allow", "start with "+clip(flag))
+	s.logger.Warn("refused "+what, "value", clip(value, 300), "allow", "start with "+clip(flag, 320))
 }

@@ -101,6 +101,7 @@ func TestCheckOrigin(t *testing.T) {
 	for origin, ok := range map[string]bool{
 		"https://app.example": true, "http://localhost:5173": true, "*": true, "null": true,
 		"": false, "app.example": false, "https://app.example/": false, "https://*.example": true, "https://": false, "https://a b": false,
+		"https://App.example": false, "https://app.example:443": false, "http://app.example:80": false, "https://app.example:80": true,
 	} {
 		if err := httpapi.CheckOrigin(origin); (err == nil) != ok {
 			t.Errorf("CheckOrigin(%q) = %v", origin, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/url"
@@ -15,6 +16,9 @@ import (
 
 // addBody reads a body of any type but NDJSON into the publication.
 func (p *publication) addBody(mediaType string, params map[string]string, body []byte) error {
+	if _, ok := p.values["data"]; ok && len(body) == 0 {
+		return nil // all in the query
+	}
 	switch mediaType {
 	case "application/json":
 		return p.addJSON(body)
@@ -30,12 +34,11 @@ func (p *publication) addBody(mediaType string, params map[string]string, body [
 // form is the data.
 func (p *publication) addForm(body []byte) error {
 	if !bytes.ContainsRune(body, '=') {
-		if len(body) == 0 && p.values["data"] != "" {
-			return nil // all in the query
-		}
 		return p.set("data", string(body))
 	}
-	form, err := url.ParseQuery(string(body))
+	// In a form, ; is a character like others (WHATWG URL §5.1); to ParseQuery
+	// it is an error.
+	form, err := url.ParseQuery(strings.ReplaceAll(string(body), ";", "%3B"))
 	if err != nil {
 		return &hub.InvalidError{Reason: "the form is malformed (" + err.Error() + "): put your payload in data=, percent-encoded, or send it whole as text/plain"}
 	}
@@ -65,78 +68,92 @@ func (p *publication) addMultipart(boundary string, body []byte) error {
 	}
 }
 
-// addJSON reads one object. Data that is not a string is published as the JSON
-// it is.
+// addJSON reads one object, whose names are to the letter and stand once. Data
+// that is not a string is published as the JSON it is.
 func (p *publication) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return &hub.InvalidError{Reason: "the JSON is not valid UTF-8"}
 	}
-	var in struct {
-		Topic   *string         `json:"topic"`
-		Topics  []string        `json:"topics"`
-		Data    json.RawMessage `json:"data"`
-		Type    *string         `json:"type"`
-		ID      *string         `json:"id"`
-		Retry   *json.Number    `json:"retry"`
-		Private *bool           `json:"private"`
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\uFEFF"))))
+	start, err := dec.Token()
+	if err != nil {
+		return invalidJSON(err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
+	if start != json.Delim('{') {
+		return &hub.InvalidError{Reason: "the JSON is no object" + eventHint}
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return invalidJSON(err)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return invalidJSON(err)
+		}
+		if err := p.setJSON(name.(string), value); err != nil { // names are strings
+			return err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
 		return invalidJSON(err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return &hub.InvalidError{Reason: "send one JSON object, or one a line as application/x-ndjson"}
 	}
-	if in.Topic != nil {
-		p.addTopic(*in.Topic)
-	}
-	for _, t := range in.Topics {
-		p.addTopic(t)
-	}
-	var err error
-	set := func(name, value string) {
-		if err == nil {
-			err = p.set(name, value)
-		}
-	}
-	if in.Type != nil {
-		set("type", *in.Type)
-	}
-	if in.ID != nil {
-		set("id", *in.ID)
-	}
-	if in.Retry != nil {
-		set("retry", in.Retry.String())
-	}
-	if in.Private != nil && *in.Private {
-		set("private", "true")
-	}
-	if in.Data != nil {
-		set("data", jsonData(in.Data))
-	}
-	return err
+	return nil
 }
 
-// jsonData is a string's content, or other JSON on one line.
-func jsonData(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil && raw[0] == '"' {
-		return s
+// setJSON adds a field of an object.
+func (p *publication) setJSON(name string, raw json.RawMessage) error {
+	var text string
+	isText := raw[0] == '"' && json.Unmarshal(raw, &text) == nil
+	switch name {
+	case "data":
+		if !isText {
+			var b bytes.Buffer
+			_ = json.Compact(&b, raw) // it was decoded once already
+			text = b.String()
+		}
+		return p.set(name, text)
+	case "topic", "type", "id":
+		if !isText {
+			return &hub.InvalidError{Reason: fmt.Sprintf("%q is a string", name)}
+		}
+		return p.set(name, text)
+	case "topics":
+		var topics []string
+		if err := json.Unmarshal(raw, &topics); err != nil || topics == nil {
+			return &hub.InvalidError{Reason: `"topics" is a list of strings`}
+		}
+		for _, t := range topics {
+			p.addTopic(t)
+		}
+		return nil
+	case "retry":
+		if isText {
+			return &hub.InvalidError{Reason: `"retry" is a number of milliseconds`}
+		}
+		return p.set(name, string(raw))
+	case "private":
+		var private bool
+		if err := json.Unmarshal(raw, &private); err != nil || raw[0] == 'n' {
+			return &hub.InvalidError{Reason: `"private" is true or false`}
+		}
+		if private {
+			return p.set(name, "true")
+		}
+		return nil
 	}
-	var b bytes.Buffer
-	_ = json.Compact(&b, raw) // raw was decoded once already
-	return b.String()
+	return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", clip(name, 64), eventHint)}
 }
+
+const eventHint = `; an event is {"topics":["news"],"data":<a string or any JSON>}, and type, id, retry and private if you like`
 
 func invalidJSON(err error) error {
-	const hint = `; an event is {"topics":["news"],"data":<a string or any JSON>}, and type, id, retry and private if you like`
 	msg := strings.TrimPrefix(err.Error(), "json: ")
-	if field, ok := strings.CutPrefix(msg, "unknown field "); ok {
-		return &hub.InvalidError{Reason: "there is no field " + field + `: put your payload in "data"` + hint}
-	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		msg = "it breaks off"
 	}
-	return &hub.InvalidError{Reason: "the JSON cannot be read: " + msg + hint}
+	return &hub.InvalidError{Reason: "the JSON cannot be read: " + msg + eventHint}
 }

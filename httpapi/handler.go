@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -39,18 +40,36 @@ func New(h *hub.Hub, o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/events/{topic}", a.events)
-	mux.HandleFunc("GET /topics", a.topics)
-	mux.HandleFunc("GET /healthz", a.healthz)
-	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("/topics", onlyGet(a.topics))
+	mux.HandleFunc("/healthz", onlyGet(a.healthz))
+	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
-	return mux
+	return boundBody(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would clean an IRI's slashes, and lead to another topic.
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok && strings.Contains(rest, "/") && !strings.Contains(r.URL.EscapedPath(), "%2F") {
+			NotFound(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func onlyGet(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			NewProblem(http.StatusMethodNotAllowed, "This can be read with GET, and nothing else.").Write(w)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // NotFound answers 404 with a problem that names what there is.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	detail := "There is nothing here. Subscribe and publish at /events, or /events/NAME for a topic with a plain name."
 	if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok {
-		detail = fmt.Sprintf("/events/NAME is for plain names; write this topic as /events?topic=%s.", rest)
+		detail = fmt.Sprintf("/events/NAME is for plain names; write this topic as /events?topic=%s.", url.QueryEscape(rest))
 		if rest == "" {
 			detail = "Name a topic, as in /events/NAME or /events?topic=NAME."
 		}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -65,6 +66,8 @@ func (a *api) problem(err error) *Problem {
 	case errors.Is(err, eventlog.ErrUncertain):
 		return NewProblem(http.StatusServiceUnavailable, "The outcome is unknown. Publish again with the same id or Idempotency-Key, and it will be there once.")
 	}
-	a.Logger.Error("request failed", "err", err)
+	if !errors.Is(err, context.Canceled) { // whose client is gone, and gets no answer
+		a.Logger.Error("request failed", "err", err)
+	}
 	return NewProblem(http.StatusServiceUnavailable, "The hub cannot do this now; try again later. Its log has the cause.")
 }

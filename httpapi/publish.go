@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,12 +17,11 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// bodyTimeout is how long a publisher may take to send its body.
-const bodyTimeout = 30 * time.Second
+// maxItems is how many events one batch may have.
+const maxItems = 10_000
 
 // publish adds one event, or with NDJSON one a line.
 func (a *api) publish(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has one
 	body, mediaType, params, err := a.body(w, r)
 	if err != nil {
 		a.problem(err).Write(w)
@@ -81,9 +81,7 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 		return nil, "", nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
 	}
 	if ct := r.Header.Get("Content-Type"); ct != "" {
-		if mediaType, params, err = mime.ParseMediaType(ct); err != nil {
-			return nil, "", nil, NewProblem(http.StatusUnsupportedMediaType, "The Content-Type is malformed: "+err.Error()+".")
-		}
+		mediaType, params, _ = mime.ParseMediaType(ct) // a type that nobody can read is one of those whose body is the data
 	}
 	if r.ContentLength > a.MaxBody { // said before a byte is read
 		return nil, "", nil, tooLargeProblem(a.MaxBody)
@@ -113,6 +111,10 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, base publicat
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
 			continue
+		}
+		if len(answers) == maxItems {
+			NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A batch may have %d events; nothing of this one was published.", maxItems)).Write(w)
+			return
 		}
 		item := base.clone()
 		err := item.addJSON(line)
@@ -177,7 +179,7 @@ func (p *publication) set(name, value string) error {
 	case "data", "type", "id", "retry", "private":
 	default:
 		return &hub.InvalidError{Reason: fmt.Sprintf(
-			"there is no field %q: put your payload in data=, or send it whole as text/plain; the other fields are topic, type, id, retry and private", clip(name))}
+			"there is no field %q: put your payload in data=, or send it whole as text/plain; the other fields are topic, type, id, retry and private", clip(name, 64))}
 	}
 	if _, ok := p.values[name]; ok {
 		return &hub.InvalidError{Reason: name + " is given twice"}
@@ -204,9 +206,9 @@ func (p *publication) addQuery(r *http.Request) error {
 	if t := r.PathValue("topic"); t != "" {
 		p.addTopic(t)
 	}
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	q, err := parseQuery(r)
 	if err != nil {
-		return &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}
+		return err
 	}
 	return p.addValues(q)
 }
@@ -263,4 +265,5 @@ func (p *publication) record(h http.Header, item string) (eventlog.Record, error
 	return rec, nil
 }
 
-func clip(s string) string { return s[:min(len(s), 64)] }
+// clip cuts a caller's text for a message.
+func clip(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }

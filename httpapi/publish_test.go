@@ -54,6 +54,10 @@ func TestPublish(t *testing.T) {
 		{"any other type", "/events/news", "image/svg+xml", "<svg/>", "data: <svg/>"},
 		{"a body that is data, fields in the query", "/events/news?type=price&id=mine", form, "42", "event: price\nid: mine\ndata: 42"},
 		{"all in the query", "/events?topic=news&data=x", form, "", "data: x"},
+		{"all in the query, and no body", "/events/news?data=x", "", "", "data: x"},
+		{"a form with a semicolon", "/events/news", form, "data=a;b", "data: a;b"},
+		{"a Content-Type that nobody can read", "/events/news", "text/plain; charset", "x", "data: x"},
+		{"JSON with a byte order mark", "/events/news", jsonCT, "\uFEFF{\"data\":\"x\"}", "data: x"},
 		{"the type message is no type", "/events/news?type=message", "text/plain", "x", "data: x"},
 		{"data cannot break out", "/events/news", "text/plain", "x\n\nevent: forged\rid: 1\r\n\r\ndata: y",
 			"data: x\ndata: \ndata: event: forged\ndata: id: 1\ndata: \ndata: data: y"},
@@ -120,9 +124,16 @@ func TestPublishRefuses(t *testing.T) {
 		{"JSON nested without end", "/events/news", jsonCT, `{"data":` + strings.Repeat("[", 7000), 400, "JSON"},
 		{"multipart without boundary", "/events/news", "multipart/form-data", "x", 400, "boundary"},
 		{"multipart that breaks off", "/events/news", "multipart/form-data; boundary=b", "--b\r\n", 400, "multipart"},
+		{"JSON null", "/events/news", jsonCT, "null", 400, "no object"},
+		{"JSON with names in another case", "/events/news", jsonCT, `{"DATA":"x"}`, 400, "put your payload"},
+		{"a JSON name twice", "/events/news", jsonCT, `{"data":1,"data":2}`, 400, "twice"},
+		{"a JSON id that is no string", "/events/news", jsonCT, `{"id":5}`, 400, "is a string"},
+		{"a JSON retry that is a string", "/events/news", jsonCT, `{"data":1,"retry":"5"}`, 400, "number"},
+		{"JSON topics that are no list", "/events", jsonCT, `{"topics":"news"}`, 400, "list"},
+		{"JSON topics of null", "/events", jsonCT, `{"topics":null}`, 400, "list"},
+		{"a JSON private that is no bool", "/events/news", jsonCT, `{"data":1,"private":1}`, 400, "true or false"},
 		{"empty NDJSON", "/events/news", ndjson, "\n\n", 400, "line"},
 		{"a large body", "/events/news", "text/plain", strings.Repeat("x", 8001), 413, "8000"},
-		{"a malformed Content-Type", "/events/news", "text/plain; charset", "x", 415, "Content-Type"},
 		{"a compressed body", "/events/news", "text/plain", "x", 415, "Content-Encoding"},
 		{"too many topics", "/events?" + strings.Repeat("topic=x&", 50) + manyTopics(101), "text/plain", "x", 400, "100 topics"},
 	} {
@@ -189,6 +200,15 @@ func TestPublishBatch(t *testing.T) {
 		}
 	}
 	st.expect(t, "id: "+got[0].ID+"\ndata: 1", "id: mine\ndata: {\"n\":3}")
+}
+
+func TestPublishBatchLimit(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	resp := s.do(t, "POST", "/events/a", strings.Repeat("{}\n", 10_001), "Content-Type", ndjson)
+	wantProblem(t, "one item too many", resp, 413, "nothing of this one was published")
+	if b, err := s.hub.Bounds(t.Context()); err != nil || b.Events != 0 {
+		t.Errorf("%d events were published, %v", b.Events, err)
+	}
 }
 
 func TestPublishOnce(t *testing.T) {
@@ -285,6 +305,7 @@ func TestDelete(t *testing.T) {
 	}
 	wantProblem(t, "neither", s.do(t, "DELETE", "/events", ""), 400, "id")
 	wantProblem(t, "both", s.do(t, "DELETE", "/events?id=x&topic=y", ""), 400, "not both")
+	wantProblem(t, "a query that is half understood", s.do(t, "DELETE", "/events?topic=a&topic=x;y", ""), 400, "query")
 	wantProblem(t, "a broken template", s.do(t, "DELETE", "/events?topic="+url.QueryEscape("{"), ""), 400, "URI Template")
 }
 

@@ -21,7 +21,10 @@ func (a *api) remove(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) delete(r *http.Request) (n int, err error) {
-	q := r.URL.Query()
+	q, err := parseQuery(r)
+	if err != nil {
+		return 0, err
+	}
 	ids, topics := q["id"], q["topic"]
 	if t := r.PathValue("topic"); t != "" {
 		topics = append(topics, t)

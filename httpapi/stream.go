@@ -20,6 +20,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 	if errors.As(err, &invalid) {
 		a.problem(err).Write(w)
 		return
+	} else if r.Context().Err() != nil { // the client has gone already
+		return
 	} else if err != nil {
 		a.Logger.Error("cannot open a stream", "err", err)
 		a.comeBack(w, r, s, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")

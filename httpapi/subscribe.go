@@ -30,14 +30,21 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 
 // wantsNDJSON reports whether r names NDJSON, and no stream, in its Accept.
 func wantsNDJSON(r *http.Request) bool {
-	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
-	return strings.Contains(accept, "application/x-ndjson") && !strings.Contains(accept, sse.MediaType)
+	return names(r, "application/x-ndjson") && !names(r, sse.MediaType)
+}
+
+// wantsStream reports whether r asks for a stream by its name, as an
+// EventSource does.
+func wantsStream(r *http.Request) bool { return names(r, sse.MediaType) && sse.Accepts(r) }
+
+func names(r *http.Request, mediaType string) bool {
+	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), mediaType)
 }
 
 func parseSubscription(r *http.Request) (sub hub.Subscription, envelope bool, err error) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	q, err := parseQuery(r)
 	if err != nil {
-		return sub, false, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}
+		return sub, false, err
 	}
 	topics := q["topic"]
 	if t := r.PathValue("topic"); t != "" {
@@ -62,6 +69,16 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, envelope bool, er
 	sub.Types = q["type"]
 	sub.From, err = parseFrom(r.Header, q)
 	return sub, envelope, err
+}
+
+// parseQuery reads the query whole, or not at all: half of what a caller meant
+// is not what it meant.
+func parseQuery(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}
+	}
+	return q, nil
 }
 
 // parseFrom reads the place to begin at. The query is what a page wrote once,
@@ -104,24 +121,32 @@ func parseLast(v string) (int, error) {
 
 // parseSince reads RFC 3339, Unix seconds, or a duration before now.
 func parseSince(v string, now time.Time) (time.Time, error) {
+	const lastSecond = 253402300799 // of the year 9999
+	var since time.Time
 	// A + in a query is a space, and time zones have one.
 	if t, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(v, " ", "+")); err == nil {
-		return t, nil
+		since = t
+	} else if s, err := strconv.ParseInt(v, 10, 64); err == nil && s >= 0 {
+		if s > lastSecond {
+			return since, &hub.InvalidError{Reason: "since is in Unix seconds, and this is no such time; divide milliseconds by 1000"}
+		}
+		since = time.Unix(s, 0)
+	} else if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+		since = now.Add(-d)
+	} else {
+		return since, &hub.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
 	}
-	if s, err := strconv.ParseInt(v, 10, 64); err == nil && s > 0 {
-		return time.Unix(s, 0), nil
+	if first := time.Unix(1, 0); since.Before(first) { // and so is not taken for none
+		since = first
 	}
-	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, &hub.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
+	return since, nil
 }
 
 // comeBack answers a request that cannot be served now, see §"Promises". Who
 // asks for a stream from now on gets a place all the same, so that it misses
 // nothing until it comes back; who asks for another keeps asking for that.
 func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, retry time.Duration, detail string) {
-	if !strings.Contains(r.Header.Get("Accept"), sse.MediaType) {
+	if !wantsStream(r) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
 		NewProblem(http.StatusServiceUnavailable, detail).Write(w)
 		return

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -58,6 +59,8 @@ func TestResume(t *testing.T) {
 		{"since Unix seconds", fmt.Sprint("/events/news?since=", time.Now().Add(-time.Minute).Unix()), "", 0},
 		{"since a time", "/events/news?since=" + time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), "", 0},
 		{"since a time with a zone, whose + nobody escaped", "/events/news?since=2020-01-01T00:00:00+02:00", "", 0},
+		{"since the first second there is", "/events/news?since=0", "", 0},
+		{"since the first time there is", "/events/news?since=0001-01-01T00:00:00Z", "", 0},
 		{"the newest two", "/events/news?last=2", "", 3},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
@@ -197,14 +200,21 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"last of none", "/events/a?last=0", "", 400, "whole number"},
 		{"last of nonsense", "/events/a?last=many", "", 400, "whole number"},
 		{"since nonsense", "/events/a?since=yesterday", "", 400, "15m"},
+		{"since in milliseconds", "/events/a?since=1795380807000", "", 400, "1000"},
+		{"more expressions than a template may have", "/events?topic=" + url.QueryEscape(strings.Repeat("{a}", 9)), "", 400, "too large"},
 		{"an unknown envelope", "/events/a?envelope=xml", "", 400, "envelope=json"},
 		{"an empty type", "/events/a?type=", "", 400, "message"},
 		{"another media type", "/events/a", "text/html", 406, "text/event-stream"},
-		{"a topic with slashes in the path", "/events/a/b", "", 404, "/events?topic=a/b"},
+		{"a topic with slashes in the path", "/events/a/b", "", 404, "/events?topic=a%2Fb"},
+		{"an IRI in the path", "/events/https://shop.example/orders/42", "", 404, "/events?topic=https%3A%2F%2Fshop.example%2Forders%2F42"},
 		{"no name", "/events/", "", 404, "/events/NAME"},
 		{"elsewhere", "/elsewhere", "", 404, "/events"},
 	} {
 		wantProblem(t, tt.why, s.do(t, "GET", tt.path, "", "Accept", tt.accept), tt.status, tt.says)
+	}
+	wantProblem(t, "a GET with a body", s.do(t, "GET", "/events/a", "x"), 400, "no body")
+	for _, path := range []string{"/topics", "/healthz", "/readyz"} {
+		wantProblem(t, "another method on "+path, s.do(t, "POST", path, ""), 405, "GET")
 	}
 	resp := s.do(t, "PUT", "/events/a", "x")
 	wantProblem(t, "another method", resp, 405, "POST publishes")
@@ -256,6 +266,9 @@ func TestDrainAnswers(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %s and the end", tt.why, body, err, tt.want)
 		}
 	}
+	if resp := s.do(t, "GET", "/events/a", "", "Accept", "application/json, Text/Event-Stream"); resp.StatusCode != 200 {
+		t.Errorf("a stream by another spelling: %s", resp.Status)
+	}
 	resp := s.do(t, "GET", "/events/a", "", "Accept", "*/*")
 	wantProblem(t, "a new request of another kind", resp, 503, "shutting down")
 	if resp.Header.Get("Retry-After") == "" {
@@ -271,5 +284,29 @@ func TestDrainAnswers(t *testing.T) {
 	}
 	if err := <-drained; err != nil {
 		t.Error(err)
+	}
+}
+
+// A body that was announced and never comes must not hold the handler, nor the
+// answer, which net/http sends after it.
+func TestBodyThatNeverComes(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	for _, head := range []string{
+		"GET /events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n",
+		"GET /events/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, head); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Errorf("%q: %q, %v", head, answer, err)
+		}
 	}
 }

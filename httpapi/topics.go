@@ -13,7 +13,12 @@ import (
 // topics answers with what is retained of each topic, or of those that the
 // query selects, one JSON object a line, by name.
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
-	selectors := r.URL.Query()["topic"]
+	q, err := parseQuery(r)
+	if err != nil {
+		a.problem(err).Write(w)
+		return
+	}
+	selectors := q["topic"]
 	if len(selectors) == 0 {
 		selectors = []string{"*"}
 	}

@@ -167,9 +167,10 @@ func (s *Stream) append(block func([]byte) ([]byte, error)) error {
 	return err
 }
 
-// writeSize is how much has to leave within one write timeout. A slow peer
-// that takes so much in that time is alive, however long the whole takes it.
-const writeSize = 16 << 10
+// writeSize is how much has to leave within one write timeout, the least that
+// net/http hands on. A slow peer that takes so much in that time is alive,
+// however long the whole takes it.
+const writeSize = 4 << 10
 
 func (s *Stream) write(p []byte) (n int, err error) {
 	if s.err != nil {

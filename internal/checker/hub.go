@@ -1,0 +1,226 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// setup is what all checks start hubs from.
+type setup struct {
+	Hub   string `placeholder:"PATH" help:"The hub's binary; built from ./cmd/tidings unless given."`
+	Store string `default:"disk" help:"The hub's --store. On memory, what is killed is lost: a check that does not see that is wrong itself."`
+	Dir   string `placeholder:"DIR" help:"Where data directories are made; the system's place for temporary files unless given."`
+
+	temp string
+}
+
+// binary returns the hub's program, built if need be.
+func (s *setup) binary() (string, error) {
+	if s.Hub != "" {
+		return s.Hub, nil
+	}
+	dir, err := s.tempDir()
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "tidings")
+	out, err := exec.Command("go", "build", "-o", bin, "github.com/tidings-sse/tidings/cmd/tidings").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the hub: %w\n%s", err, out)
+	}
+	s.Hub = bin
+	return bin, nil
+}
+
+func (s *setup) tempDir() (string, error) {
+	if s.temp == "" {
+		dir, err := os.MkdirTemp(s.Dir, "checker-")
+		if err != nil {
+			return "", err
+		}
+		s.temp = dir
+	}
+	return s.temp, nil
+}
+
+// clean removes what setup made.
+func (s *setup) clean() {
+	if s.temp != "" {
+		_ = os.RemoveAll(s.temp) // temporary
+	}
+}
+
+// A process is a hub, or several one after the other, at the same address and
+// on the same data.
+type process struct {
+	addr string
+	args []string
+	bin  string
+
+	cmd    *exec.Cmd
+	exited chan struct{}
+	log    logTail
+}
+
+// startHub starts a hub on a free port and an empty data directory, and waits
+// until it is ready.
+func (s *setup) startHub(args ...string) (*process, error) {
+	temp, err := s.tempDir()
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.MkdirTemp(temp, "data-")
+	if err != nil {
+		return nil, err
+	}
+	return s.startHubOn(data, args...)
+}
+
+func (s *setup) startHubOn(data string, args ...string) (*process, error) {
+	bin, err := s.binary()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	h := &process{addr: addr, bin: bin}
+	h.args = append([]string{"serve", "--listen", addr, "--store", s.Store, "--drain", "1s"}, args...)
+	if s.Store == "disk" {
+		h.args = append(h.args, "--data", data)
+	}
+	return h, h.start()
+}
+
+// freeAddress returns a loopback address below the kernel's own range of
+// ports: a client that dials a port of that range while nobody listens there
+// may be given the same one for its own end, and so reach itself.
+func freeAddress() (string, error) {
+	var low, high int
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return "", err
+	}
+	if _, err := fmt.Sscan(string(text), &low, &high); err != nil {
+		return "", err
+	}
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(low-10_000))
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		return addr, ln.Close()
+	}
+	return "", fmt.Errorf("no free port between 10000 and %d", low)
+}
+
+// prober asks for readiness. It keeps no connection, which would count as one of
+// the hub's descriptors.
+var prober = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// start runs the hub and waits until it is ready.
+func (h *process) start() error {
+	h.cmd = exec.Command(h.bin, h.args...)
+	h.cmd.Stdout, h.cmd.Stderr = &h.log, &h.log
+	// It must not outlive a checker that is killed.
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := h.cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	h.exited = exited
+	cmd := h.cmd
+	go func() {
+		_ = cmd.Wait() // its ProcessState has the result
+		close(exited)
+	}()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		select {
+		case <-exited:
+			return fmt.Errorf("the hub exited with %d:\n%s", cmd.ProcessState.ExitCode(), h.log.String())
+		default:
+		}
+		if status, _, err := request(context.Background(), prober, "GET", h.url("/readyz"), nil, nil); err == nil && status == http.StatusOK {
+			return nil
+		}
+	}
+	h.kill()
+	return fmt.Errorf("the hub was not ready within a minute:\n%s", h.log.String())
+}
+
+func (h *process) url(pathQuery string) string { return "http://" + h.addr + pathQuery }
+
+func (h *process) pid() int { return h.cmd.Process.Pid }
+
+// kill ends the hub as kill -9 does.
+func (h *process) kill() {
+	_ = h.cmd.Process.Kill() // it may have exited
+	<-h.exited
+}
+
+// stop asks the hub to end and returns its exit code; -1 means that it had to
+// be killed.
+func (h *process) stop() int {
+	_ = h.cmd.Process.Signal(syscall.SIGTERM) // it may have exited
+	select {
+	case <-h.exited:
+	case <-time.After(30 * time.Second):
+		h.kill()
+	}
+	return h.cmd.ProcessState.ExitCode()
+}
+
+// judge stops the hub and adds how that went, and what it logged that no hub
+// should, to a report.
+func (h *process) judge(r *report) {
+	code := h.stop()
+	r.must("hub exit code after SIGTERM", code, code == 0, "0")
+	var bad []string
+	for line := range strings.Lines(h.log.String()) {
+		if strings.Contains(line, "level=ERROR") || strings.HasPrefix(line, "panic:") || strings.Contains(line, "DATA RACE") {
+			bad = append(bad, strings.TrimSpace(line))
+		}
+	}
+	if len(bad) > 0 {
+		progress("the hub has logged errors, the first of them:\n%s", bad[0])
+	}
+	r.zero("errors in the hub's log", len(bad))
+}
+
+// A logTail keeps the end of what a process prints.
+type logTail struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+const logTailSize = 1 << 20
+
+func (l *logTail) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.text.Len() > 2*logTailSize {
+		l.text.Next(l.text.Len() - logTailSize)
+	}
+	return l.text.Write(p)
+}
+
+func (l *logTail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

@@ -1,0 +1,92 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A latency is a histogram of durations, to about 2 %. Any number of
+// goroutines may add to it.
+type latency struct {
+	buckets [64 << subBits]atomic.Int64
+	max     atomic.Int64
+}
+
+const subBits = 5 // each power of two has 1<<subBits buckets
+
+func (l *latency) add(d time.Duration) {
+	n := uint64(max(d, 0))
+	l.buckets[bucket(n)].Add(1)
+	for old := l.max.Load(); int64(n) > old && !l.max.CompareAndSwap(old, int64(n)); old = l.max.Load() {
+	}
+}
+
+func bucket(n uint64) int {
+	shift := max(bits.Len64(n)-subBits-1, 0)
+	return shift<<subBits + int(n>>shift)
+}
+
+// value is the middle of a bucket.
+func value(bucket int) time.Duration {
+	if bucket < 2<<subBits {
+		return time.Duration(bucket)
+	}
+	shift := bucket>>subBits - 1
+	return time.Duration((uint64(bucket)-uint64(shift)<<subBits)<<shift + 1<<shift/2)
+}
+
+func (l *latency) count() (n int64) {
+	for i := range l.buckets {
+		n += l.buckets[i].Load()
+	}
+	return n
+}
+
+// quantile returns the duration that a share q of all does not exceed.
+func (l *latency) quantile(q float64) time.Duration {
+	rest := int64(q * float64(l.count()))
+	for i := range l.buckets {
+		if rest -= l.buckets[i].Load(); rest < 0 {
+			return value(i)
+		}
+	}
+	return time.Duration(l.max.Load())
+}
+
+// latencies reports two series of measurements, taken by turns. The second
+// fails if even its best p99 is beyond so many times the first's worst: what is
+// closer than that is noise. A noise of 0 does not judge.
+func (r *report) latencies(without string, quiet []*latency, with string, loaded []*latency, noise float64) {
+	const p50, p99 = "publish to receive, p50, ", "publish to receive, p99, "
+	r.add(p50+without, millisOf(quantiles(quiet, 0.5)))
+	r.add(p50+with, millisOf(quantiles(loaded, 0.5)))
+	worst, best := quantiles(quiet, 0.99), quantiles(loaded, 0.99)
+	r.add(p99+without, millisOf(worst))
+	if noise == 0 {
+		r.add(p99+with, millisOf(best))
+		return
+	}
+	holds := float64(slices.Min(best)) <= noise*float64(slices.Max(worst))
+	r.must(p99+with, millisOf(best), holds, fmt.Sprintf("its best ≤ %g × the other's worst", noise))
+}
+
+func quantiles(ls []*latency, q float64) (ds []time.Duration) {
+	for _, l := range ls {
+		ds = append(ds, l.quantile(q))
+	}
+	return ds
+}
+
+func millisOf(ds []time.Duration) string {
+	var s []string
+	for _, d := range ds {
+		s = append(s, millis(d))
+	}
+	return strings.Join(s, ", ")
+}

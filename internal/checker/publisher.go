@@ -1,0 +1,219 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// An entry is what a publisher knows of one of its events. Entries that were
+// not acknowledged may be in the log or not.
+type entry struct {
+	id    string // as the hub's answer gave it
+	acked bool
+}
+
+// A publisher publishes numbered events one after the other, each until it is
+// acknowledged, so that its ledger of what was acknowledged is exact.
+type publisher struct {
+	num    uint32
+	hub    *process
+	client *http.Client
+	how    manner
+	size   func(seq uint32) int
+	topics func(seq uint32) []string
+	types  func(seq uint32) string
+	// forsake leaves an event alone whose first attempt broke, and goes on
+	// with the next: such events may be there once, or not at all.
+	forsake bool
+
+	ledger     []entry
+	retries    int
+	duplicates int // answered as there already
+}
+
+// A manner is how a publisher says what it has to say.
+type manner int
+
+const (
+	textWithID   manner = iota // plain text, the rest in the query, with an id
+	jsonWithKey                // JSON and an Idempotency-Key
+	batchWithIDs               // NDJSON, each item with an id
+	batchWithKey               // NDJSON and one Idempotency-Key
+	manners
+)
+
+// batchSize is how many events a batch of NDJSON has.
+const batchSize = 8
+
+func newPublisher(h *process, num uint32, how manner) *publisher {
+	return &publisher{
+		num: num, hub: h, how: how,
+		// The timeout is for a hub that answers nothing: its outcome is unknown.
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: 30 * time.Second},
+		size:   func(uint32) int { return 80 },
+		types:  func(uint32) string { return "" },
+	}
+}
+
+// run publishes, so many events a second, until it is told to stop or ctx ends:
+// the latter in the midst of a request too.
+func (p *publisher) run(ctx context.Context, perSecond float64, stop <-chan struct{}) error {
+	defer p.client.CloseIdleConnections()
+	n := 1
+	if p.how >= batchWithIDs {
+		n = batchSize
+	}
+	tick := time.NewTicker(time.Duration(float64(n) / perSecond * float64(time.Second)))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-stop:
+			return nil
+		case <-tick.C:
+		}
+		if err := p.publish(ctx, n); err != nil {
+			return fmt.Errorf("publisher %d: %w", p.num, err)
+		}
+	}
+}
+
+// errRefused reports an answer that trying again cannot mend.
+var errRefused = errors.New("the hub refused an event")
+
+// publish publishes the next n events. It returns nil when they are
+// acknowledged, or when ctx ended before and they are not.
+func (p *publisher) publish(ctx context.Context, n int) error {
+	first := len(p.ledger)
+	p.ledger = append(p.ledger, make([]entry, n)...)
+	req := p.request(first, n)
+	for {
+		err := p.try(ctx, req, first, n)
+		if err == nil || ctx.Err() != nil || p.forsake && !errors.Is(err, errRefused) {
+			return nil
+		}
+		if errors.Is(err, errRefused) {
+			return err
+		}
+		p.retries++
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// try sends the request once, and enters into the ledger what is acknowledged.
+func (p *publisher) try(ctx context.Context, r *publishRequest, first, n int) error {
+	status, body, err := request(ctx, p.client, "POST", r.url, r.header, r.body)
+	switch {
+	case err != nil:
+		return err
+	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests, status == http.StatusInsufficientStorage:
+		return &statusError{status, body}
+	case status/100 != 2:
+		return fmt.Errorf("%w: %d %s", errRefused, status, body)
+	}
+	answers := json.NewDecoder(bytes.NewReader(body))
+	for i := range n {
+		var a struct {
+			ID        string
+			Duplicate bool
+			Status    int
+		}
+		if err := answers.Decode(&a); err != nil || a.ID == "" && a.Status < 500 {
+			return fmt.Errorf("%w: item %d of the answer %d is %+v (%w)", errRefused, i, status, a, cmp.Or(err, errors.New("no id")))
+		}
+		if a.ID == "" {
+			return &statusError{a.Status, body}
+		}
+		if a.Duplicate {
+			p.duplicates++
+		}
+		p.ledger[first+i] = entry{a.ID, true}
+	}
+	return nil
+}
+
+// A statusError is an answer that asks to try again later.
+type statusError struct {
+	status int
+	body   []byte
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("the hub answered %d: %s", e.status, e.body) }
+
+type publishRequest struct {
+	url    string
+	header http.Header
+	body   []byte
+}
+
+// request is the same, byte for byte, however often it is sent.
+func (p *publisher) request(first, n int) *publishRequest {
+	key := fmt.Sprintf("%d-%d", p.num, first)
+	r := &publishRequest{url: p.hub.url("/events"), header: http.Header{"Content-Type": {"application/x-ndjson"}}}
+	if p.how == textWithID {
+		seq := uint32(first)
+		q := url.Values{"topic": p.topics(seq), "id": {key}}
+		if t := p.types(seq); t != "" {
+			q.Set("type", t)
+		}
+		r.url += "?" + q.Encode()
+		r.header.Set("Content-Type", "text/plain")
+		r.body = []byte(p.data(seq))
+		return r
+	}
+	if p.how == jsonWithKey {
+		r.header.Set("Content-Type", "application/json")
+	}
+	if p.how != batchWithIDs {
+		r.header.Set("Idempotency-Key", key)
+	}
+	for i := range n {
+		r.body = append(r.body, p.item(uint32(first+i))...)
+		r.body = append(r.body, '\n')
+	}
+	return r
+}
+
+func (p *publisher) item(seq uint32) []byte {
+	item := struct {
+		Topics []string `json:"topics"`
+		Type   string   `json:"type,omitempty"`
+		ID     string   `json:"id,omitempty"`
+		Data   string   `json:"data"`
+	}{Topics: p.topics(seq), Type: p.types(seq), Data: p.data(seq)}
+	if p.how == batchWithIDs {
+		item.ID = strconv.Itoa(int(p.num)) + "-" + strconv.Itoa(int(seq))
+	}
+	b, err := json.Marshal(item)
+	if err != nil {
+		panic(err) // strings
+	}
+	return b
+}
+
+func (p *publisher) data(seq uint32) string { return event{p.num, seq, now()}.data(p.size(seq)) }
+
+// acked counts the acknowledged events.
+func (p *publisher) acked() (n int) {
+	for _, e := range p.ledger {
+		if e.acked {
+			n++
+		}
+	}
+	return n
+}

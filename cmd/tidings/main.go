@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -61,12 +62,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		panic(err) // the structs' tags are wrong
 	}
+	unsetEmpty()
 	cmd, err := parser.Parse(args)
 	if exit >= 0 { // --help and --version
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "tidings: %v\n", err)
+		fmt.Fprintf(stderr, "tidings: %v; see tidings --help\n", err)
 		return exitUsage
 	}
 	// The first signal ends the command in its own time, the second at once.
@@ -88,4 +90,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "tidings: %v\n", err)
 	return exitFailure
+}
+
+// unsetEmpty has an empty variable count as none, as in a compose file whose
+// value was left out.
+func unsetEmpty() {
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "TIDINGS_") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }

@@ -61,5 +61,10 @@ func (f configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 			return nil, nil
 		}
 	}
-	return f[flag.Name], nil
+	switch v := f[flag.Name].(type) {
+	case nil, []any:
+		return v, nil
+	default: // as it would be written for a flag: 5 is no duration there either
+		return fmt.Sprint(v), nil
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	ctx = untilClosed(ctx, s.out) // as with | head -1
 	cause := ctx
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -48,7 +50,7 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := c.setHeaders(req.Header); err != nil {
+	if err := c.setHeaders(req); err != nil {
 		return err
 	}
 	client := sse.Client{
@@ -67,10 +69,14 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 		case err != nil:
 			return errors.New(failure(err))
 		}
-		if err := c.print(s, e); err != nil {
+		printed, err := c.print(s, e)
+		if err != nil {
 			return err
 		}
-		if n++; n == c.Count {
+		if printed {
+			n++
+		}
+		if n > 0 && n == c.Count {
 			return nil
 		}
 	}
@@ -82,7 +88,19 @@ func (c *subCmd) target() (string, error) {
 	if c.Last < 0 || c.Count < 0 || c.Timeout < 0 {
 		return "", usageError{errors.New("--last, --count and --timeout must not be negative")}
 	}
-	if len(c.Target) == 1 && isAddress(c.Target[0]) && !c.namesHub() {
+	places := 0
+	for _, given := range []bool{c.LastEventID != "", c.Since != "", c.Last > 0} {
+		if given {
+			places++
+		}
+	}
+	if places > 1 {
+		return "", usageError{errors.New("give one of --last-event-id, --since and --last")}
+	}
+	if slices.ContainsFunc(c.Target, isAddress) && !c.namesHub() {
+		if len(c.Target) > 1 {
+			return "", usageError{errors.New("give one address, or topics; a topic that looks like an address goes with --topic")}
+		}
 		if len(c.Topic) > 0 || c.Since != "" || c.Last > 0 {
 			return "", usageError{errors.New("--topic, --since and --last are for a hub: put what this server knows into its address, or name a hub with --server")}
 		}
@@ -103,42 +121,60 @@ func (c *subCmd) target() (string, error) {
 }
 
 func isAddress(s string) bool {
-	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
-func (c *subCmd) setHeaders(h http.Header) error {
-	c.authorize(h)
+// setHeaders refuses what net/http would at each attempt, for ever.
+func (c *subCmd) setHeaders(req *http.Request) error {
+	c.authorize(req.Header)
 	for _, line := range c.Header {
 		k, v, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(k) == "" {
+		v = strings.TrimSpace(v)
+		if !ok || k == "" || strings.ContainsFunc(k, notInToken) || strings.ContainsFunc(v, isControl) {
 			return usageError{fmt.Errorf("-H %q: write a header as 'Key: value'", line)}
 		}
-		h.Add(strings.TrimSpace(k), strings.TrimSpace(v))
+		if strings.EqualFold(k, "Host") {
+			req.Host = v
+			continue
+		}
+		req.Header.Add(k, v)
+	}
+	if strings.ContainsFunc(c.LastEventID, isControl) {
+		return usageError{fmt.Errorf("--last-event-id %q has a control character, which no header can carry", c.LastEventID)}
 	}
 	return nil
 }
 
-func (c *subCmd) print(s streams, e sse.Event) error {
-	if c.JSON {
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+// notInToken reports what cannot stand in a header's name (RFC 9110 §5.6.2).
+func notInToken(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+}
+
+// print prints e. Without --json, a gap is no event of the topics: it is told on
+// the side, and does not count.
+func (c *subCmd) print(s streams, e sse.Event) (printed bool, err error) {
+	var gap hub.Gap
+	switch {
+	case c.JSON:
 		enc := json.NewEncoder(s.out)
 		enc.SetEscapeHTML(false)
-		return enc.Encode(struct {
+		err = enc.Encode(struct {
 			ID   string `json:"id"`
 			Type string `json:"type"`
 			Data string `json:"data"`
 		}{e.ID, e.Type, e.Data})
-	}
-	var gap hub.Gap
-	if e.Type == hub.GapType && json.Unmarshal([]byte(e.Data), &gap) == nil {
+	case e.Type == hub.GapType && json.Unmarshal([]byte(e.Data), &gap) == nil:
 		fmt.Fprintf(s.err, "tidings: gap (%s): events after %s are not there; going on after %s\n", gap.Reason, gap.Requested, gap.ResumedAfter)
-		return nil
+		return false, nil
+	case e.Type != sse.DefaultType:
+		_, err = fmt.Fprintf(s.out, "[%s] %s\n", e.Type, e.Data)
+	default:
+		_, err = io.WriteString(s.out, e.Data+"\n")
 	}
-	if e.Type != sse.DefaultType {
-		_, err := fmt.Fprintf(s.out, "[%s] %s\n", e.Type, e.Data)
-		return err
-	}
-	_, err := io.WriteString(s.out, e.Data+"\n")
-	return err
+	return true, err
 }
 
 // failure says what ended a connection, in the server's own words if it has any.

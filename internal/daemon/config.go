@@ -21,7 +21,7 @@ type Config struct {
 	Demo   bool   `help:"Serve the demos at /demo/: a clock, and this machine's real figures."`
 
 	NoAuth     bool     `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
-	CORSOrigin []string `name:"cors-origin" sep:"none" placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
+	CORSOrigin []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
 
 	Heartbeat    time.Duration `default:"15s" help:"How long a stream may be silent."`
 	Retry        time.Duration `default:"3s" help:"Reconnection time that streams begin with."`

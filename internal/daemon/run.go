@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -110,8 +112,9 @@ func listen(ctx context.Context, c *Config) (net.Listener, error) {
 	lc := net.ListenConfig{Control: socketOptions(c.WriteTimeout)}
 	ln, err := lc.Listen(ctx, "tcp", c.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		host, _, _ := net.SplitHostPort(c.Listen)
-		return nil, fmt.Errorf("%s is taken by another program: choose another port, as in --listen %s", c.Listen, net.JoinHostPort(host, "3001"))
+		host, port, _ := net.SplitHostPort(c.Listen) // validated
+		n, _ := strconv.Atoi(port)
+		return nil, fmt.Errorf("%s is taken by another program: choose another port, as in --listen %s", c.Listen, net.JoinHostPort(host, strconv.Itoa(n+1)))
 	}
 	return ln, err
 }
@@ -125,19 +128,26 @@ func handler(c *Config, h *hub.Hub, leaving <-chan struct{}, logger *slog.Logger
 		MaxBody:      int64(c.MaxBody),
 		Logger:       logger,
 	})
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
+	pages := http.NewServeMux()
+	pages.HandleFunc("/{$}", welcome)
 	if c.Demo {
 		dates := demo.Dates(leaving)
-		mux.Handle("/demo/", demo.Handler())
-		mux.Handle("/test/server-sent-events", dates)
-		mux.Handle("/{$}", demo.Root(dates))
-	} else {
-		mux.HandleFunc("/{$}", welcome)
+		pages = http.NewServeMux()
+		pages.Handle("/demo/", demo.Handler())
+		pages.Handle("GET /test/server-sent-events", dates)
+		pages.Handle("GET /{$}", demo.Root(dates))
 	}
 	loopback, _ := c.loopback() // validated
 	access := httpapi.Access{Loopback: loopback && !c.NoAuth, Origins: c.CORSOrigin, Logger: logger}
-	return access.Wrap(mux)
+	return access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Only what is theirs goes to the pages: a mux cleans paths, and with
+		// them the slashes of a topic.
+		if r.URL.Path == "/" || c.Demo && (strings.HasPrefix(r.URL.Path, "/demo") || r.URL.Path == "/test/server-sent-events") {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
 }
 
 // startDemos publishes what the demos show. The returned function ends it.

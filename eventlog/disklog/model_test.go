@@ -6,17 +6,15 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
 // A model is a log as a plain slice.
 type model struct {
-	events  []*eventlog.Event // without those deleted
-	origin  eventlog.ID
-	last    eventlog.ID
-	trimmed time.Time
+	events []*eventlog.Event // without those deleted
+	origin eventlog.ID
+	last   eventlog.ID
 }
 
 // TestModel does at random what a log does, and finds no difference between it

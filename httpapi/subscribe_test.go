@@ -100,8 +100,27 @@ func TestGapInBand(t *testing.T) {
 		// A filter by type does not hide it, and an envelope does not change it.
 		st := s.subscribe(t, "/events/news?type=none&envelope=json", "Last-Event-ID", tt.requested)
 		requested := tt.requested[:min(len(tt.requested), 128)]
-		st.expect(t, "retry: 3000", fmt.Sprintf("event: gap\nid: %s\ndata: {\"requested\":\"%s\",\"resumed_after\":\"%s\",\"reason\":\"%s\"}",
+		// Cut before the gap, the stream resumes where it leads to the gap again.
+		st.expect(t, "retry: 3000", "id: "+tt.requested, fmt.Sprintf("event: gap\nid: %s\ndata: {\"requested\":\"%s\",\"resumed_after\":\"%s\",\"reason\":\"%s\"}",
 			tt.resumedAfter, requested, tt.resumedAfter, tt.reason))
+	}
+}
+
+// A time leads to a gap as an id does, and so does the place that comes first.
+func TestGapSince(t *testing.T) {
+	s := newServer(t, eventlog.Retention{Events: 2}, httpapi.Options{})
+	for range 4 {
+		s.publish(t, "news", "x")
+	}
+	st := s.subscribe(t, "/events/news?since=1h")
+	place := st.place(t)
+	if got := st.block(t); !strings.HasPrefix(got, "event: gap\n") || !strings.Contains(got, "trimmed") {
+		t.Errorf("after the place comes %q, not the gap", got)
+	}
+	st = s.subscribe(t, "/events/news", "Last-Event-ID", place)
+	st.expect(t, "retry: 3000", "id: "+place)
+	if got := st.block(t); !strings.HasPrefix(got, "event: gap\n") || !strings.Contains(got, "trimmed") {
+		t.Errorf("resumed before the gap, the stream has %q, not the gap", got)
 	}
 }
 

@@ -60,6 +60,7 @@ func newGap(requested string, resumedAfter eventlog.ID, reason GapReason) *event
 type begin struct {
 	start   eventlog.ID       // the place just before the first event
 	gap     bool              // the first event is a gap
+	asked   string            // then, an id that leads to that gap again
 	pending []*eventlog.Event // what goes out first
 	place   eventlog.ID       // where the log is read on from after that
 	end     eventlog.ID       // the log's end at the time
@@ -97,7 +98,9 @@ func (h *Hub) findTime(ctx context.Context, t time.Time) (begin, error) {
 	place, err := h.log.At(ctx, t)
 	var trimmed *eventlog.ErrTrimmed
 	if errors.As(err, &trimmed) {
-		return beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed), nil
+		b := beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed)
+		b.asked = trimmed.Origin.Prev().String() // a time is no id; what was dropped last is trimmed as well
+		return b, nil
 	}
 	return begin{place: place}, err
 }
@@ -124,7 +127,7 @@ func (h *Hub) findID(ctx context.Context, requested string, b eventlog.Bounds) (
 }
 
 func beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {
-	return begin{gap: true, place: resumedAfter, pending: []*eventlog.Event{newGap(requested, resumedAfter, reason)}}
+	return begin{gap: true, asked: requested, place: resumedAfter, pending: []*eventlog.Event{newGap(requested, resumedAfter, reason)}}
 }
 
 // newest returns the newest n events of each topic that f selects, up to an

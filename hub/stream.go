@@ -53,9 +53,14 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	st.cursor.place, st.pending, st.told = begin.place, begin.pending, begin.start
 	st.begin = sse.AppendRetry(nil, o.Retry)
-	// A gap brings its own place: told beforehand, a stream that is cut between
-	// the two would never hear of it.
-	if !begin.gap {
+	if begin.gap {
+		// The gap brings the place to go on from. Told beforehand, a stream
+		// that is cut between the two would never hear of the gap; so what
+		// comes first is the place that leads to it.
+		if b, err := sse.AppendID(st.begin, begin.asked); err == nil {
+			st.begin = b // else it was no id, and the client has none to send
+		}
+	} else {
 		st.begin = appendPlace(st.begin, begin.start)
 	}
 	return st, nil

@@ -18,6 +18,9 @@
 // `host`, each second: `cpu` ([CPU]), `memory` ([Memory]), `disk` ([Disk]) and
 // `network` ([Network]); and, when a threshold is crossed, `alarm` ([Alarm]).
 //
+// `chat/ROOM`, by the pages alone: `say`, what somebody says; and `chat/ROOM/here`:
+// `hello`, `here`, `typing` and `bye`, by which they tell each other who is here.
+//
 // Every JSON object has `t`, the publisher's clock in Unix milliseconds, from which
 // a page tells how long an event took to reach the screen.
 //

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image"
 	"image/png"
@@ -16,6 +17,15 @@ import (
 )
 
 const stateIs = `document.querySelector("#state")?.dataset.state === $1`
+
+// demoPages are the pages below /demo/, each with what is true once there is
+// something to see.
+var demoPages = map[string]string{
+	"":            `/^\d/.test(document.querySelector("#preview-cpu").textContent)`,
+	"clock/":      `document.querySelectorAll("#log li").length > 3`,
+	"chat/":       `document.querySelector("#people li")`,
+	"monitoring/": call(plotIsDrawn, "#network-plot canvas"),
+}
 
 // openDemo opens a demo's page and waits until its stream is open.
 func openDemo(t *testing.T, h *hub, path string) *tab {
@@ -36,7 +46,11 @@ func (b *tab) changes(selectors ...string) {
 func TestDemoIndex(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
-	for _, card := range []string{"/demo/clock/", "/demo/monitoring/"} {
+	for name := range demoPages {
+		card := "/demo/" + name
+		if name == "" {
+			continue
+		}
 		page := openDemo(t, h, "/")
 		if path := js[string](page, `location.pathname`); path != "/demo/" {
 			t.Errorf("/ leads to %s", path)
@@ -191,7 +205,8 @@ func TestLeftDemosHangUp(t *testing.T) {
 func TestDemoLanguages(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
-	for _, path := range []string{"/demo/", "/demo/clock/", "/demo/monitoring/"} {
+	for name := range demoPages {
+		path := "/demo/" + name
 		page := openDemo(t, h, path+"?lang=en")
 		english := page.text("h1")
 		page.click("#lang")
@@ -213,7 +228,8 @@ func TestDemoLanguages(t *testing.T) {
 func TestDemosWithoutEventSource(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
-	for _, path := range []string{"/demo/clock/", "/demo/monitoring/"} {
+	for name := range demoPages {
+		path := "/demo/" + name
 		page := openTab(t, "about:blank")
 		send(page, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: "delete window.EventSource"})
 		run(page, chromedp.Navigate(h.url(path)))
@@ -234,16 +250,9 @@ func TestDemoScreenshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := startHub(t, "--demo")
-	for name, ready := range map[string]string{
-		"index":      `/^\d/.test(document.querySelector("#preview-cpu").textContent)`,
-		"clock":      `document.querySelectorAll("#log li").length > 3`,
-		"monitoring": call(plotIsDrawn, "#network-plot canvas"),
-	} {
-		path := "/demo/" + name + "/"
-		if name == "index" {
-			path = "/demo/"
-		}
-		page := openDemo(t, h, path+"?lang=en")
+	for name, ready := range demoPages {
+		page := openDemo(t, h, "/demo/"+name+"?lang=en")
+		name = strings.TrimSuffix(cmp.Or(name, "index/"), "/")
 		page.until(ready)
 		for _, lang := range []string{"en", "zh-CN"} {
 			if js[string](page, `document.documentElement.lang`) != lang {

@@ -10,6 +10,7 @@ import texts from "./text.js";
 const PAGES = [
   { path: "/demo/", name: "nav.index" },
   { path: "/demo/clock/", name: "nav.clock" },
+  { path: "/demo/chat/", name: "nav.chat" },
   { path: "/demo/monitoring/", name: "nav.monitoring" },
 ];
 
@@ -78,5 +79,5 @@ function footer() {
 // A language asked for in the address goes along to the next page.
 function keepLanguage(link) {
   const asked = new URLSearchParams(location.search).get("lang");
-  link.setAttribute("href", link.pathname + (asked ? `?lang=${encodeURIComponent(asked)}` : ""));
+  link.setAttribute("href", link.pathname + (asked ? `?lang=${encodeURIComponent(asked)}` : "") + link.hash);
 }

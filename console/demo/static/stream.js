@@ -7,6 +7,13 @@ const MINUTE = 60_000;
 
 export const supported = "EventSource" in window;
 
+// resuming makes the URL of a stream on topics, which begins as begin says ("last=50")
+// and, when it is opened again, with what it missed.
+export function resuming(topics, begin) {
+  const selectors = topics.map((topic) => `topic=${encodeURIComponent(topic)}`).join("&").replaceAll("%2F", "/");
+  return ({ lastId }) => `/events?${selectors}&${lastId ? `last_event_id=${encodeURIComponent(lastId)}` : begin}`;
+}
+
 export class Stream {
   events = 0;
   url = ""; // as it was opened last
@@ -23,7 +30,7 @@ export class Stream {
   #source = null;
   #url;
   #handlers = new Map();
-  #listeners = { change: new Set(), gap: new Set() };
+  #listeners = { change: new Set(), gap: new Set(), open: new Set() };
   #openedAt = Infinity;
   #wasOpen = false;
   #unpainted = [];
@@ -65,6 +72,11 @@ export class Stream {
     this.#listeners.gap.add(f);
   }
 
+  // onOpen hears each connection, also the browser's own reconnections.
+  onOpen(f) {
+    this.#listeners.open.add(f);
+  }
+
   open() {
     if (!supported || this.state !== "closed") return;
     this.url = this.#url(this);
@@ -89,6 +101,13 @@ export class Stream {
     this.#changed();
   }
 
+  // restart opens the stream at another URL, of which nothing has been seen.
+  restart() {
+    this.close();
+    this.lastId = "";
+    this.open();
+  }
+
   // delay is {p50, max, min} in ms over the last minute, or null.
   get delay() {
     const sorted = this.marks.map((m) => m.delay).filter(Number.isFinite).sort((a, b) => a - b);
@@ -102,6 +121,7 @@ export class Stream {
     this.attempts = 0;
     this.#openedAt = Date.now();
     this.#endOutage();
+    for (const f of this.#listeners.open) f();
     this.#changed();
   }
 

@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// say types and sends, as a person does.
+func (b *tab) say(text string) {
+	b.t.Helper()
+	run(b, chromedp.SendKeys("#text", text+"\r"))
+}
+
+const (
+	heard      = `[...document.querySelectorAll("#messages .text")].some((said) => said.textContent === $1)`
+	heardTimes = `[...document.querySelectorAll("#messages .text")].filter((said) => said.textContent === $1).length`
+	here       = `document.querySelectorAll("#people li").length === $1`
+)
+
+func TestDemoChat(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	one := openDemo(t, h, "/demo/chat/")
+	one.until(here, 1)
+	one.say("is anybody here?")
+	one.until(heard, "is anybody here?")
+
+	two := openDemo(t, h, "/demo/chat/")
+	two.until(heard, "is anybody here?") // history
+	two.until(here, 2)
+	one.until(here, 2)
+	run(two, chromedp.SetValue("#name", "Second"))
+	js[bool](two, `document.querySelector("#name").dispatchEvent(new Event("change"))`)
+	one.until(`document.querySelector("#people").textContent.includes("Second")`)
+	run(two, chromedp.SendKeys("#text", "<b>in"))
+	one.until(`document.querySelector("#typing").textContent.includes("Second")`)
+	two.say(" the other tab</b>")
+	one.until(heard, "<b>in the other tab</b>")
+	one.until(`!document.querySelector("#typing").textContent.includes("Second")`)
+	if n := js[int](two, heardTimes, "<b>in the other tab</b>"); n != 1 {
+		t.Errorf("who said it sees it %d times", n)
+	}
+
+	// Another room has its own talk and its own people.
+	one.click(`#rooms a[href="#kitchen"]`)
+	two.until(here, 1)
+	one.until(`location.hash === "#kitchen"`)
+	one.until(stateIs, "open")
+	one.until(here, 1)
+	two.say("only in the lobby")
+	two.until(heard, "only in the lobby")
+	one.say("only in the kitchen")
+	one.until(heard, "only in the kitchen")
+	if js[bool](two, heard, "only in the kitchen") || js[bool](one, heard, "only in the lobby") {
+		t.Error("talk goes from room to room")
+	}
+	one.click(`#rooms a[href="#lobby"]`)
+	one.until(heard, "only in the lobby")
+	one.until(here, 2)
+
+	// Whoever closes the page is gone; a reload is no second person.
+	run(two, chromedp.Reload())
+	two.until(heard, "only in the lobby")
+	two.until(here, 2)
+	two.until(`document.querySelector("#name").value === "Second"`)
+	one.until(here, 2)
+	run(two, chromedp.Navigate("about:blank"))
+	one.until(here, 1)
+	one.noProblems(false)
+	two.noProblems(false)
+}
+
+// A page that vanishes says no goodbye: what it said of itself holds for a time.
+func TestDemoChatForgetsTheVanished(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	page := openDemo(t, h, "/demo/chat/")
+	page.until(here, 1)
+	h.publish("chat/lobby/here", `{"from":"gone","name":"Ghost","page":"x","ttl":1}`, "type", "here")
+	page.until(`document.querySelector('#people [data-id="gone"]')`)
+	page.until(here, 1)
+	page.noProblems(false)
+}
+
+// What is said while there is no hub waits, and is published once.
+func TestDemoChatWaitsForTheHub(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	h := startHub(t, "--demo", "--store", "disk", "--data", data)
+	one := openDemo(t, h, "/demo/chat/")
+	one.say("before")
+	one.until(heard, "before")
+	h.kill()
+	one.until(stateIs, "connecting")
+	one.say("during")
+	one.until(`document.querySelector("#messages .sending .text")?.textContent === "during"`)
+	h.start("--demo", "--store", "disk", "--data", data)
+	one.until(`!document.querySelector("#messages .sending")`)
+	two := openDemo(t, h, "/demo/chat/")
+	two.until(heard, "during")
+	for _, said := range []string{"before", "during"} {
+		if n := js[int](two, heardTimes, said); n != 1 {
+			t.Errorf("%q is there %d times", said, n)
+		}
+	}
+	one.noProblems(true)
+	two.noProblems(false)
+}

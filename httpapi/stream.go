@@ -40,8 +40,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 			_, err = out.Write(b)
 		}
 		if err != nil {
-			// The peer's going and the hub's end are no news of this stream.
-			if !errors.Is(err, hub.ErrDrained) && out.Context().Err() == nil && a.hub.Err() == nil {
+			// The peer's going and the hub's end are no news of this stream, and
+			// an end that somebody wanted is no error.
+			if !hub.WasEnded(err) && out.Context().Err() == nil && a.hub.Err() == nil {
 				a.Logger.Error("a stream ended", "err", err)
 			}
 			return

@@ -67,6 +67,7 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, envelope bool, er
 		return sub, false, &hub.InvalidError{Reason: "the one envelope there is is envelope=json"}
 	}
 	sub.Types = q["type"]
+	sub.Grant = hub.Everything()
 	sub.From, err = parseFrom(r.Header, q)
 	return sub, envelope, err
 }

@@ -26,6 +26,7 @@ type feed struct {
 	key   feedKey
 	sel   Selectors
 	types map[string]struct{} // nil: all
+	grant Selectors           // of all who share an enveloped feed
 	held  *atomic.Int64       // by the windows of all feeds
 
 	refs int // guarded by the hub's lock
@@ -43,19 +44,26 @@ type feed struct {
 
 // A mark is an event's end in a window.
 type mark struct {
-	end uint64
-	id  eventlog.ID
+	end     uint64
+	id      eventlog.ID
+	private []string // secrecy
 }
 
 // feedKey names what is shared: canonical selectors, and the options that
-// change bytes. It never names the user.
+// change bytes. It never names the user, nor, with one exception, what a token
+// grants: private events stand in the window for all, and each cursor steps
+// over those that it may not see. Envelopes are the exception, since they
+// list the topics that are granted.
 type feedKey struct {
-	selectors, types string
-	envelope         bool
+	selectors, types, grant string
+	envelope                bool
 }
 
 func newFeed(s Subscription, envelope bool, held *atomic.Int64) (*feed, error) {
 	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), envelope: envelope}}
+	if envelope {
+		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
+	}
 	if len(s.Types) == 0 {
 		return f, nil
 	}
@@ -103,7 +111,7 @@ func (f *feed) last() eventlog.ID {
 
 // add routes an event here, as the bytes that encode gives, and wakes whom it
 // concerns. An event may match by several of its topics; it is added once.
-func (f *feed) add(e *eventlog.Event, encode func(envelope bool) []byte) {
+func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
 	if !f.wantsType(e.Type) {
 		return
 	}
@@ -116,10 +124,10 @@ func (f *feed) add(e *eventlog.Event, encode func(envelope bool) []byte) {
 		f.drop(len(f.marks))
 		f.start = e.ID
 	} else {
-		b := encode(f.key.envelope)
+		b := encode(f)
 		f.buf = append(f.buf, b...)
 		f.held.Add(int64(len(b)))
-		f.marks = append(f.marks, mark{f.end(), e.ID})
+		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e)})
 		f.behind = f.attached
 		f.shrink()
 	}
@@ -189,6 +197,7 @@ func (f *feed) drop(n int) {
 
 // A cursor is one subscriber's place in a feed. The feed's lock guards it.
 type cursor struct {
+	grant    Selectors // the private events that it may see
 	attached bool
 	joining  bool
 	off      uint64        // of the next byte to take from the window
@@ -199,7 +208,7 @@ type cursor struct {
 	at       int           // index in the feed's waiting, plus one; 0: not in it
 }
 
-func newCursor() cursor { return cursor{ready: make(chan struct{}, 1)} }
+func newCursor(grant Selectors) cursor { return cursor{grant: grant, ready: make(chan struct{}, 1)} }
 
 func (c *cursor) notify() {
 	select {
@@ -280,8 +289,9 @@ func (f *feed) attach(c *cursor) bool {
 
 // take appends to dst, up to its capacity, what c has still to take, and moves c
 // on: whole events, or a part of one that is larger than that, the rest of
-// which comes next. A cursor that is caught up takes nothing and is notified
-// of the next event; one that has fallen out of the window is detached.
+// which comes next. What c may not see it steps over. A cursor that is caught
+// up takes nothing and is notified of the next event; one that has fallen out
+// of the window is detached.
 func (f *feed) take(dst []byte, c *cursor) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -289,12 +299,13 @@ func (f *feed) take(dst []byte, c *cursor) []byte {
 		f.release(c)
 		return dst
 	}
+	next := f.stepOver(c)
 	if c.off == f.end() {
 		f.enqueue(c)
 		return dst
 	}
 	room := c.off + uint64(cap(dst)-len(dst))
-	next, to := f.markAfter(c.off), f.markAfter(room)-1
+	to := f.lastSeen(c, next, f.markAfter(room)-1)
 	if to < next { // not even the next one fits
 		n := int(room - c.off)
 		dst = append(dst, f.buf[c.off-f.base:][:n]...)
@@ -308,6 +319,34 @@ func (f *feed) take(dst []byte, c *cursor) []byte {
 		f.caughtUp()
 	}
 	return dst
+}
+
+// stepOver moves c past what it may not see, and returns the index of the event
+// that it comes to.
+func (f *feed) stepOver(c *cursor) int {
+	from := f.markAfter(c.off)
+	next := from
+	for next < len(f.marks) && !c.grant.sees(f.marks[next].private) {
+		next++
+	}
+	if next > from {
+		c.off, c.place = f.marks[next-1].end, f.marks[next-1].id
+		if c.off == f.end() {
+			f.caughtUp()
+		}
+	}
+	return next
+}
+
+// lastSeen returns the index of the last event, up to a limit, before the first
+// one that c may not see.
+func (f *feed) lastSeen(c *cursor, from, limit int) int {
+	for i := from; i <= limit; i++ {
+		if !c.grant.sees(f.marks[i].private) {
+			return i - 1
+		}
+	}
+	return limit
 }
 
 // leave takes c out of the feed.

@@ -112,13 +112,16 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 		}
 		// Each form of the event is encoded once, whoever gets it.
 		var wire [2][]byte
-		encode := func(envelope bool) []byte {
+		encode := func(f *feed) []byte {
 			form := &wire[0]
-			if envelope {
+			if f.key.envelope {
+				if seen := shown(e, &f.grant); seen != e {
+					return appendWire(nil, seen, true)
+				}
 				form = &wire[1]
 			}
 			if *form == nil {
-				*form = appendWire(nil, e, envelope)
+				*form = appendWire(nil, e, f.key.envelope)
 			}
 			return *form
 		}

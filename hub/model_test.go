@@ -33,12 +33,14 @@ type published struct {
 	topics []string
 	typ    string
 	data   string
+	secret bool
 }
 
 // A modelStream is a stream and the place that it has been delivered up to.
 type modelStream struct {
 	selectors []string
 	types     []string
+	grant     []string
 	st        *Stream
 	at        int    // index in all of what may come next
 	lastID    string // what a client would send to resume
@@ -130,6 +132,8 @@ func (m *model) publish(n int) {
 			Topics: []string{"a", "b", "orders/1", "orders/2", "other"}[m.rng.IntN(5):][:1],
 			Type:   []string{"", "price"}[m.rng.IntN(2)],
 			Data:   fmt.Append(nil, len(m.all), strings.Repeat("x", m.rng.IntN(2000))),
+
+			Private: m.rng.IntN(3) == 0,
 		}
 		if m.rng.IntN(4) == 0 && r.Topics[0] != "b" {
 			r.Topics = append(slices.Clone(r.Topics), "b")
@@ -145,7 +149,7 @@ func (m *model) publish(n int) {
 		if r.PublisherID != "" {
 			name = r.PublisherID
 		}
-		m.all = append(m.all, published{results[0].ID, name, r.Topics, r.Type, string(r.Data)})
+		m.all = append(m.all, published{results[0].ID, name, r.Topics, r.Type, string(r.Data), r.Private})
 	}
 }
 
@@ -153,6 +157,7 @@ func (m *model) subscribe() {
 	s := &modelStream{
 		selectors: [][]string{{"a"}, {"a", "b"}, {"*"}, {"orders/{id}"}, {"orders/{id}", "b"}}[m.rng.IntN(5)],
 		types:     [][]string{nil, {"price"}, {"message"}}[m.rng.IntN(3)],
+		grant:     [][]string{nil, {"*"}, {"a"}, {"orders/{id}", "other"}}[m.rng.IntN(4)],
 	}
 	m.reopen(s)
 	m.subs = append(m.subs, s)
@@ -164,11 +169,15 @@ func (m *model) reopen(s *modelStream) {
 	if s.lastID == "" {
 		s.at = len(m.all)
 	}
-	sel, err := ParseSelectors(s.selectors...)
-	if err != nil {
+	sub := Subscription{Types: s.types, From: From{LastEventID: s.lastID}}
+	var err error
+	if sub.Selectors, err = ParseSelectors(s.selectors...); err != nil {
 		m.t.Fatal(err)
 	}
-	s.st, err = m.hub.Stream(context.Background(), Subscription{sel, s.types, From{LastEventID: s.lastID}}, StreamOptions{Retry: time.Second, Heartbeat: time.Hour})
+	if sub.Grant, err = ParseSelectors(s.grant...); err != nil {
+		m.t.Fatal(err)
+	}
+	s.st, err = m.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Hour})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -191,7 +200,7 @@ func (m *model) drainStream(s *modelStream, n int) {
 		cancel()
 		if err != nil {
 			if expected < len(m.all) {
-				m.t.Fatalf("stream of %v %v waits for %q: %v", s.selectors, s.types, m.all[expected].name, err)
+				m.t.Fatalf("stream of %v %v %v waits for %q: %v", s.selectors, s.types, s.grant, m.all[expected].name, err)
 			}
 			return
 		}
@@ -209,7 +218,7 @@ func (m *model) drainStream(s *modelStream, n int) {
 			}
 			i := m.next(s)
 			if i == len(m.all) || e.id != m.all[i].name || e.data != m.all[i].data || e.typ != typeName(m.all[i].typ) {
-				m.t.Fatalf("stream of %v %v got %s %.10q; the model is at %d of %d", s.selectors, s.types, e.id, e.data, i, len(m.all))
+				m.t.Fatalf("stream of %v %v %v got %s %.10q; the model is at %d of %d", s.selectors, s.types, s.grant, e.id, e.data, i, len(m.all))
 			}
 			s.at = i + 1
 		}
@@ -220,16 +229,19 @@ func (m *model) drainStream(s *modelStream, n int) {
 func (m *model) next(s *modelStream) int {
 	for i := s.at; i < len(m.all); i++ {
 		p := m.all[i]
-		wanted := slices.ContainsFunc(s.selectors, func(sel string) bool {
-			return slices.ContainsFunc(p.topics, func(topic string) bool {
-				return sel == "*" || sel == topic || sel == "orders/{id}" && strings.HasPrefix(topic, "orders/")
-			})
-		})
-		if wanted && (s.types == nil || slices.Contains(s.types, typeName(p.typ))) {
+		if p.selectedBy(s.selectors) && (!p.secret || p.selectedBy(s.grant)) && (s.types == nil || slices.Contains(s.types, typeName(p.typ))) {
 			return i
 		}
 	}
 	return len(m.all)
+}
+
+func (p *published) selectedBy(selectors []string) bool {
+	return slices.ContainsFunc(selectors, func(sel string) bool {
+		return slices.ContainsFunc(p.topics, func(topic string) bool {
+			return sel == "*" || sel == topic || sel == "orders/{id}" && strings.HasPrefix(topic, "orders/")
+		})
+	})
 }
 
 // gap checks that a gap is true: retention has passed the stream's place. If

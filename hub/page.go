@@ -27,9 +27,32 @@ const (
 // A page is a run of a feed's events from the log, as bytes.
 type page struct {
 	bytes       []byte
+	private     []secret    // what of it is
 	first, last eventlog.ID // the events in it, if there are any
 	next        eventlog.ID // where reading goes on
 	err         error
+}
+
+// A secret is a private event in a page.
+type secret struct {
+	start, end int
+	topics     []string
+}
+
+// seenBy returns what a grant shows of a page, and whether that is all.
+func (pg *page) seenBy(grant *Selectors) (b []byte, all bool) {
+	from := 0
+	for _, s := range pg.private {
+		if grant.sees(s.topics) {
+			continue
+		}
+		b = append(b, pg.bytes[from:s.start]...)
+		from = s.end
+	}
+	if from == 0 {
+		return pg.bytes, true
+	}
+	return append(b, pg.bytes[from:]...), false
 }
 
 // pages reads the log for those who catch up: so many at a time, that live
@@ -204,7 +227,14 @@ func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventl
 		} else if endsPage(len(pg.bytes), pg.last, e.ID) {
 			return pg
 		}
+		start := len(pg.bytes)
+		if f.key.envelope {
+			e = shown(e, &f.grant)
+		}
 		pg.bytes = appendWire(pg.bytes, e, f.key.envelope)
+		if e.Private {
+			pg.private = append(pg.private, secret{start, len(pg.bytes), secrecy(e)})
+		}
 		pg.next, pg.last = e.ID, e.ID
 		if len(pg.bytes) >= pageBytes {
 			return pg

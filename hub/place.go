@@ -68,7 +68,8 @@ type begin struct {
 
 // find finds the place that from names. Live begins at the log's end, which
 // the hub may not have routed to yet.
-func (h *Hub) find(ctx context.Context, f *feed, from From) (b begin, err error) {
+func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err error) {
+	from := s.From
 	bounds, err := h.log.Bounds(ctx)
 	if err != nil {
 		return b, err
@@ -76,7 +77,7 @@ func (h *Hub) find(ctx context.Context, f *feed, from From) (b begin, err error)
 	b.place = bounds.Last
 	switch {
 	case from.Last > 0:
-		b.pending, err = h.newest(ctx, f, from.Last, bounds.Last)
+		b.pending, err = h.newest(ctx, f, &s.Grant, from.Last, bounds.Last)
 		if len(b.pending) > 0 {
 			b.start = b.pending[0].ID.Prev()
 		}
@@ -130,10 +131,12 @@ func beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) 
 	return begin{gap: true, asked: requested, place: resumedAfter, pending: []*eventlog.Event{newGap(requested, resumedAfter, reason)}}
 }
 
-// newest returns the newest n events of each topic that f selects, up to an
-// end; what comes after it is live.
-func (h *Hub) newest(ctx context.Context, f *feed, n int, end eventlog.ID) ([]*eventlog.Event, error) {
-	wants := func(e *eventlog.Event) bool { return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) }
+// newest returns the newest n events of each topic that f selects and a grant
+// shows, up to an end; what comes after it is live.
+func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end eventlog.ID) ([]*eventlog.Event, error) {
+	wants := func(e *eventlog.Event) bool {
+		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && grant.sees(secrecy(e))
+	}
 	var all []*eventlog.Event
 	add := func(topic string) error {
 		events, err := h.log.Newest(ctx, topic, min(n, MaxLast), wants)
@@ -158,7 +161,11 @@ func (h *Hub) newest(ctx context.Context, f *feed, n int, end eventlog.ID) ([]*e
 			}
 		}
 	}
-	return newestInOrder(all), nil
+	all = newestInOrder(all)
+	for i, e := range all {
+		all[i] = shown(e, grant)
+	}
+	return all, nil
 }
 
 // newestInOrder puts events in log order, each once, and keeps MaxLast.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -15,11 +16,12 @@ type StreamOptions struct {
 	Retry     time.Duration // the reconnection time to begin with
 	Heartbeat time.Duration // how long the stream may be silent
 	Envelope  bool          // data is the event's envelope
+	Expires   time.Time     // when the stream has to end; zero: never
 }
 
 // A Stream is a subscription as the bytes of one response: its beginning,
 // events, heartbeats, and a drain's farewell. One goroutine at a time may use
-// it.
+// it, apart from End.
 //
 // It is caught up, and takes from its feed's window; or it catches up, and is
 // given pages of the log until it can join the window. Where it begins makes
@@ -35,7 +37,9 @@ type Stream struct {
 	begin   []byte
 	buf     *[takeSize]byte // while there is something to take
 	drain   drainTimer
-	closed  bool // guarded by hub.mu
+	end     atomic.Pointer[error] // the cause
+	expiry  *time.Timer           // nil: never
+	closed  bool                  // guarded by hub.mu
 }
 
 // Stream starts a subscription as a stream, at the place that s.From names.
@@ -45,8 +49,8 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	if err != nil {
 		return nil, err
 	}
-	st := &Stream{hub: h, feed: f, o: o, cursor: newCursor()}
-	begin, err := h.find(ctx, f, s.From)
+	st := &Stream{hub: h, feed: f, o: o, cursor: newCursor(s.Grant)}
+	begin, err := h.find(ctx, f, s)
 	if err != nil {
 		st.Close()
 		return nil, err
@@ -63,21 +67,25 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	} else {
 		st.begin = appendPlace(st.begin, begin.start)
 	}
+	st.endAt(o.Expires)
 	return st, nil
 }
 
 // Close ends the stream.
 func (st *Stream) Close() {
 	st.drain.stop()
+	if st.expiry != nil {
+		st.expiry.Stop()
+	}
 	st.feed.leave(&st.cursor)
 	st.hub.part(st.feed, &st.closed)
 }
 
 // Next returns what is to be written next, waiting for it if need be. The bytes
 // are whole blocks, or a part of an event that is large, and valid until the
-// next call. It returns [ErrDrained] when
-// the hub drains and the stream's moment has come, else the context's error or
-// the hub's.
+// next call. It returns [ErrDrained] when the hub drains and the stream's
+// moment has come, the cause that [Stream.End] was given, [ErrExpired], else
+// the context's error or the hub's.
 func (st *Stream) Next(ctx context.Context) ([]byte, error) {
 	if b := st.begin; b != nil {
 		st.begin = nil
@@ -93,6 +101,9 @@ func (st *Stream) Next(ctx context.Context) ([]byte, error) {
 		}
 		if st.cursor.part > 0 { // nothing comes between the parts of an event
 			return st.take(ctx)
+		}
+		if err := st.ended(); err != nil {
+			return nil, err
 		}
 		if retry, ok := st.drain.begin(&st.hub.drain); ok {
 			return sse.AppendRetry(nil, retry), nil
@@ -203,7 +214,7 @@ func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	b := pg.bytes
+	b, all := pg.seenBy(&st.cursor.grant)
 	if part := st.cursor.part; part > 0 {
 		if pg.first != st.cursor.partOf {
 			return nil, errTorn
@@ -213,6 +224,9 @@ func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error)
 	st.cursor.place = pg.next
 	if len(b) > 0 {
 		st.told = pg.last
+	}
+	if !all {
+		st.told = eventlog.ID{} // some place before; the next heartbeat tells
 	}
 	if pg.next == head {
 		st.feed.join(&st.cursor)

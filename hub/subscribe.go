@@ -17,6 +17,10 @@ type Subscription struct {
 	Selectors Selectors
 	Types     []string // only events of these types; none means all. "message" is the unnamed one
 	From      From
+
+	// Grant selects the topics whose private events may be seen; the zero
+	// value shows none, [Everything] all.
+	Grant Selectors
 }
 
 // A Batch is what a subscriber is to be given next.
@@ -52,8 +56,8 @@ func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub := &Subscriber{hub: h, feed: f, cursor: newCursor()}
-	if sub.begin, err = h.find(ctx, f, s.From); err != nil {
+	sub := &Subscriber{hub: h, feed: f, cursor: newCursor(s.Grant)}
+	if sub.begin, err = h.find(ctx, f, s); err != nil {
 		sub.Close()
 		return nil, err
 	}
@@ -124,7 +128,8 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 	if s.cursor.place.Compare(head) >= 0 {
 		return nil, nil
 	}
-	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: s.feed.wants, UpTo: head, Limit: batchSize}
+	wants := func(e *eventlog.Event) bool { return s.feed.wants(e) && s.cursor.grant.sees(secrecy(e)) }
+	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: wants, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
 	for e, err := range s.hub.log.Read(ctx, s.cursor.place, q) {
 		var trimmed *eventlog.ErrTrimmed
@@ -140,7 +145,7 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 		case err != nil:
 			return events, err
 		}
-		events = append(events, e)
+		events = append(events, shown(e, &s.cursor.grant))
 		s.cursor.place = e.ID
 	}
 	if len(events) < batchSize {

@@ -1,0 +1,192 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+func mustSelect(t testing.TB, texts ...string) Selectors {
+	t.Helper()
+	s, err := ParseSelectors(texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func putPrivate(t testing.TB, h *Hub, data string, topics ...string) eventlog.ID {
+	t.Helper()
+	results, err := h.Publish(t.Context(), eventlog.Record{Topics: topics, Data: []byte(data), Private: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results[0].ID
+}
+
+func openGranted(t testing.TB, h *Hub, from From, selector string, envelope bool, grant ...string) *Stream {
+	t.Helper()
+	sub := Subscription{Selectors: mustSelect(t, selector), Grant: mustSelect(t, grant...), From: from}
+	st, err := h.Stream(t.Context(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Minute, Envelope: envelope})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	return st
+}
+
+// dataUntil reads a stream's events up to one with that data.
+func dataUntil(t testing.TB, st *Stream, last string) (all []string) {
+	t.Helper()
+	for e, err := range decode(t.Context(), st) {
+		if err != nil {
+			t.Fatalf("after %q: %v", all, err)
+		}
+		if all = append(all, e.Data); strings.Contains(e.Data, last) {
+			return all
+		}
+	}
+	return all
+}
+
+// What grants reveal costs no feed of its own, live and from the log, and the
+// topic that grants may be another than the one that selects.
+func TestPrivateEventsShareAFeed(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	fill := func() {
+		putPrivate(t, h, "room", "room")
+		putPrivate(t, h, "for 1", "room", "users/1")
+		putPrivate(t, h, "for 2", "room", "users/2")
+		put(t, h, "room", "all")
+	}
+	readers := []struct {
+		grant []string
+		want  []string
+	}{
+		{nil, []string{"all"}},
+		{[]string{"elsewhere"}, []string{"all"}},
+		{[]string{"users/1"}, []string{"for 1", "all"}},
+		{[]string{"users/{id}"}, []string{"for 1", "for 2", "all"}},
+		{[]string{"room"}, []string{"room", "for 1", "for 2", "all"}},
+		{[]string{"*"}, []string{"room", "for 1", "for 2", "all"}},
+	}
+	fill()
+	for _, from := range []From{{LastEventID: Earliest}, {Last: 10}, {}} {
+		var streams []*Stream
+		for _, r := range readers {
+			streams = append(streams, openGranted(t, h, from, "room", false, r.grant...))
+		}
+		if n := len(h.router.feeds); n != 1 {
+			t.Errorf("%d feeds, want one", n)
+		}
+		if from == (From{}) {
+			for _, st := range streams { // each is at the end, so that what comes is live
+				if _, err := st.Next(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fill()
+		}
+		for i, r := range readers {
+			if got := dataUntil(t, streams[i], "all"); !slices.Equal(got, r.want) {
+				t.Errorf("%+v, grant %q: got %q, want %q", from, r.grant, got, r.want)
+			}
+			streams[i].Close()
+		}
+	}
+	idle(t, h)
+}
+
+// An envelope names the topics that are granted, and not who else got it.
+func TestEnvelopeHidesTopics(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	fill := func() {
+		putPrivate(t, h, "secret", "room", "users/1", "users/2")
+		put(t, h, "room", "end")
+	}
+	check := func(why string, st *Stream) {
+		t.Helper()
+		got := dataUntil(t, st, `"end"`)
+		if len(got) != 2 || !strings.Contains(got[0], `"topics":["users/1"]`) || !strings.Contains(got[1], `"topics":["room"]`) {
+			t.Errorf("%s: got %q", why, got)
+		}
+	}
+	fill()
+	check("from the log", openGranted(t, h, From{LastEventID: Earliest}, "*", true, "users/1"))
+	check("the newest", openGranted(t, h, From{Last: 5}, "room", true, "users/1"))
+	live := openGranted(t, h, From{}, "*", true, "users/1")
+	other := openGranted(t, h, From{}, "*", true, "users/2")
+	fill()
+	check("live", live)
+	if got := dataUntil(t, other, `"end"`); !strings.Contains(got[0], `"topics":["users/2"]`) {
+		t.Errorf("the other's: got %q", got)
+	}
+	events, _, err := h.Retained(t.Context(), Subscription{Selectors: Everything(), Grant: mustSelect(t, "users/1"), From: From{LastEventID: Earliest}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range events {
+		if err != nil || e.Private && !slices.Equal(e.Topics, []string{"users/1"}) {
+			t.Errorf("retained: %q, %v", e.Topics, err)
+		}
+	}
+}
+
+// A secret that fills pages and windows is stepped over, and what follows comes.
+func TestManySecretsInARow(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	blind := openGranted(t, h, From{}, "a", false)
+	seeing := openGranted(t, h, From{}, "a", false, "a")
+	for i := range 500 {
+		putPrivate(t, h, fmt.Sprint(i, strings.Repeat("x", 5000)), "a")
+	}
+	put(t, h, "a", "end")
+	for _, st := range []*Stream{blind, openGranted(t, h, From{LastEventID: Earliest}, "a", false)} {
+		if got := dataUntil(t, st, "end"); len(got) != 1 {
+			t.Errorf("got %d events, want the public one", len(got))
+		}
+	}
+	if got := dataUntil(t, seeing, "end"); len(got) != 501 {
+		t.Errorf("got %d events, want all", len(got))
+	}
+}
+
+func TestStreamEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newTestHub(t, eventlog.Retention{})
+		open := func(expires time.Time) *Stream {
+			st, err := h.Stream(t.Context(), Subscription{Selectors: Everything()}, StreamOptions{Heartbeat: time.Hour, Expires: expires})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(st.Close)
+			_, _ = st.Next(t.Context()) // its beginning
+			return st
+		}
+		begun := time.Now()
+		st := open(begun.Add(time.Minute))
+		if _, err := st.Next(t.Context()); !errors.Is(err, ErrExpired) || time.Since(begun) != time.Minute {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		st = open(time.Now().Add(-time.Second))
+		if _, err := st.Next(t.Context()); !errors.Is(err, ErrExpired) {
+			t.Errorf("one that has expired: %v", err)
+		}
+		st = open(time.Time{})
+		go st.End(ErrKicked)
+		if _, err := st.Next(t.Context()); !errors.Is(err, ErrKicked) {
+			t.Errorf("kicked: %v", err)
+		}
+		st.End(context.Canceled)
+		if _, err := st.Next(t.Context()); !errors.Is(err, ErrKicked) {
+			t.Errorf("the first cause counts: %v", err)
+		}
+	})
+}

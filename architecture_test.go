@@ -24,7 +24,8 @@ var layers = map[string][]string{
 	"httpapi":          {"sse", "eventlog", "hub"},
 	"console/demo":     {"sse"},
 	"internal/daemon":  {"sse", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo"},
-	"cmd/tidings":      {"sse", "hub", "httpapi", "internal/daemon"},
+	"internal/load":    {},
+	"cmd/tidings":      {"sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 
 	"internal/checker":      {"sse"},
 	"internal/contracttest": {"sse"},

@@ -31,6 +31,7 @@ type cli struct {
 	Serve serveCmd `cmd:"" help:"Run the hub."`
 	Pub   pubCmd   `cmd:"" help:"Publish an event, or each line of standard input."`
 	Sub   subCmd   `cmd:"" help:"Subscribe, and print what arrives."`
+	Bench benchCmd `cmd:"" help:"Put load on a server of event streams, and measure it."`
 
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }

@@ -1,0 +1,171 @@
+package load
+
+import "bytes"
+
+// body reads a piece of the response's content. If raw is given, the piece is
+// the content of that whole chunk.
+func (s *stream) body(b, raw []byte, t *tally) {
+	if len(s.partial) > 0 {
+		raw = nil
+		if b = s.complete(b, t); b == nil {
+			return
+		}
+	}
+	for len(b) > 0 {
+		if e := s.feed.at(s.next); e != nil && bytes.HasPrefix(b, e.body) {
+			s.accept(e, t)
+			b = b[len(e.body):]
+			raw = nil
+			continue
+		}
+		end := blockEnd(b)
+		if end < 0 {
+			s.partial = append(s.partial, b...)
+			return
+		}
+		if end < len(b) {
+			raw = nil
+		}
+		s.block(b[:end], raw, t)
+		b = b[end:]
+	}
+}
+
+// complete ends the event that began in an earlier piece, and returns what
+// follows it, nil if the event still has no end.
+func (s *stream) complete(b []byte, t *tally) []byte {
+	if e := s.feed.at(s.next); e != nil && bytes.HasPrefix(e.body, s.partial) {
+		if rest := e.body[len(s.partial):]; bytes.HasPrefix(b, rest) {
+			s.partial = s.partial[:0]
+			s.accept(e, t)
+			return b[len(rest):]
+		}
+	}
+	end := seamEnd(s.partial, b)
+	if end < 0 {
+		end = blockEnd(b)
+	}
+	if end < 0 {
+		s.partial = append(s.partial, b...)
+		return nil
+	}
+	s.partial = append(s.partial, b[:end]...)
+	s.block(s.partial, nil, t)
+	s.partial = s.partial[:0]
+	return b[end:]
+}
+
+// blockEnd returns where the first block of b ends, with its empty line, or -1.
+// Lines end with LF or CRLF; no server is known to use CR alone.
+func blockEnd(b []byte) int {
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return -1
+		}
+		at += i + 1
+		switch rest := b[at:]; {
+		case len(rest) > 0 && rest[0] == '\n':
+			return at + 1
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return at + 2
+		}
+	}
+}
+
+// seamEnd returns how much of b belongs to an empty line that ends what is
+// before it, or -1.
+func seamEnd(before, b []byte) int {
+	switch {
+	case bytes.HasSuffix(before, []byte("\n\r")) && b[0] == '\n':
+		return 1
+	case before[len(before)-1] != '\n':
+		return -1
+	case b[0] == '\n':
+		return 1
+	case len(b) > 1 && b[0] == '\r' && b[1] == '\n':
+		return 2
+	}
+	return -1
+}
+
+// block reads one block of lines (WHATWG HTML §9.2.6), as far as it must.
+func (s *stream) block(b, raw []byte, t *tally) {
+	var data, id []byte
+	found := false
+	for rest := b; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n')
+		line := bytes.TrimSuffix(rest[:end], []byte("\r"))
+		rest = rest[end+1:]
+		switch name, value, _ := bytes.Cut(line, []byte(":")); string(name) {
+		case "data":
+			if found { // our data has one line
+				t.faults.Torn++
+				return
+			}
+			found, data = true, bytes.TrimPrefix(value, []byte(" "))
+		case "id":
+			id = bytes.TrimPrefix(value, []byte(" "))
+		case "event":
+			if string(bytes.TrimPrefix(value, []byte(" "))) == "gap" {
+				t.faults.Gaps++
+				return
+			}
+		}
+	}
+	if !found {
+		return // a place, a reconnection time, a comment
+	}
+	e, ok := parseData(data)
+	if !ok {
+		t.faults.Torn++
+		return
+	}
+	s.place(entry{event: e, body: b, raw: raw, id: string(id)}, t)
+}
+
+// place finds where in the feed an event belongs that its bytes have not told.
+func (s *stream) place(e entry, t *tally) {
+	if s.feed.streams == 1 { // nobody to compare with
+		if s.feed.follows(e.event) {
+			s.accept(&e, t)
+		} else {
+			t.faults.Doubled++
+		}
+		return
+	}
+	for {
+		if known := s.feed.at(s.next); known != nil && known.number == e.number {
+			s.accept(known, t)
+			return
+		}
+		if at, ok := s.feed.find(e.number, s.next); ok && at < s.next {
+			t.faults.Doubled++
+			return
+		} else if ok { // what is between has been missed, or comes too late
+			s.next = at
+			continue
+		}
+		at := s.feed.length.Load()
+		added, inOrder := s.feed.add(at, e)
+		if !added {
+			continue
+		}
+		if !inOrder {
+			t.faults.Reordered++
+		}
+		s.next = at
+		s.accept(s.feed.at(at), t)
+		return
+	}
+}
+
+// accept counts an event that is the right one.
+func (s *stream) accept(e *entry, t *tally) {
+	s.next++
+	s.got++
+	t.delivered++
+	if t.window.holds(e.due) {
+		record(t.hist, t.now-e.due)
+	}
+}

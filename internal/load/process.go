@@ -1,0 +1,55 @@
+package load
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+// A usage is what processes have used at a moment.
+type usage struct {
+	user, system time.Duration
+	rss, pss     int64
+}
+
+// processes are the server's on this machine.
+type processes []*process.Process
+
+func openProcesses(pids []int) (ps processes, err error) {
+	for _, pid := range pids {
+		p, err := process.NewProcess(int32(pid))
+		if err != nil {
+			return nil, fmt.Errorf("--pid %d: %w", pid, err)
+		}
+		ps = append(ps, p)
+	}
+	return ps, nil
+}
+
+// cpu returns the processor time that they have used.
+func (ps processes) cpu() (u usage, err error) {
+	for _, p := range ps {
+		t, err := p.Times()
+		if err != nil {
+			return u, fmt.Errorf("read the processor time of process %d: %w", p.Pid, err)
+		}
+		u.user += time.Duration(t.User * float64(time.Second))
+		u.system += time.Duration(t.System * float64(time.Second))
+	}
+	return u, nil
+}
+
+// memory returns what they have in memory; PSS
+// counts what several share in part, and is 0 where the system does not tell.
+func (ps processes) memory() (u usage, err error) {
+	for _, p := range ps {
+		info, err := p.MemoryInfo()
+		if err != nil {
+			return u, fmt.Errorf("read the memory of process %d: %w", p.Pid, err)
+		}
+		u.rss += int64(info.RSS)
+		u.pss += pss(p)
+	}
+	return u, nil
+}

@@ -1,0 +1,11 @@
+package load
+
+import "github.com/shirou/gopsutil/v4/process"
+
+func pss(p *process.Process) int64 {
+	maps, err := p.MemoryMaps(true)
+	if err != nil || len(*maps) == 0 { // another user's
+		return 0
+	}
+	return int64((*maps)[0].Pss) << 10
+}

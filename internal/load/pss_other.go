@@ -1,0 +1,7 @@
+//go:build !linux
+
+package load
+
+import "github.com/shirou/gopsutil/v4/process"
+
+func pss(*process.Process) int64 { return 0 }

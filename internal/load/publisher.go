@@ -1,0 +1,222 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A ticket is a batch of events to be sent: consecutive numbers from first on.
+type ticket struct{ first, due int64 }
+
+// A press publishes: some connections, each of which sends its next request
+// when the one before has been answered.
+type press struct {
+	endpoint *endpoint
+	size     int
+	batch    int
+	topics   []string
+	tickets  chan ticket
+	clock    func() int64
+	window   *window
+
+	sent      []atomic.Int64 // events of each topic in requests that went out
+	published atomic.Int64   // events that the server has taken
+	answers   sharedHistogram
+	wg        sync.WaitGroup
+	once      sync.Once
+	err       error
+}
+
+// start opens n connections, and publishes from them what tickets ask for. It
+// ends when they are closed.
+func (p *press) start(ctx context.Context, n int, fail func(error)) error {
+	addr, err := resolve(p.endpoint.publish)
+	if err != nil {
+		return err
+	}
+	conns := make([]net.Conn, 0, n)
+	for range n {
+		conn, err := p.endpoint.dial(p.endpoint.publish, addr)
+		if err != nil {
+			for _, c := range conns {
+				_ = c.Close() // not used
+			}
+			return fmt.Errorf("connect publisher %d of %d: %w", len(conns)+1, n, err)
+		}
+		conns = append(conns, conn)
+	}
+	for i, conn := range conns {
+		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		p.wg.Go(func() {
+			defer stop()
+			defer func() { _ = conn.Close() }() // all answers have been read
+			if err := p.publish(conn, int64(i)); err != nil && ctx.Err() == nil {
+				fail(fmt.Errorf("publish: %w", err))
+			}
+		})
+	}
+	return nil
+}
+
+func (p *press) publish(conn net.Conn, publisher int64) error {
+	in := bufio.NewReader(conn)
+	var request, body, answer []byte
+	messages := make([]message, p.batch)
+	for t := range p.tickets {
+		if t.due < 0 { // as fast as it goes
+			t.due = p.clock()
+		}
+		for i := range messages {
+			number := t.first + int64(i)
+			messages[i] = message{p.topics[number%int64(len(p.topics))], event{number, publisher, t.due}}
+		}
+		request, body = p.endpoint.appendPublish(request[:0], body, messages, p.size)
+		for i := range messages {
+			p.sent[messages[i].event.number%int64(len(p.topics))].Add(1)
+		}
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+		var err error
+		if answer, err = readAnswer(in, answer[:0]); err != nil {
+			return err
+		}
+		if p.batch > 1 && bytes.Count(answer, []byte(`"id"`)) != p.batch {
+			return fmt.Errorf("the server took not all of a batch: %.300s", answer)
+		}
+		p.published.Add(int64(p.batch))
+		if p.window.holds(t.due) {
+			p.answers.record(p.clock() - t.due)
+		}
+	}
+	return nil
+}
+
+// readAnswer reads a response, and appends its body to dst.
+func readAnswer(in *bufio.Reader, dst []byte) ([]byte, error) {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return dst, err
+	}
+	if len(line) < 12 {
+		return dst, fmt.Errorf("the server answered %q", line)
+	}
+	success, status := line[9] == '2', ""
+	if !success {
+		status = string(bytes.TrimSpace(line[9:]))
+	}
+	length, chunked := int64(-1), false
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return dst, err
+		}
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			break
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case len(name) == 14 && bytes.EqualFold(name, []byte("Content-Length")):
+			length, err = strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+		case len(name) == 17 && bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = true
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+	switch {
+	case chunked:
+		dst, err = readChunks(in, dst)
+	case length < 0:
+		err = fmt.Errorf("the server's answer to a publisher has no length")
+	default:
+		at := len(dst)
+		dst = append(dst, make([]byte, length)...)
+		_, err = io.ReadFull(in, dst[at:])
+	}
+	if err == nil && !success {
+		err = fmt.Errorf("the server answered %s: %.300s", status, bytes.TrimSpace(dst))
+	}
+	return dst, err
+}
+
+func readChunks(in *bufio.Reader, dst []byte) ([]byte, error) {
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return dst, err
+		}
+		size, n, err := chunkHead(line)
+		if err != nil || n == 0 {
+			return dst, fmt.Errorf("the server's answer is torn: %w", err)
+		}
+		at := len(dst)
+		dst = append(dst, make([]byte, size+2)...)
+		if _, err := io.ReadFull(in, dst[at:]); err != nil {
+			return dst, err
+		}
+		dst = dst[:at+size]
+		if size == 0 {
+			return dst, nil
+		}
+	}
+}
+
+// schedule hands out tickets until a moment: rate events a second, or, if that
+// is 0, as fast as they are answered, but only while ready agrees to so many.
+// It returns how many were due and could not be sent.
+func (p *press) schedule(ctx context.Context, rate float64, until int64, ready func(events int64) bool) (unsent int64) {
+	defer close(p.tickets)
+	batch := int64(p.batch)
+	begin := p.clock()
+	for n := int64(0); ctx.Err() == nil; {
+		now := p.clock()
+		if now >= until {
+			break
+		}
+		if rate == 0 {
+			if !ready(n + batch) {
+				time.Sleep(100 * time.Microsecond)
+				continue
+			}
+			select {
+			case p.tickets <- ticket{n, -1}:
+				n += batch
+			case <-ctx.Done():
+			}
+			continue
+		}
+		due := begin + int64(float64(n)/rate*1e9)
+		if due >= until {
+			break
+		}
+		if wait := due - now; wait > 0 {
+			time.Sleep(time.Duration(wait))
+			continue // a timer may fire early
+		}
+		select {
+		case p.tickets <- ticket{n, due}:
+			n += batch
+		case <-ctx.Done():
+		}
+	}
+	for {
+		select {
+		case <-p.tickets:
+			if rate > 0 { // the server did not take it in time
+				unsent += batch
+			}
+		default:
+			return unsent
+		}
+	}
+}

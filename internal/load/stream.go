@@ -1,0 +1,166 @@
+package load
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// A stream is one subscriber's response, read in pieces of any size.
+type stream struct {
+	feed    *feed
+	next    int64 // position in the feed of the event to come
+	got     int64 // events, each counted once
+	left    int   // bytes of the chunk to come, with the line end after it
+	state   streamState
+	chunked bool
+	partial []byte // the beginning of an event
+	rest    []byte // bytes that nothing could be made of so far
+	fd      int    // -1 unless a reader of descriptors has it
+	opened  int64  // when connecting began
+}
+
+type streamState uint8
+
+const (
+	connecting streamState = iota
+	waiting                // for the response's head
+	open
+	closed
+)
+
+// A tally is what one reader of streams has counted. Only that reader uses it.
+type tally struct {
+	window  *window
+	now     int64 // when the bytes that are being looked at were read
+	hist    *hdrhistogram.Histogram
+	opening *hdrhistogram.Histogram
+	faults  Faults
+
+	delivered int64
+}
+
+// Faults are what was wrong with the events of all streams.
+type Faults struct {
+	Missed    int64 `json:"missed"`    // events that did not come
+	Doubled   int64 `json:"doubled"`   // came again, or too late
+	Reordered int64 `json:"reordered"` // came before one that their publisher had sent earlier
+	Torn      int64 `json:"torn"`      // with data that nobody sent
+	Gaps      int64 `json:"gaps"`      // the server said that events are gone
+	Ended     int64 `json:"ended"`     // streams that the server ended
+}
+
+func (f *Faults) add(o Faults) {
+	f.Missed += o.Missed
+	f.Doubled += o.Doubled
+	f.Reordered += o.Reordered
+	f.Torn += o.Torn
+	f.Gaps += o.Gaps
+	f.Ended += o.Ended
+}
+
+var errEnded = errors.New("the server ended the stream")
+
+// consume reads what it can of b, and returns how much that was. The rest is
+// to be presented again, with what follows it.
+func (s *stream) consume(b []byte, t *tally) (n int, err error) {
+	start := len(b)
+	if s.state == waiting {
+		n, err := s.head(b)
+		if n == 0 || err != nil {
+			return 0, err
+		}
+		s.state = open
+		record(t.opening, t.now-s.opened)
+		b = b[n:]
+	}
+	if !s.chunked {
+		s.body(b, nil, t)
+		return start, nil
+	}
+	for len(b) > 0 {
+		if s.left == 0 {
+			if len(s.partial) == 0 {
+				if e := s.feed.at(s.next); e != nil && e.raw != nil && bytes.HasPrefix(b, e.raw) {
+					s.accept(e, t)
+					b = b[len(e.raw):]
+					continue
+				}
+			}
+			size, head, err := chunkHead(b)
+			switch {
+			case err != nil:
+				return 0, err
+			case head == 0:
+				return start - len(b), nil
+			case size == 0:
+				return start, errEnded
+			}
+			if whole := head + size + 2; whole <= len(b) {
+				s.body(b[head:head+size], b[:whole], t)
+				b = b[whole:]
+				continue
+			}
+			s.left = size + 2
+			b = b[head:]
+		}
+		part := b[:min(len(b), s.left)]
+		b = b[len(part):]
+		if content := min(len(part), s.left-2); content > 0 {
+			s.body(part[:content], nil, t)
+		}
+		s.left -= len(part)
+	}
+	return start, nil
+}
+
+// head reads the response's head, once all of it is there.
+func (s *stream) head(b []byte) (n int, err error) {
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(b) > 64<<10 {
+			return 0, errors.New("the response's head does not end")
+		}
+		return 0, nil
+	}
+	head := strings.ToLower(string(b[:end+2]))
+	if len(head) < 12 || head[9:12] != "200" {
+		first, _, _ := strings.Cut(head, "\r\n")
+		body := strings.TrimSpace(string(b[end+4:]))
+		return 0, fmt.Errorf("the server answered a subscriber with %s: %.200s", first, body)
+	}
+	if !strings.Contains(head, "\r\ncontent-type: text/event-stream") {
+		return 0, errors.New("the server's answer to a subscriber is no event stream")
+	}
+	s.chunked = strings.Contains(head, "\r\ntransfer-encoding: chunked\r\n")
+	return end + 4, nil
+}
+
+// chunkHead reads a chunk's size (RFC 9112 §7.1) and how long its line is, 0
+// until all of it is there.
+func chunkHead(b []byte) (size, n int, err error) {
+	for i, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			size = size<<4 | int(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			size = size<<4 | int(c|0x20-'a'+10)
+		default:
+			end := bytes.IndexByte(b[i:], '\n') // past extensions
+			if i == 0 || c != '\r' && c != ';' && c != ' ' {
+				return 0, 0, fmt.Errorf("no chunk begins with %q", b[:min(len(b), 20)])
+			}
+			if end < 0 {
+				return 0, 0, nil
+			}
+			return size, i + end + 1, nil
+		}
+		if i > 7 {
+			return 0, 0, errors.New("a chunk's size has more than 8 digits")
+		}
+	}
+	return 0, 0, nil
+}

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"syscall"
 
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
@@ -15,7 +18,12 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
 		return
 	}
-	st, err := a.hub.Stream(r.Context(), s, hub.StreamOptions{Retry: a.Retry, Heartbeat: a.Heartbeat, Envelope: envelope})
+	st, err := a.hub.Stream(r.Context(), s, hub.StreamOptions{
+		Retry:     a.Retry,
+		Heartbeat: a.Heartbeat,
+		Envelope:  envelope,
+		Peer:      hub.Peer{Remote: r.RemoteAddr, UserAgent: r.UserAgent()},
+	})
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {
 		a.problem(err).Write(w)
@@ -40,6 +48,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 			_, err = out.Write(b)
 		}
 		if err != nil {
+			st.End(cause(err, out.Context()))
 			// The peer's going and the hub's end are no news of this stream, and
 			// an end that somebody wanted is no error.
 			if !hub.WasEnded(err) && out.Context().Err() == nil && a.hub.Err() == nil {
@@ -48,4 +57,17 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 			return
 		}
 	}
+}
+
+// cause tells why a stream ended, of an error to read or write it and the
+// context of its response.
+func cause(err error, peer context.Context) error {
+	switch {
+	// The second is the kernel's own timeout for what a peer leaves unacknowledged.
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+		return hub.ErrStalled
+	case peer.Err() != nil: // a failed write ends it as well
+		return context.Canceled
+	}
+	return err
 }

@@ -11,6 +11,8 @@
 //   - A subscriber is a place in the log. A slow one costs nobody anything and
 //     holds nothing but its place: it reads on from the log when it is ready.
 //   - Drain ends every subscriber at a moment of its own.
+//   - Every open stream is listed, with who reads it and how far it is, and
+//     anybody in the program may end it, between two events.
 //
 // The hub does not know how events leave: package httpapi writes them to
 // streams, and a Go program ranges over [Hub.Subscribe].

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -10,6 +11,8 @@ var (
 	ErrExpired = errors.New("hub: the stream's grant has expired")
 	// ErrKicked ends a stream that an operator wants gone.
 	ErrKicked = errors.New("hub: the stream was ended by an operator")
+	// ErrStalled ends a stream whose peer takes nothing.
+	ErrStalled = errors.New("hub: the stream's peer takes nothing")
 )
 
 // WasEnded reports whether a stream's error is an end that was wanted: by a
@@ -32,6 +35,40 @@ func (st *Stream) ended() error {
 		return *cause
 	}
 	return nil
+}
+
+// A DisconnectReason is why a stream ended, as it is counted.
+type DisconnectReason uint8
+
+const (
+	ClientGone   DisconnectReason = iota // the peer closed it, or its network did
+	Stalled                              // [ErrStalled]: the peer took not one byte for the write timeout
+	Drained                              // [ErrDrained]: the hub shuts down
+	Kicked                               // [ErrKicked]: an operator ended it
+	TokenExpired                         // [ErrExpired]
+	Failed                               // the hub or its log did
+	reasons
+)
+
+var reasonNames = [reasons]string{"client_gone", "stalled", "drained", "kicked", "token_expired", "error"}
+
+func (r DisconnectReason) String() string { return reasonNames[r] }
+
+// reasonOf is the reason for a cause that [Stream.End] was given, or for none.
+func reasonOf(cause error) DisconnectReason {
+	switch {
+	case cause == nil, errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
+		return ClientGone
+	case errors.Is(cause, ErrStalled):
+		return Stalled
+	case errors.Is(cause, ErrDrained):
+		return Drained
+	case errors.Is(cause, ErrKicked):
+		return Kicked
+	case errors.Is(cause, ErrExpired):
+		return TokenExpired
+	}
+	return Failed
 }
 
 // endAt has the stream end at a time; the zero time is never.

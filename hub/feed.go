@@ -47,6 +47,7 @@ type mark struct {
 	end     uint64
 	id      eventlog.ID
 	private []string // secrecy
+	at      int64    // when it was appended, in Unix nanoseconds
 }
 
 // feedKey names what is shared: canonical selectors, and the options that
@@ -99,6 +100,9 @@ func (f *feed) wantsType(t string) bool {
 	return ok
 }
 
+// typeNames lists the types that are asked for; nil is all.
+func (f *feed) typeNames() []string { return slices.Sorted(maps.Keys(f.types)) }
+
 func (f *feed) end() uint64 { return f.base + uint64(len(f.buf)) }
 
 // last is the place of the newest event routed here.
@@ -127,7 +131,7 @@ func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
 		b := encode(f)
 		f.buf = append(f.buf, b...)
 		f.held.Add(int64(len(b)))
-		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e)})
+		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), e.Time.UnixNano()})
 		f.behind = f.attached
 		f.shrink()
 	}
@@ -204,6 +208,8 @@ type cursor struct {
 	place    eventlog.ID   // of the last event taken whole
 	partOf   eventlog.ID   // the event that is taken in part,
 	part     int           // and how much of it; 0: none
+	events   int           // that ended in what was taken last
+	oldest   int64         // when the first of them was appended, in Unix nanoseconds; 0: no event ended
 	ready    chan struct{} // holds one token when there may be more
 	at       int           // index in the feed's waiting, plus one; 0: not in it
 }
@@ -310,11 +316,13 @@ func (f *feed) take(dst []byte, c *cursor) []byte {
 		n := int(room - c.off)
 		dst = append(dst, f.buf[c.off-f.base:][:n]...)
 		c.off, c.part, c.partOf = room, c.part+n, f.marks[next].id
+		c.events, c.oldest = 0, 0
 		return dst
 	}
 	last := f.marks[to]
 	dst = append(dst, f.buf[c.off-f.base:last.end-f.base]...)
 	c.off, c.place, c.part = last.end, last.id, 0
+	c.events, c.oldest = to-next+1, f.marks[next].at
 	if c.off == f.end() {
 		f.caughtUp()
 	}

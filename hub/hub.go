@@ -31,6 +31,9 @@ type Hub struct {
 	pages  *pages
 	held   atomic.Int64 // bytes in the windows of all feeds
 
+	registry registry
+	counters counters
+
 	mu          sync.Mutex // guards all below
 	router      router
 	subscribers int
@@ -60,6 +63,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		router: newRouter(),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
+	h.counters.started = time.Now()
 	go h.pump(ctx, bounds.Last)
 	return h, nil
 }

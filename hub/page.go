@@ -29,6 +29,7 @@ type page struct {
 	bytes       []byte
 	private     []secret    // what of it is
 	first, last eventlog.ID // the events in it, if there are any
+	events      int         // how many those are
 	next        eventlog.ID // where reading goes on
 	err         error
 }
@@ -53,6 +54,16 @@ func (pg *page) seenBy(grant *Selectors) (b []byte, all bool) {
 		return pg.bytes, true
 	}
 	return append(b, pg.bytes[from:]...), false
+}
+
+// hiddenFrom returns how many events of a page a grant does not show.
+func (pg *page) hiddenFrom(grant *Selectors) (n int) {
+	for _, s := range pg.private {
+		if !grant.sees(s.topics) {
+			n++
+		}
+	}
+	return n
 }
 
 // pages reads the log for those who catch up: so many at a time, that live
@@ -236,6 +247,7 @@ func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventl
 			pg.private = append(pg.private, secret{start, len(pg.bytes), secrecy(e)})
 		}
 		pg.next, pg.last = e.ID, e.ID
+		pg.events++
 		if len(pg.bytes) >= pageBytes {
 			return pg
 		}

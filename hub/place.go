@@ -42,9 +42,10 @@ type Gap struct {
 	Reason       GapReason `json:"reason"`
 }
 
-// newGap returns the event that tells of a gap. Its id is the place to go on
+// gap returns the event that tells of a gap. Its id is the place to go on
 // from, so that the next reconnect does not ask for the same again.
-func newGap(requested string, resumedAfter eventlog.ID, reason GapReason) *eventlog.Event {
+func (h *Hub) gap(requested string, resumedAfter eventlog.ID, reason GapReason) *eventlog.Event {
+	h.counters.gap(reason)
 	data, err := json.Marshal(Gap{cutBytes(requested, 128), resumedAfter.String(), reason})
 	if err != nil {
 		panic(err) // three strings
@@ -99,7 +100,7 @@ func (h *Hub) findTime(ctx context.Context, t time.Time) (begin, error) {
 	place, err := h.log.At(ctx, t)
 	var trimmed *eventlog.ErrTrimmed
 	if errors.As(err, &trimmed) {
-		b := beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed)
+		b := h.beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed)
 		b.asked = trimmed.Origin.Prev().String() // a time is no id; what was dropped last is trimmed as well
 		return b, nil
 	}
@@ -116,19 +117,42 @@ func (h *Hub) findID(ctx context.Context, requested string, b eventlog.Bounds) (
 	}
 	switch {
 	case err != nil: // no event here has it
-		return beginWithGap(requested, b.Last, Unknown), nil
+		return h.beginWithGap(requested, b.Last, Unknown), nil
 	case id.Epoch != b.Origin.Epoch:
-		return beginWithGap(requested, b.Origin, OtherEpoch), nil
+		return h.beginWithGap(requested, b.Origin, OtherEpoch), nil
 	case id.Compare(b.Origin) < 0:
-		return beginWithGap(requested, b.Origin, Trimmed), nil
+		return h.beginWithGap(requested, b.Origin, Trimmed), nil
 	case id.Compare(b.Last) > 0: // never given by this log
-		return beginWithGap(requested, b.Last, Unknown), nil
+		return h.beginWithGap(requested, b.Last, Unknown), nil
 	}
 	return begin{place: id}, nil
 }
 
-func beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {
-	return begin{gap: true, asked: requested, place: resumedAfter, pending: []*eventlog.Event{newGap(requested, resumedAfter, reason)}}
+// Event returns the retained event with an id, the hub's or a publisher's, or
+// [eventlog.ErrNotFound].
+func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
+	bounds, err := h.log.Bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at, err := eventlog.ParseID(id)
+	if err != nil && !strings.HasPrefix(id, eventlog.IDPrefix) {
+		at, err = h.log.ByPublisherID(ctx, id)
+		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
+			return nil, err
+		}
+	}
+	if err != nil || at.Epoch != bounds.Origin.Epoch || at.Compare(bounds.Origin) <= 0 || at.Compare(bounds.Last) > 0 {
+		return nil, eventlog.ErrNotFound
+	}
+	for e, err := range h.log.Read(ctx, at.Prev(), eventlog.Query{UpTo: at, Limit: 1}) {
+		return e, err
+	}
+	return nil, eventlog.ErrNotFound // deleted
+}
+
+func (h *Hub) beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {
+	return begin{gap: true, asked: requested, place: resumedAfter, pending: []*eventlog.Event{h.gap(requested, resumedAfter, reason)}}
 }
 
 // newest returns the newest n events of each topic that f selects and a grant

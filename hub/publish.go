@@ -49,7 +49,11 @@ func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.
 			return nil, err
 		}
 	}
-	return h.log.Append(ctx, recs...)
+	results, err := h.log.Append(ctx, recs...)
+	if err == nil {
+		h.counters.countPublished(recs, results)
+	}
+	return results, err
 }
 
 // Delete removes what is retained of the topics that sel selects, and returns

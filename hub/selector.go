@@ -96,6 +96,22 @@ func (s *Selectors) matchTopic(topic string) bool {
 	return false
 }
 
+// meets reports whether an exact topic of either is selected by the other.
+func (s *Selectors) meets(other *Selectors) bool {
+	if s.all || other.all {
+		return true
+	}
+	matches := func(a, b *Selectors) bool {
+		for topic := range a.exact {
+			if b.matchTopic(topic) {
+				return true
+			}
+		}
+		return false
+	}
+	return matches(s, other) || matches(other, s)
+}
+
 // hasPatterns reports whether topics that are not named are selected too.
 func (s *Selectors) hasPatterns() bool { return s.all || len(s.templates) > 0 }
 

@@ -17,6 +17,7 @@ type StreamOptions struct {
 	Heartbeat time.Duration // how long the stream may be silent
 	Envelope  bool          // data is the event's envelope
 	Expires   time.Time     // when the stream has to end; zero: never
+	Peer      Peer          // who reads it
 }
 
 // A Stream is a subscription as the bytes of one response: its beginning,
@@ -31,6 +32,7 @@ type Stream struct {
 	feed *feed
 	o    StreamOptions
 
+	presence
 	cursor  cursor
 	told    eventlog.ID       // the place that the client has as its last event ID
 	pending []*eventlog.Event // to go out before what follows the cursor's place
@@ -40,6 +42,9 @@ type Stream struct {
 	end     atomic.Pointer[error] // the cause
 	expiry  *time.Timer           // nil: never
 	closed  bool                  // guarded by hub.mu
+
+	batch     batch // what Next is about to give
+	catchesUp bool  // it has read from the log since it last took from the window
 }
 
 // Stream starts a subscription as a stream, at the place that s.From names.
@@ -56,6 +61,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		return nil, err
 	}
 	st.cursor.place, st.pending, st.told = begin.place, begin.pending, begin.start
+	st.start, st.given = begin.start, begin.start
 	st.begin = sse.AppendRetry(nil, o.Retry)
 	if begin.gap {
 		// The gap brings the place to go on from. Told beforehand, a stream
@@ -68,11 +74,16 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		st.begin = appendPlace(st.begin, begin.start)
 	}
 	st.endAt(o.Expires)
+	h.registry.add(st, o.Peer)
+	h.counters.connects.Add(1)
 	return st, nil
 }
 
-// Close ends the stream.
+// Close ends the stream. Unless [Stream.End] has said why, its client has gone.
 func (st *Stream) Close() {
+	if st.hub.registry.remove(st) {
+		st.hub.counters.disconnects[reasonOf(st.ended())].Add(1)
+	}
 	st.drain.stop()
 	if st.expiry != nil {
 		st.expiry.Stop()
@@ -81,12 +92,22 @@ func (st *Stream) Close() {
 	st.hub.part(st.feed, &st.closed)
 }
 
-// Next returns what is to be written next, waiting for it if need be. The bytes
-// are whole blocks, or a part of an event that is large, and valid until the
-// next call. It returns [ErrDrained] when the hub drains and the stream's
+// Next returns what is to be written next, waiting for it if need be; what it
+// returned before has been written. The bytes are whole blocks, or a part of an
+// event that is large, and valid until the next call. It returns [ErrDrained] when the hub drains and the stream's
 // moment has come, the cause that [Stream.End] was given, [ErrExpired], else
 // the context's error or the hub's.
 func (st *Stream) Next(ctx context.Context) ([]byte, error) {
+	st.wrote(&st.hub.counters)
+	b, err := st.next(ctx)
+	if err != nil && ctx.Err() == nil {
+		st.End(err)
+	}
+	st.gives(len(b), &st.hub.counters)
+	return b, err
+}
+
+func (st *Stream) next(ctx context.Context) ([]byte, error) {
 	if b := st.begin; b != nil {
 		st.begin = nil
 		return b, nil
@@ -143,6 +164,7 @@ func (st *Stream) beat(ctx context.Context) ([]byte, error) {
 		return sse.AppendComment(nil, ""), nil
 	}
 	st.cursor.place, st.told = head, head
+	st.batch = batch{place: head}
 	return appendPlace(nil, head), nil
 }
 
@@ -159,6 +181,8 @@ func (st *Stream) take(ctx context.Context) ([]byte, error) {
 			}
 			if b := st.feed.take(st.buf[:0], &st.cursor); len(b) > 0 {
 				st.told = st.cursor.place
+				st.batch = batch{st.cursor.place, st.cursor.events, st.cursor.oldest}
+				st.catchesUp = false
 				return b, nil
 			}
 			takeBuffers.Put(st.buf) // an idle stream holds none
@@ -199,16 +223,22 @@ func (st *Stream) takePending() []byte {
 	if st.pending = st.pending[n:]; len(st.pending) == 0 {
 		st.pending = nil // the array is not to stay for the stream's life
 	}
+	st.batch = batch{place: st.told, events: n}
 	return b
 }
 
 // catchUp returns the next page from the log. It may be empty.
 func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error) {
+	if !st.catchesUp {
+		st.catchesUp = true
+		st.hub.counters.catchUps.Add(1)
+	}
 	pg, err := st.hub.pages.get(ctx, st.feed, st.cursor.place, head)
 	var trimmed *eventlog.ErrTrimmed
 	if errors.As(err, &trimmed) && st.cursor.part == 0 {
-		gap := newGap(st.cursor.place.String(), trimmed.Origin, Trimmed)
+		gap := st.hub.gap(st.cursor.place.String(), trimmed.Origin, Trimmed)
 		st.cursor.place, st.told = trimmed.Origin, trimmed.Origin
+		st.batch = batch{place: trimmed.Origin}
 		return appendWire(nil, gap, false), nil
 	}
 	if err != nil {
@@ -222,6 +252,7 @@ func (st *Stream) catchUp(ctx context.Context, head eventlog.ID) ([]byte, error)
 		b, st.cursor.part = b[part:], 0
 	}
 	st.cursor.place = pg.next
+	st.batch = batch{place: pg.next, events: pg.events - pg.hiddenFrom(&st.cursor.grant)}
 	if len(b) > 0 {
 		st.told = pg.last
 	}

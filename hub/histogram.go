@@ -1,0 +1,78 @@
+package hub
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// A histogram counts durations in buckets that are a quarter of their octave
+// wide, from 1 µs to two minutes. Several goroutines may add at once.
+type histogram struct {
+	buckets [104]atomic.Uint64
+	sum     atomic.Int64 // nanoseconds
+}
+
+func (h *histogram) add(d time.Duration) {
+	d = max(d, 0) // clocks may differ
+	h.buckets[bucketOf(d)].Add(1)
+	h.sum.Add(int64(d))
+}
+
+// bucketOf is the index of the bucket for a duration: the four microseconds
+// below 4 µs one by one, then each octave in four.
+func bucketOf(d time.Duration) int {
+	us := uint64(d / time.Microsecond)
+	if us < 4 {
+		return int(us)
+	}
+	octave := bits.Len64(us) - 1
+	return min((octave-1)*4+int(us>>(octave-2)&3), len(histogram{}.buckets)-1)
+}
+
+// bucketEnd is the end, exclusive, of a bucket.
+func bucketEnd(i int) time.Duration {
+	if i < 4 {
+		return time.Duration(i+1) * time.Microsecond
+	}
+	octave := i/4 + 1
+	return time.Duration(i%4+5) << (octave - 2) * time.Microsecond
+}
+
+// A Histogram is a distribution of durations.
+type Histogram struct {
+	Count   uint64
+	Sum     time.Duration
+	Buckets []Bucket // without the empty ones, the shortest first
+}
+
+// A Bucket counts the durations below UpTo that are not in one before it. It
+// begins at three quarters of UpTo or later.
+type Bucket struct {
+	UpTo  time.Duration
+	Count uint64
+}
+
+func (h *histogram) snapshot() Histogram {
+	s := Histogram{Sum: time.Duration(h.sum.Load())}
+	for i := range h.buckets {
+		if n := h.buckets[i].Load(); n > 0 {
+			s.Buckets = append(s.Buckets, Bucket{bucketEnd(i), n})
+			s.Count += n
+		}
+	}
+	return s
+}
+
+// Quantile returns the duration that a part q of them, from 0 to 1, does not
+// exceed, to a bucket's width; 0 if there are none.
+func (s *Histogram) Quantile(q float64) time.Duration {
+	rank := q * float64(s.Count)
+	seen := 0.0
+	for _, b := range s.Buckets {
+		if seen += float64(b.Count); seen >= rank {
+			return b.UpTo
+		}
+	}
+	return 0
+}

@@ -1,0 +1,276 @@
+package hub
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"slices"
+	"sync"
+	"time"
+	"unique"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// A StreamID names an open stream. It is random, so that nobody can guess one.
+type StreamID [16]byte
+
+// String returns the ID's text form: 22 bytes of [A-Za-z0-9_-].
+func (id StreamID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// ParseStreamID reads what String wrote.
+func ParseStreamID(s string) (id StreamID, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	return StreamID(b), true
+}
+
+// A Peer is who reads a stream.
+type Peer struct {
+	Subject   string // of its token; "" without one
+	Remote    string // its address, or that of the proxy before it
+	UserAgent string // kept up to maxUserAgent bytes
+}
+
+// maxUserAgent is enough to tell browsers apart; beyond it there is only what
+// a client makes up.
+const maxUserAgent = 200
+
+// A StreamState says how far behind a stream is.
+type StreamState string
+
+const (
+	CaughtUp   StreamState = "caught_up"   // it has been sent all there is for it
+	Lagging    StreamState = "lagging"     // its peer is slower than what is published
+	CatchingUp StreamState = "catching_up" // it reads on from the log
+)
+
+// A StreamInfo is what is known of one open stream.
+type StreamInfo struct {
+	ID StreamID
+	Peer
+	Selectors []string
+	Types     []string // nil: all
+	Envelope  bool
+	Opened    time.Time
+	State     StreamState
+	Place     eventlog.ID // all it asked for up to here has been sent
+	Behind    int         // bytes that wait for it in the window; 0 when it reads from the log
+	Outcome   Outcome     // of the filter's event
+}
+
+// An Outcome is what became of an event on one stream.
+type Outcome string
+
+const (
+	Delivered     Outcome = "delivered"
+	Pending       Outcome = "lagging"        // it is on its way: the stream is not there yet
+	NotSubscribed Outcome = "not_subscribed" // no selector of the stream's has one of its topics
+	OtherType     Outcome = "type_not_asked_for"
+	NoGrant       Outcome = "no_grant"    // the event is private, and the stream's token grants none of its topics
+	BeganLater    Outcome = "began_later" // the stream asked for what comes after it
+)
+
+// A StreamFilter narrows [Hub.Streams] and [Hub.End]. Zero fields narrow nothing.
+type StreamFilter struct {
+	ID      StreamID
+	Topics  Selectors // streams that get events of any of these
+	Subject string
+
+	// Event asks what became of it on each of the streams.
+	Event *eventlog.Event
+}
+
+// presence is what a [Stream] shows of itself.
+type presence struct {
+	id     StreamID
+	peer   Peer // without the UserAgent
+	agent  unique.Handle[string]
+	opened int64       // Unix time in nanoseconds
+	start  eventlog.ID // where it began
+
+	mu     sync.Mutex  // guards all below
+	given  eventlog.ID // the place up to which Next has given all
+	sent   eventlog.ID // and up to which that was written
+	oldest int64       // as in batch
+}
+
+// A batch is what a stream gives to be written at a time.
+type batch struct {
+	place  eventlog.ID // up to which it then has given all; zero: as before
+	events int
+	oldest int64 // when the oldest of them was appended if they are live, in Unix nanoseconds; else 0
+}
+
+// gives notes what is about to be written.
+func (st *Stream) gives(bytes int, c *counters) {
+	if st.batch == (batch{}) {
+		return
+	}
+	c.delivered(st.batch.events, bytes)
+	st.presence.mu.Lock()
+	st.given, st.oldest = st.batch.place, st.batch.oldest
+	st.presence.mu.Unlock()
+	st.batch = batch{}
+}
+
+// wrote notes that all given so far was written.
+func (p *presence) wrote(c *counters) {
+	p.mu.Lock()
+	oldest := p.oldest
+	p.sent, p.oldest = p.given, 0
+	p.mu.Unlock()
+	if oldest != 0 {
+		c.latency.add(time.Duration(time.Now().UnixNano() - oldest))
+	}
+}
+
+// ID names the stream, to whom may end it.
+func (st *Stream) ID() StreamID { return st.id }
+
+// registry holds the open streams, in parts, so that a storm of connects does
+// not wait for one lock.
+type registry [64]struct {
+	mu      sync.Mutex
+	streams map[StreamID]*Stream
+}
+
+func (g *registry) add(st *Stream, p Peer) {
+	_, _ = rand.Read(st.id[:]) // never fails, as documented
+	st.agent = unique.Make(cutBytes(p.UserAgent, maxUserAgent))
+	p.UserAgent = ""
+	st.peer, st.opened = p, time.Now().UnixNano()
+	part := &g[st.id[0]%64]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.streams == nil {
+		part.streams = map[StreamID]*Stream{}
+	}
+	part.streams[st.id] = st
+}
+
+// remove reports whether st was there.
+func (g *registry) remove(st *Stream) bool {
+	part := &g[st.id[0]%64]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	_, ok := part.streams[st.id]
+	delete(part.streams, st.id)
+	return ok
+}
+
+func (g *registry) size() (n int) {
+	for i := range g {
+		g[i].mu.Lock()
+		n += len(g[i].streams)
+		g[i].mu.Unlock()
+	}
+	return n
+}
+
+// find returns the streams that a filter leaves, in no order.
+func (g *registry) find(f StreamFilter) (found []*Stream) {
+	verdicts := map[*feed]bool{} // streams of a feed ask for the same
+	matches := func(st *Stream) bool {
+		if f.ID != (StreamID{}) && st.id != f.ID || f.Subject != "" && st.peer.Subject != f.Subject {
+			return false
+		}
+		if len(f.Topics.text) == 0 {
+			return true
+		}
+		ok, known := verdicts[st.feed]
+		if !known {
+			ok = f.Topics.meets(&st.feed.sel)
+			verdicts[st.feed] = ok
+		}
+		return ok
+	}
+	for i := range g {
+		g[i].mu.Lock()
+		for _, st := range g[i].streams {
+			if matches(st) {
+				found = append(found, st)
+			}
+		}
+		g[i].mu.Unlock()
+	}
+	return found
+}
+
+// Streams lists open streams in the order of their ids, at most limit of them
+// after one, and tells how many there are in all.
+func (h *Hub) Streams(f StreamFilter, after StreamID, limit int) (page []StreamInfo, total int) {
+	found := h.registry.find(f)
+	total = len(found)
+	found = slices.DeleteFunc(found, func(st *Stream) bool { return bytes.Compare(st.id[:], after[:]) <= 0 })
+	slices.SortFunc(found, func(a, b *Stream) int { return bytes.Compare(a.id[:], b.id[:]) })
+	for _, st := range found[:min(limit, len(found))] {
+		page = append(page, st.info(f.Event))
+	}
+	return page, total
+}
+
+// End ends the streams that a filter leaves, and returns how many those are.
+func (h *Hub) End(f StreamFilter, cause error) int {
+	found := h.registry.find(f)
+	for _, st := range found {
+		st.End(cause)
+	}
+	return len(found)
+}
+
+func (st *Stream) info(e *eventlog.Event) StreamInfo {
+	i := StreamInfo{
+		ID:        st.id,
+		Peer:      st.peer,
+		Selectors: st.feed.sel.text,
+		Types:     st.feed.typeNames(),
+		Envelope:  st.feed.key.envelope,
+		Opened:    time.Unix(0, st.opened),
+	}
+	i.UserAgent = st.agent.Value()
+	i.State, i.Behind = st.feed.progress(&st.cursor)
+	st.presence.mu.Lock()
+	i.Place = st.sent
+	if i.State == CaughtUp && st.sent != st.given {
+		i.State = Lagging // the peer has not taken the last of it yet
+	}
+	st.presence.mu.Unlock()
+	if e != nil {
+		i.Outcome = st.outcome(e, i.Place)
+	}
+	return i
+}
+
+func (st *Stream) outcome(e *eventlog.Event, place eventlog.ID) Outcome {
+	switch {
+	case !st.feed.sel.Match(e.Topics):
+		return NotSubscribed
+	case !st.feed.wantsType(e.Type):
+		return OtherType
+	case !st.cursor.grant.sees(secrecy(e)):
+		return NoGrant
+	case e.ID.Compare(st.start) <= 0:
+		return BeganLater
+	case e.ID.Compare(place) <= 0:
+		return Delivered
+	}
+	return Pending
+}
+
+// progress tells how far behind a cursor is, and by how many bytes of the window.
+func (f *feed) progress(c *cursor) (StreamState, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !c.attached:
+		return CatchingUp, 0
+	case c.off == f.end():
+		return CaughtUp, 0
+	case c.off < f.base: // fallen out, and about to find out
+		return CatchingUp, 0
+	}
+	return Lagging, int(f.end() - c.off)
+}

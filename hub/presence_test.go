@@ -1,0 +1,344 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// next returns what a stream gives next as text.
+func next(t *testing.T, st *Stream) string {
+	t.Helper()
+	b, err := st.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// written has a stream note that what it gave was written, without more.
+func written(t *testing.T, st *Stream) {
+	t.Helper()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if b, err := st.Next(gone); !errors.Is(err, context.Canceled) {
+		t.Fatalf("with its context at an end, a stream gives %q, %v", b, err)
+	}
+}
+
+func listed(t *testing.T, h *Hub, f StreamFilter) []StreamInfo {
+	t.Helper()
+	page, total := h.Streams(f, StreamID{}, 100)
+	if total != len(page) {
+		t.Fatalf("%d streams of %d", len(page), total)
+	}
+	return page
+}
+
+func one(t *testing.T, h *Hub, f StreamFilter) StreamInfo {
+	t.Helper()
+	page := listed(t, h, f)
+	if len(page) != 1 {
+		t.Fatalf("%d streams, want one", len(page))
+	}
+	return page[0]
+}
+
+func TestStreamsAreListed(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	sel, err := ParseSelectors("news", "orders/{id}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := strings.Repeat("é", 150)
+	st, err := h.Stream(t.Context(), Subscription{Selectors: sel, Types: []string{"b", "a"}}, StreamOptions{
+		Heartbeat: time.Hour, Envelope: true,
+		Peer: Peer{Subject: "ann", Remote: "192.0.2.1:5", UserAgent: agent},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	got := one(t, h, StreamFilter{ID: st.ID()})
+	if got.Subject != "ann" || got.Remote != "192.0.2.1:5" || got.UserAgent != agent[:maxUserAgent] || !got.Envelope ||
+		!slices.Equal(got.Selectors, []string{"news", "orders/{id}"}) || !slices.Equal(got.Types, []string{"a", "b"}) || time.Since(got.Opened) < 0 {
+		t.Errorf("listed as %+v", got)
+	}
+	if id, ok := ParseStreamID(st.ID().String()); !ok || id != st.ID() {
+		t.Errorf("%s does not read as itself", st.ID())
+	}
+	st.Close()
+	if page := listed(t, h, StreamFilter{}); len(page) != 0 {
+		t.Errorf("closed, and still listed: %+v", page)
+	}
+}
+
+func TestStreamFilters(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	open := map[string]*Stream{}
+	for _, s := range []string{"news", "orders/{id}", "orders/{id}/items", "*"} {
+		open[s] = openStream(t, h, From{}, s)
+	}
+	for _, tt := range []struct {
+		why   string
+		topic string
+		want  []string
+	}{
+		{"a topic finds who gets its events", "orders/7", []string{"*", "orders/{id}"}},
+		{"a template finds who asked for what it selects, or for the same", "orders/{id}", []string{"*", "orders/{id}"}},
+		{"a topic that nobody names", "weather", []string{"*"}},
+		{"everything", "*", []string{"*", "news", "orders/{id}", "orders/{id}/items"}},
+	} {
+		sel, err := ParseSelectors(tt.topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, i := range listed(t, h, StreamFilter{Topics: sel}) {
+			got = append(got, i.Selectors...)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q gives %q, want %q", tt.why, tt.topic, got, tt.want)
+		}
+	}
+	if got := one(t, h, StreamFilter{ID: open["news"].ID()}); got.Selectors[0] != "news" {
+		t.Errorf("by id: %+v", got)
+	}
+	if got := listed(t, h, StreamFilter{Subject: "ann"}); len(got) != 0 {
+		t.Errorf("nobody has that subject, and yet: %+v", got)
+	}
+}
+
+func TestStreamsInPages(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	want := map[StreamID]bool{}
+	for range 25 {
+		want[openStream(t, h, From{}, "a").ID()] = true
+	}
+	var after StreamID
+	for pages := 0; len(want) > 0; pages++ {
+		page, total := h.Streams(StreamFilter{}, after, 10)
+		if total != 25 || len(page) == 0 || pages == 3 {
+			t.Fatalf("page %d: %d of %d streams", pages, len(page), total)
+		}
+		for _, i := range page {
+			if !want[i.ID] {
+				t.Errorf("%s is listed twice, or is not open", i.ID)
+			}
+			delete(want, i.ID)
+			after = i.ID
+		}
+	}
+}
+
+func TestStreamStates(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	behind := openStream(t, h, From{LastEventID: Earliest}, "a")
+	st := openStream(t, h, From{}, "a")
+	state := func(st *Stream) StreamInfo { return one(t, h, StreamFilter{ID: st.ID()}) }
+
+	next(t, st)
+	first := put(t, h, "a", "1")
+	next(t, st)
+	if got := state(st); got.State != Lagging {
+		t.Errorf("while the peer has not taken the event, the stream is %+v", got)
+	}
+	written(t, st)
+	if got := state(st); got.State != CaughtUp || got.Place != first || got.Behind != 0 {
+		t.Errorf("when it has, the stream is %+v", got)
+	}
+	last := put(t, h, "a", "22")
+	if _, err := h.reach(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	if got := state(st); got.State != Lagging || got.Behind == 0 {
+		t.Errorf("with an event to take, the stream is %+v", got)
+	}
+	if got := state(behind); got.State != CatchingUp {
+		t.Errorf("before it has read the log, a stream is %+v", got)
+	}
+	s, err := h.Stats(t.Context())
+	if err != nil || s.Streams != 2 || s.Lagging != 1 || s.CatchingUp != 1 || s.Feeds != 1 || s.WindowBytes == 0 {
+		t.Errorf("the figures are %+v, %v", s, err)
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	sel, err := ParseSelectors("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed, err := h.Stream(t.Context(), Subscription{Selectors: sel, Types: []string{"price"}}, StreamOptions{Heartbeat: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer typed.Close()
+	streams := map[Outcome]*Stream{
+		Delivered:     openStream(t, h, From{}, "a"),
+		Pending:       openStream(t, h, From{}, "a"),
+		NotSubscribed: openStream(t, h, From{}, "b"),
+		OtherType:     typed,
+	}
+	next(t, streams[Delivered])
+	id := put(t, h, "a", "1")
+	next(t, streams[Delivered])
+	written(t, streams[Delivered])
+	streams[BeganLater] = openStream(t, h, From{}, "a")
+
+	e, err := h.Event(t.Context(), id.String())
+	if err != nil || string(e.Data) != "1" {
+		t.Fatalf("the event is %+v, %v", e, err)
+	}
+	for want, st := range streams {
+		if got := one(t, h, StreamFilter{ID: st.ID(), Event: e}); got.Outcome != want {
+			t.Errorf("the outcome is %s, want %s: %+v", got.Outcome, want, got)
+		}
+	}
+}
+
+func TestOutcomeOfAPrivateEvent(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	blind := openGranted(t, h, From{}, "a", false)
+	openGranted(t, h, From{}, "a", false, "a")
+	secret, err := h.Event(t.Context(), putPrivate(t, h, "1", "a").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range listed(t, h, StreamFilter{Event: secret}) {
+		if (i.Outcome == NoGrant) != (i.ID == blind.ID()) {
+			t.Errorf("the outcome is %s", i.Outcome)
+		}
+	}
+}
+
+func TestEventByID(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	publishedAs := func(id string) {
+		if _, err := h.Publish(t.Context(), eventlog.Record{Topics: []string{"a"}, PublisherID: id, Data: []byte(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publishedAs("mine")
+	publishedAs("deleted")
+	if _, err := h.DeleteID(t.Context(), "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := h.Event(t.Context(), "mine"); err != nil || string(e.Data) != "mine" {
+		t.Errorf("by its publisher's id: %+v, %v", e, err)
+	}
+	for _, id := range []string{"deleted", "nobody's", "_", "_1-1", eventlog.ID{Epoch: 1, Lo: 1 << 40}.String()} {
+		if e, err := h.Event(t.Context(), id); !errors.Is(err, eventlog.ErrNotFound) {
+			t.Errorf("%s: %+v, %v", id, e, err)
+		}
+	}
+}
+
+func TestEnd(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	next(t, st)
+	ended := make(chan error)
+	go func() {
+		_, err := st.Next(context.Background())
+		ended <- err
+	}()
+	if n := h.End(StreamFilter{ID: st.ID()}, ErrKicked); n != 1 {
+		t.Errorf("ended %d streams", n)
+	}
+	if err := <-ended; !errors.Is(err, ErrKicked) {
+		t.Errorf("the stream ended with %v", err)
+	}
+	st.End(ErrExpired) // too late to be the reason
+	st.Close()
+	st.Close()
+
+	gone := openStream(t, h, From{}, "a")
+	gone.Close()
+	s, err := h.Stats(t.Context())
+	if err != nil || s.Connects != 2 || s.Disconnects[Kicked] != 1 || s.Disconnects[ClientGone] != 1 || s.Disconnects[TokenExpired] != 0 {
+		t.Errorf("the figures are %+v, %v", s, err)
+	}
+}
+
+// An event that is being sent in parts is sent whole before the stream ends.
+func TestEndBetweenEvents(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	next(t, st)
+	large := strings.Repeat("x", 3*takeSize)
+	put(t, h, "a", large)
+	got := next(t, st)
+	st.End(ErrKicked)
+	for {
+		b, err := st.Next(t.Context())
+		if err != nil {
+			if !errors.Is(err, ErrKicked) || !strings.HasSuffix(got, "x\n\n") || len(got) < len(large) {
+				t.Errorf("the stream ended with %v after %d bytes that end in %q", err, len(got), got[len(got)-10:])
+			}
+			return
+		}
+		got += string(b)
+	}
+}
+
+func TestCounters(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{Events: 2})
+	records := []eventlog.Record{
+		{Topics: []string{"a"}, Data: []byte("1234"), Key: "k"},
+		{Topics: []string{"a"}, Data: []byte("1234"), Key: "k"},
+		{Topics: []string{"a"}, Data: []byte("other"), Key: "k"},
+	}
+	results, err := h.Publish(t.Context(), records...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.reach(t.Context(), results[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	live := openStream(t, h, From{}, "a")
+	next(t, live)
+	old := openStream(t, h, From{LastEventID: Earliest}, "a")
+	next(t, old)
+	sent := len(next(t, old)) // one event, from the log
+	put(t, h, "a", "56")
+	sent += len(next(t, live))
+	written(t, live)
+	openStream(t, h, From{LastEventID: "nobody's"}, "a")
+
+	s, err := h.Stats(t.Context())
+	if err != nil || s.Published != 2 || s.PublishedBytes != 6 || s.Duplicates != 1 ||
+		s.Deliveries != 2 || s.DeliveredBytes != uint64(sent) || s.CatchUps != 1 || s.Gaps[Unknown] != 1 || s.Gaps[Trimmed] != 0 ||
+		s.Latency.Count != 1 || s.Log.Events != 2 {
+		t.Errorf("the figures are %+v, %v; %d bytes were sent", s, err, sent)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	var h histogram
+	for _, d := range []time.Duration{-time.Second, 0, 999 * time.Nanosecond, 3 * time.Microsecond, 5 * time.Millisecond, time.Hour} {
+		h.add(d)
+	}
+	s := h.snapshot()
+	if s.Count != 6 || s.Buckets[0] != (Bucket{time.Microsecond, 3}) || s.Buckets[1] != (Bucket{4 * time.Microsecond, 1}) {
+		t.Errorf("the histogram is %+v", s)
+	}
+	if p50 := s.Quantile(0.5); p50 != time.Microsecond {
+		t.Errorf("the median is %s", p50)
+	}
+	if none := new(Histogram).Quantile(0.5); none != 0 {
+		t.Errorf("of nothing, the median is %s", none)
+	}
+	for i := range len(h.buckets) - 1 {
+		end := bucketEnd(i)
+		if bucketOf(end-1) != i || bucketOf(end) != i+1 {
+			t.Errorf("bucket %d ends at %s, but %s is in %d and %s in %d", i, end, end-1, bucketOf(end-1), end, bucketOf(end))
+		}
+	}
+}

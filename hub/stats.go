@@ -1,0 +1,137 @@
+package hub
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// counters count what a hub does since it began. What is hot adds once for a
+// batch, not for an event.
+type counters struct {
+	started                              time.Time
+	published, publishedBytes, duplicate atomic.Uint64
+	connects                             atomic.Uint64
+	disconnects                          [reasons]atomic.Uint64
+	catchUps                             atomic.Uint64
+	gaps                                 [3]atomic.Uint64 // as gapReasons
+	latency                              histogram
+
+	_                          [64]byte // what follows has cache lines of its own
+	deliveries, deliveredBytes atomic.Uint64
+}
+
+var gapReasons = [3]GapReason{Trimmed, OtherEpoch, Unknown}
+
+func (c *counters) gap(reason GapReason) {
+	for i, r := range gapReasons {
+		if r == reason {
+			c.gaps[i].Add(1)
+		}
+	}
+}
+
+func (c *counters) countPublished(recs []eventlog.Record, results []eventlog.Result) {
+	var events, bytes, duplicates uint64
+	for i, r := range results {
+		switch {
+		case r.Err != nil:
+		case r.Duplicate:
+			duplicates++
+		default:
+			events++
+			bytes += uint64(len(recs[i].Data))
+		}
+	}
+	c.published.Add(events)
+	c.publishedBytes.Add(bytes)
+	c.duplicate.Add(duplicates)
+}
+
+// delivered counts events that go out on one stream, and their bytes.
+func (c *counters) delivered(events, bytes int) {
+	c.deliveries.Add(uint64(events))
+	c.deliveredBytes.Add(uint64(bytes))
+}
+
+// Stats is what a hub has done since it began, and what it holds now.
+type Stats struct {
+	Started time.Time
+
+	Published, PublishedBytes uint64 // events and their data
+	Duplicates                uint64 // publishes of what was there already
+
+	Streams     int // open
+	Lagging     int // of them, those whose peer is slower than what is published
+	CatchingUp  int // and those that read on from the log
+	Feeds       int // different subscriptions among them
+	Connects    uint64
+	Disconnects map[DisconnectReason]uint64
+
+	Deliveries, DeliveredBytes uint64 // events on streams, and their bytes
+	CatchUps                   uint64 // times that a stream began to read from the log
+	Gaps                       map[GapReason]uint64
+
+	// Latency is from when an event was appended to when it was written to a
+	// stream's socket, for the oldest event of each write.
+	Latency Histogram
+
+	WindowBytes int // held for streams that lag
+	PageBytes   int // held for those that catch up
+	Log         eventlog.Bounds
+}
+
+// Stats returns the hub's figures.
+func (h *Hub) Stats(ctx context.Context) (Stats, error) {
+	c := &h.counters
+	s := Stats{
+		Started:        c.started,
+		Published:      c.published.Load(),
+		PublishedBytes: c.publishedBytes.Load(),
+		Duplicates:     c.duplicate.Load(),
+		Connects:       c.connects.Load(),
+		Disconnects:    map[DisconnectReason]uint64{},
+		Deliveries:     c.deliveries.Load(),
+		DeliveredBytes: c.deliveredBytes.Load(),
+		CatchUps:       c.catchUps.Load(),
+		Gaps:           map[GapReason]uint64{},
+		Latency:        c.latency.snapshot(),
+		WindowBytes:    int(h.held.Load()),
+		PageBytes:      h.pages.size(),
+	}
+	for r := range reasons {
+		s.Disconnects[r] = c.disconnects[r].Load()
+	}
+	for i, r := range gapReasons {
+		s.Gaps[r] = c.gaps[i].Load()
+	}
+	attached := 0
+	s.Feeds, attached, s.Lagging = h.progress()
+	s.Streams = h.registry.size()
+	s.CatchingUp = max(s.Streams-attached, 0)
+	var err error
+	s.Log, err = h.log.Bounds(ctx)
+	return s, err
+}
+
+// progress counts the feeds, and of their streams those that are attached and
+// those of them that have something to take.
+func (h *Hub) progress() (feeds, attached, behind int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.router.feeds {
+		f.mu.Lock()
+		attached += f.attached
+		behind += f.behind
+		f.mu.Unlock()
+	}
+	return len(h.router.feeds), attached, behind
+}
+
+func (p *pages) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes
+}

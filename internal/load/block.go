@@ -135,6 +135,8 @@ func (s *stream) place(e entry, t *tally) {
 		return
 	}
 	for {
+		// Only if none has come meanwhile is an event new that is not found.
+		length := s.feed.length.Load()
 		if known := s.feed.at(s.next); known != nil && known.number == e.number {
 			s.accept(known, t)
 			return
@@ -146,16 +148,15 @@ func (s *stream) place(e entry, t *tally) {
 			s.next = at
 			continue
 		}
-		at := s.feed.length.Load()
-		added, inOrder := s.feed.add(at, e)
+		added, inOrder := s.feed.add(length, e)
 		if !added {
 			continue
 		}
 		if !inOrder {
 			t.faults.Reordered++
 		}
-		s.next = at
-		s.accept(s.feed.at(at), t)
+		s.next = length
+		s.accept(s.feed.at(length), t)
 		return
 	}
 }

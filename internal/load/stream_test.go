@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -48,26 +49,28 @@ func TestSplitAnywhere(t *testing.T) {
 					n := consume(t, &ss[i], response[:cut], tally)
 					consume(t, &ss[i], response[n:], tally)
 				}
-				// The first stream of the second feed sees byte by byte.
-				slow, slowTally := newTestFeed(2, 2)
-				for i := range slow {
-					for at, end := 0, 1; end <= len(response); end++ {
-						at += consume(t, &slow[i], response[at:end], slowTally)
-					}
-				}
-				for _, s := range append(ss, slow...) {
-					if s.got != 3 {
-						t.Fatalf("cut at %d: a stream had %d of 3 events", cut, s.got)
-					}
-				}
-				if tally.faults != (Faults{}) || slowTally.faults != (Faults{}) {
-					t.Fatalf("cut at %d: %+v, %+v", cut, tally.faults, slowTally.faults)
-				}
-				if cut > 300 {
-					cut += 7
+				checkAll(t, fmt.Sprint("cut at ", cut), ss, tally)
+			}
+			ss, tally := newTestFeed(3, 2)
+			for i := range ss {
+				for at, end := 0, 1; end <= len(response); end++ {
+					at += consume(t, &ss[i], response[at:end], tally)
 				}
 			}
+			checkAll(t, "byte by byte", ss, tally)
 		})
+	}
+}
+
+func checkAll(t *testing.T, how string, ss []stream, tally *tally) {
+	t.Helper()
+	for i := range ss {
+		if ss[i].got != 3 {
+			t.Fatalf("%s: stream %d had %d of 3 events", how, i, ss[i].got)
+		}
+	}
+	if tally.faults != (Faults{}) {
+		t.Fatalf("%s: %+v", how, tally.faults)
 	}
 }
 
@@ -118,6 +121,37 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReadersMeet has streams of one feed read at the same time, so that any
+// may be the first to bring an event.
+func TestReadersMeet(t *testing.T) {
+	const events = 5000
+	var body strings.Builder
+	for i := range int64(events) {
+		body.WriteString(chunk(wire(event{i, i % 3, i})))
+	}
+	response := []byte(head + "Transfer-Encoding: chunked\r\n\r\n" + body.String())
+	ss, _ := newTestFeed(8, 3)
+	var wg sync.WaitGroup
+	for i := range ss {
+		wg.Go(func() {
+			tally := &tally{window: new(window), hist: newHistogram(), opening: newHistogram()}
+			for at, end := 0, 0; at < len(response); {
+				end = min(end+900+i*100, len(response))
+				n, err := ss[i].consume(response[at:end], tally)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				at += n
+			}
+			if ss[i].got != events || tally.faults != (Faults{}) {
+				t.Errorf("stream %d had %d events: %+v", i, ss[i].got, tally.faults)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestRefusals(t *testing.T) {

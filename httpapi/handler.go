@@ -10,6 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -20,6 +22,9 @@ type Options struct {
 	Retry        time.Duration // the reconnection time that streams begin with; 0: 3 s
 	MaxBody      int64         // bytes of a publish request; 0: 1 MiB
 	Logger       *slog.Logger  // nil: slog.Default()
+	Version      string        // what GET /stats calls the program
+
+	Collectors []prometheus.Collector // of more for GET /metrics
 }
 
 type api struct {
@@ -27,7 +32,8 @@ type api struct {
 	hub *hub.Hub
 }
 
-// New returns the API on h: /events, /events/NAME, /topics, /healthz and /readyz.
+// New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
+// /stats, /metrics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) http.Handler {
 	a := &api{Options: o, hub: h}
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
@@ -41,6 +47,9 @@ func New(h *hub.Hub, o Options) http.Handler {
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/events/{topic}", a.events)
 	mux.HandleFunc("/topics", onlyGet(a.topics))
+	mux.HandleFunc("/subscriptions", onlyGet(a.subscriptions))
+	mux.HandleFunc("/stats", onlyGet(a.stats))
+	mux.HandleFunc("/metrics", onlyGet(metricsHandler(h, o.Collectors).ServeHTTP))
 	mux.HandleFunc("/healthz", onlyGet(a.healthz))
 	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)

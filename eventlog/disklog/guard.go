@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // A guard is the file system below the store, with the promises on it that the
@@ -33,6 +34,8 @@ type guard struct {
 	failed   func(error) // called once, with the first failure
 	fullDisk func()      // called when the disk is full; makes room if it can
 	newWAL   func(name string) error
+
+	syncTimes prometheus.Histogram // of the write-ahead log
 
 	armed   atomic.Bool
 	frozen  atomic.Bool
@@ -233,7 +236,13 @@ func (f *guarded) sync(sync func() error) error {
 		f.dirty.Store(true)
 		return nil
 	}
-	return f.g.fail(sync())
+	if !f.wal {
+		return f.g.fail(sync())
+	}
+	begun := time.Now()
+	err := sync()
+	f.g.syncTimes.Observe(time.Since(begun).Seconds())
+	return f.g.fail(err)
 }
 
 func (f *guarded) SyncTo(length int64) (full bool, err error) {

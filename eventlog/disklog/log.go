@@ -127,6 +127,8 @@ func open(dir string, o Options) (_ *Log, err error) {
 		fullDisk: l.full,
 		newWAL:   l.noteWAL,
 		wound:    make(chan struct{}),
+
+		syncTimes: newSyncTimes(),
 	}
 	if l.dir, err = lockDirectory(l.guard, dir); err != nil {
 		return nil, err

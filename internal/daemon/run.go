@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tidings-sse/tidings/console/demo"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
@@ -48,7 +50,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv := &http.Server{
-		Handler:           handler(c, h, leaving, logger),
+		Handler:           handler(c, h, collectors(log), leaving, logger),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -108,6 +110,14 @@ func openLog(c *Config, logger *slog.Logger) (eventlog.Log, error) {
 	})
 }
 
+// collectors are those of an engine that has figures of its own.
+func collectors(log eventlog.Log) []prometheus.Collector {
+	if c, ok := log.(prometheus.Collector); ok {
+		return []prometheus.Collector{c}
+	}
+	return nil
+}
+
 func listen(ctx context.Context, c *Config) (net.Listener, error) {
 	lc := net.ListenConfig{Control: socketOptions(c.WriteTimeout)}
 	ln, err := lc.Listen(ctx, "tcp", c.Listen)
@@ -120,13 +130,15 @@ func listen(ctx context.Context, c *Config) (net.Listener, error) {
 }
 
 // handler puts the packages' handlers on one mux, behind one guard.
-func handler(c *Config, h *hub.Hub, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
+func handler(c *Config, h *hub.Hub, metrics []prometheus.Collector, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
 	api := httpapi.New(h, httpapi.Options{
 		Heartbeat:    c.Heartbeat,
 		WriteTimeout: c.WriteTimeout,
 		Retry:        c.Retry,
 		MaxBody:      int64(c.MaxBody),
 		Logger:       logger,
+		Version:      Version(),
+		Collectors:   metrics,
 	})
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", welcome)

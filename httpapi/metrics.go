@@ -1,0 +1,112 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// metricsHandler serves the hub's figures to Prometheus, with those of the
+// process and of whatever else collects.
+func metricsHandler(h *hub.Hub, more []prometheus.Collector) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		hubCollector{h},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	registry.MustRegister(more...)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("tidings_"+name, help, labels, nil)
+}
+
+var (
+	streamsOpen    = desc("streams_open", "Open streams by how far behind they are.", "state")
+	feeds          = desc("feeds", "Different subscriptions among the open streams.")
+	connects       = desc("connects_total", "Streams that were opened.")
+	disconnects    = desc("disconnects_total", "Streams that ended, by reason.", "reason")
+	publishedTotal = desc("events_published_total", "Events that were published here.")
+	publishedBytes = desc("published_bytes_total", "Bytes of the data of events that were published here.")
+	duplicates     = desc("publish_duplicates_total", "Publishes of an event that was there already.")
+	deliveries     = desc("deliveries_total", "Events sent on streams, each once for each stream.")
+	deliveredBytes = desc("delivered_bytes_total", "Bytes of the events sent on streams.")
+	publishToWrite = desc("publish_to_write_seconds", "From when an event was appended to when it was written to a stream, of the oldest event of each write.")
+	catchUps       = desc("catch_ups_total", "Times that a stream began to read from the log.")
+	gaps           = desc("gaps_total", "Gaps told to subscribers, by reason.", "reason")
+	windowBytes    = desc("window_bytes", "Bytes held for streams that lag.")
+	pageBytes      = desc("page_bytes", "Bytes held for streams that catch up.")
+	logEvents      = desc("log_events", "Events that the log retains.")
+	logBytes       = desc("log_bytes", "Bytes that the log retains.")
+)
+
+type hubCollector struct{ hub *hub.Hub }
+
+func (c hubCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		streamsOpen, feeds, connects, disconnects, publishedTotal, publishedBytes, duplicates, deliveries,
+		deliveredBytes, publishToWrite, catchUps, gaps, windowBytes, pageBytes, logEvents, logBytes,
+	} {
+		ch <- d
+	}
+}
+
+func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
+	s, err := c.hub.Stats(context.Background())
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(logEvents, err)
+		return
+	}
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge := func(d *prometheus.Desc, n float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, n, labels...)
+	}
+	gauge(streamsOpen, float64(max(s.Streams-s.Lagging-s.CatchingUp, 0)), string(hub.CaughtUp))
+	gauge(streamsOpen, float64(s.Lagging), string(hub.Lagging))
+	gauge(streamsOpen, float64(s.CatchingUp), string(hub.CatchingUp))
+	gauge(feeds, float64(s.Feeds))
+	counter(connects, s.Connects)
+	for reason, n := range s.Disconnects {
+		counter(disconnects, n, reason.String())
+	}
+	counter(publishedTotal, s.Published)
+	counter(publishedBytes, s.PublishedBytes)
+	counter(duplicates, s.Duplicates)
+	counter(deliveries, s.Deliveries)
+	counter(deliveredBytes, s.DeliveredBytes)
+	ch <- prometheus.MustNewConstHistogram(publishToWrite, s.Latency.Count, s.Latency.Sum.Seconds(), cumulative(&s.Latency))
+	counter(catchUps, s.CatchUps)
+	for reason, n := range s.Gaps {
+		counter(gaps, n, string(reason))
+	}
+	gauge(windowBytes, float64(s.WindowBytes))
+	gauge(pageBytes, float64(s.PageBytes))
+	gauge(logEvents, float64(s.Log.Events))
+	gauge(logBytes, float64(s.Log.Bytes))
+}
+
+// cumulative gives a histogram the buckets that Prometheus wants: the same
+// ones always, an octave each, which the hub's do not straddle.
+func cumulative(h *hub.Histogram) map[float64]uint64 {
+	buckets := map[float64]uint64{}
+	for end := 64 * time.Microsecond; end < 70*time.Second; end *= 2 {
+		n := uint64(0)
+		for _, b := range h.Buckets {
+			if b.UpTo <= end {
+				n += b.Count
+			}
+		}
+		buckets[end.Seconds()] = n
+	}
+	return buckets
+}

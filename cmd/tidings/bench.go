@@ -9,7 +9,10 @@ import (
 )
 
 type benchCmd struct {
-	Fanout fanoutCmd `cmd:"" help:"Publish to many streams."`
+	Fanout  fanoutCmd  `cmd:"" help:"Publish to many streams."`
+	Publish publishCmd `cmd:"" help:"Publish with nobody there to receive, then read it back."`
+	Resume  resumeCmd  `cmd:"" help:"Have many streams resume at once."`
+	Connect connectCmd `cmd:"" help:"Open and close many streams."`
 }
 
 // A measurement measures something. An error means that it could not.
@@ -25,6 +28,36 @@ type fanoutCmd struct {
 func (c *fanoutCmd) Run(ctx context.Context, s streams) error {
 	c.Progress = s.err
 	return c.print(ctx, s, &c.Fanout)
+}
+
+type publishCmd struct {
+	load.Publish
+	benchOutput
+}
+
+func (c *publishCmd) Run(ctx context.Context, s streams) error {
+	c.Progress = s.err
+	return c.print(ctx, s, &c.Publish)
+}
+
+type resumeCmd struct {
+	load.Resume
+	benchOutput
+}
+
+func (c *resumeCmd) Run(ctx context.Context, s streams) error {
+	c.Progress = s.err
+	return c.print(ctx, s, &c.Resume)
+}
+
+type connectCmd struct {
+	load.Connect
+	benchOutput
+}
+
+func (c *connectCmd) Run(ctx context.Context, s streams) error {
+	c.Progress = s.err
+	return c.print(ctx, s, &c.Connect)
 }
 
 type benchOutput struct {

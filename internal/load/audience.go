@@ -15,6 +15,7 @@ type audience struct {
 	endpoint *endpoint
 	addr     *net.TCPAddr
 	streams  []stream
+	topics   int
 	request  func(i int) []byte // what stream i asks for
 	clock    func() int64
 	window   *window
@@ -43,7 +44,7 @@ func newAudience(e *endpoint, feeds []*feed, subscribers int) (*audience, error)
 	if err != nil {
 		return nil, err
 	}
-	a := &audience{endpoint: e, addr: addr, streams: make([]stream, subscribers), inFlight: 128, cancel: func() {}}
+	a := &audience{endpoint: e, addr: addr, streams: make([]stream, subscribers), topics: len(feeds), inFlight: 128, cancel: func() {}}
 	for i := range a.streams {
 		f := feeds[i%len(feeds)]
 		f.streams++
@@ -83,7 +84,7 @@ func (a *audience) open(ctx context.Context, progress func(opened int64)) error 
 
 func (a *audience) addReader(mine []int) *reader {
 	r := &reader{audience: a, mine: mine}
-	r.tally = tally{window: a.window, hist: newHistogram(), opening: newHistogram()}
+	r.tally = *newTally(a.window)
 	a.readers = append(a.readers, r)
 	return r
 }
@@ -95,6 +96,9 @@ func (a *audience) count() (n int64) {
 	}
 	return n
 }
+
+// perEvent returns how many streams an event goes to.
+func (a *audience) perEvent() float64 { return float64(len(a.streams)) / float64(a.topics) }
 
 // close ends the readers, and the streams with them.
 func (a *audience) close() {

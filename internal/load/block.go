@@ -169,4 +169,7 @@ func (s *stream) accept(e *entry, t *tally) {
 	if t.window.holds(e.due) {
 		record(t.hist, t.now-e.due)
 	}
+	if s.next == s.until {
+		record(t.catchUp, t.now-s.opened)
+	}
 }

@@ -29,12 +29,14 @@ type Report struct {
 	Delivered     int64   `json:"delivered"`        // and checked
 	DeliveredRate float64 `json:"delivered_per_second"`
 	Faults        Faults  `json:"faults"`
-	OK            bool    `json:"ok"` // everything came, once, whole and in order
+	Checked       string  `json:"checked"` // events, or answers alone where nothing can be read back
+	OK            bool    `json:"ok"`      // everything came, once, whole and in order
 
 	Opens   float64  `json:"opens_per_second,omitempty"`
-	Open    *Latency `json:"open,omitempty"`    // connect to the response's head
-	Receive *Latency `json:"receive,omitempty"` // due to received
-	Answer  *Latency `json:"answer,omitempty"`  // due to the publisher's answer
+	Open    *Latency `json:"open,omitempty"`     // connect to the response's head
+	CatchUp *Latency `json:"catch_up,omitempty"` // connect to the last event that was missed
+	Receive *Latency `json:"receive,omitempty"`  // due to received
+	Answer  *Latency `json:"answer,omitempty"`   // due to the publisher's answer
 
 	Server *Usage `json:"server,omitempty"`
 	Client *Usage `json:"client,omitempty"`
@@ -71,7 +73,7 @@ func (r *Report) Print(out io.Writer) error {
 	if r.Opens > 0 {
 		row("opened", "%.0f/s", r.Opens)
 	}
-	if r.Publishers > 0 {
+	if r.PublishedRate > 0 {
 		row("published", "%s events of %d B, %.0f/s, by %d connections in batches of %d", humanize.Comma(r.Published), r.Size, r.PublishedRate, r.Publishers, r.Batch)
 	}
 	if r.Unsent > 0 {
@@ -103,11 +105,17 @@ func (u *Usage) print(row func(string, string, ...any), side string, streams int
 	if u.CPUPerPublish > 0 {
 		text += fmt.Sprintf(", %.1f µs an event", u.CPUPerPublish)
 	}
-	row(side+" CPU", "%s", text)
+	if u.User+u.System > 0 {
+		row(side+" CPU", "%s", text)
+	}
 	if u.RSSBefore == 0 {
 		return
 	}
-	row(side+" memory", "%s without streams, %s with them idle, %s under load (RSS)", mib(u.RSSBefore), mib(u.RSSIdle), mib(u.RSSAfter))
+	text = mib(u.RSSBefore) + " before"
+	if u.RSSIdle > 0 {
+		text += ", " + mib(u.RSSIdle) + " with idle streams"
+	}
+	row(side+" memory", "%s, %s after (RSS)", text, mib(u.RSSAfter))
 	if u.PSSPerStream != 0 {
 		row("an idle stream", "%.0f B (PSS)", u.PSSPerStream)
 	}
@@ -123,6 +131,7 @@ func (r *Report) printLatencies(out io.Writer) error {
 		*Latency
 	}{
 		{"connect to open", r.Open},
+		{"connect to caught up", r.CatchUp},
 		{"publish to receive", r.Receive},
 		{"publish to answer", r.Answer},
 	} {

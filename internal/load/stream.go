@@ -13,6 +13,7 @@ import (
 type stream struct {
 	feed    *feed
 	next    int64 // position in the feed of the event to come
+	until   int64 // position at which the stream has caught up, if it resumes
 	got     int64 // events, each counted once
 	left    int   // bytes of the chunk to come, with the line end after it
 	state   streamState
@@ -38,9 +39,14 @@ type tally struct {
 	now     int64 // when the bytes that are being looked at were read
 	hist    *hdrhistogram.Histogram
 	opening *hdrhistogram.Histogram
+	catchUp *hdrhistogram.Histogram
 	faults  Faults
 
 	delivered int64
+}
+
+func newTally(w *window) *tally {
+	return &tally{window: w, hist: newHistogram(), opening: newHistogram(), catchUp: newHistogram()}
 }
 
 // Faults are what was wrong with the events of all streams.

@@ -17,7 +17,7 @@ func newTestFeed(streams, publishers int) ([]stream, *tally) {
 	for i := range ss {
 		ss[i] = stream{feed: f, state: waiting}
 	}
-	return ss, &tally{window: new(window), hist: newHistogram(), opening: newHistogram()}
+	return ss, newTally(new(window))
 }
 
 func wire(e event) string {
@@ -136,7 +136,7 @@ func TestReadersMeet(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ss {
 		wg.Go(func() {
-			tally := &tally{window: new(window), hist: newHistogram(), opening: newHistogram()}
+			tally := newTally(new(window))
 			for at, end := 0, 0; at < len(response); {
 				end = min(end+900+i*100, len(response))
 				n, err := ss[i].consume(response[at:end], tally)

@@ -22,10 +22,13 @@ var layers = map[string][]string{
 	"eventlog/logtest": {"eventlog"},
 	"hub":              {"sse", "eventlog"},
 	"httpapi":          {"sse", "eventlog", "hub"},
-	"console/demo":     {"sse"},
-	"internal/daemon":  {"sse", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo"},
+	"examples/llm":     {"sse"},
+	"console/demo":     {"sse", "examples/llm"},
+	"internal/daemon":  {"sse", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
 	"internal/load":    {},
 	"cmd/tidings":      {"sse", "hub", "httpapi", "internal/daemon", "internal/load"},
+
+	"examples/llm/answerer": {"examples/llm"},
 
 	"internal/checker":      {"sse"},
 	"internal/contracttest": {"sse"},

@@ -7,7 +7,7 @@
 // Policy that allows nothing inline and nothing foreign. The pages have no
 // private door: they read the public API with the browser's own EventSource.
 //
-// [Run] publishes real figures only. What cannot be read on a system is left out,
+// [Run] publishes figures of this host that are real. What cannot be read on a system is left out,
 // and said once in the log; it is never made up and never stops the rest.
 //
 // # Topics
@@ -20,6 +20,9 @@
 //
 // `chat/ROOM`, by the pages alone: `say`, what somebody says; and `chat/ROOM/here`:
 // `hello`, `here`, `typing` and `bye`, by which they tell each other who is here.
+//
+// `llm`: `ask`, `stop` and `done`, and the answers on `llm/ID`: see package
+// examples/llm.
 //
 // Every JSON object has `t`, the publisher's clock in Unix milliseconds, from which
 // a page tells how long an event took to reach the screen.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-//go:embed index.html static chat clock monitoring
+//go:embed index.html static chat clock llm monitoring
 var files embed.FS
 
 // contentSecurityPolicy allows our own files and streams, and nothing else; its

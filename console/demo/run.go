@@ -7,27 +7,42 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/tidings-sse/tidings/examples/llm"
 )
 
-// A Publish puts one event into the hub; typ "" is unnamed. It is called from
-// several goroutines.
-type Publish func(ctx context.Context, topic, typ string, data []byte) error
+// A Hub is where the demos publish, and where they hear what pages ask of them.
+// It is used by several goroutines.
+type Hub = llm.Hub
 
-// Run publishes the clock and this host's figures until ctx ends, and returns
-// after all that it started has stopped. A publish that fails is logged once
-// and tried anew with the next second's figures.
-func Run(ctx context.Context, publish Publish, log *slog.Logger) {
+// An Event is one of a hub's.
+type Event = llm.Event
+
+// Options configures the demos. Its zero value works.
+type Options struct {
+	LLM    llm.Model    // answers questions; without a URL, a generator in this program does
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// Run publishes what the demos show until ctx ends, and returns after all that
+// it started has stopped. A publish that fails is logged once and tried anew
+// with the next figures.
+func Run(ctx context.Context, hub Hub, o Options) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	var wg sync.WaitGroup
 	// Reading the host can take long on a busy machine; the clock must not wait for it.
 	for topic, generate := range map[string]func(time.Time, emit){
 		"clock": newClock().generate,
-		"host":  newMachine(log).generate,
+		"host":  newMachine(o.Logger).generate,
 	} {
-		out := &outlet{ctx: ctx, topic: topic, publish: publish, log: log}
+		out := &outlet{ctx: ctx, topic: topic, hub: hub, log: o.Logger}
 		wg.Go(func() {
 			everySecond(ctx, func(now time.Time) { generate(now, out.emit) })
 		})
 	}
+	wg.Go(func() { answer(ctx, hub, o) })
 	wg.Wait()
 }
 
@@ -54,7 +69,7 @@ func everySecond(ctx context.Context, f func(now time.Time)) {
 type outlet struct {
 	ctx     context.Context
 	topic   string
-	publish Publish
+	hub     Hub
 	log     *slog.Logger
 	failing bool
 }
@@ -74,12 +89,12 @@ func (o *outlet) emit(typ string, v any) {
 
 func (o *outlet) send(typ string, v any) error {
 	data, ok := v.(string)
-	if ok {
-		return o.publish(o.ctx, o.topic, typ, []byte(data))
+	body := []byte(data)
+	if !ok {
+		var err error
+		if body, err = json.Marshal(v); err != nil {
+			return fmt.Errorf("encode %s: %w", typ, err)
+		}
 	}
-	body, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", typ, err)
-	}
-	return o.publish(o.ctx, o.topic, typ, body)
+	return o.hub.Publish(o.ctx, Event{Topics: []string{o.topic}, Type: typ, Data: body})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -19,21 +20,30 @@ type published struct {
 	data       string
 }
 
-// A recorder is the hub's side of Publish.
+// A recorder is a hub that keeps what it gets, and has nothing to tell.
 type recorder struct {
 	mu     sync.Mutex
 	events []published
 	err    error
 }
 
-func (r *recorder) publish(_ context.Context, topic, typ string, data []byte) error {
+func (r *recorder) Publish(_ context.Context, e Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		return r.err
 	}
-	r.events = append(r.events, published{time.Now(), topic, typ, string(data)})
+	r.events = append(r.events, published{time.Now(), e.Topics[0], e.Type, string(e.Data)})
 	return nil
+}
+
+func (r *recorder) Retained(context.Context, string) ([]Event, string, error) { return nil, "", nil }
+
+func (r *recorder) Follow(ctx context.Context, _, _ string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		<-ctx.Done()
+		yield(Event{}, ctx.Err())
+	}
 }
 
 func (r *recorder) fail(err error) {
@@ -59,7 +69,7 @@ func TestClockTicksOnTheSecond(t *testing.T) {
 		var r recorder
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		Run(ctx, r.publish, slog.New(slog.DiscardHandler))
+		Run(ctx, &r, Options{Logger: slog.New(slog.DiscardHandler)})
 
 		dates, ticks := r.of("clock", ""), r.of("clock", "tick")
 		if len(dates) != 5 || len(ticks) != 5 {
@@ -112,7 +122,7 @@ func TestFailingPublishIsLoggedOnceAndTriedOn(t *testing.T) {
 		var log strings.Builder
 		var r recorder
 		r.fail(errors.New("no space"))
-		o := &outlet{ctx: t.Context(), topic: "clock", publish: r.publish, log: slog.New(slog.NewTextHandler(&log, nil))}
+		o := &outlet{ctx: t.Context(), topic: "clock", hub: &r, log: slog.New(slog.NewTextHandler(&log, nil))}
 		c := newClock()
 		for range 3 {
 			c.generate(time.Now(), o.emit)

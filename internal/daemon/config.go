@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -18,7 +19,11 @@ type Config struct {
 	Listen string `default:"localhost:3000" help:"Address to serve on."`
 	Store  string `default:"disk" enum:"disk,memory" help:"Where events are kept: on disk, or in memory until the hub stops."`
 	Data   string `default:"./tidings-data" help:"Directory of the events on disk. A new one is made."`
-	Demo   bool   `help:"Serve the demos at /demo/: a clock, and this machine's real figures."`
+	Demo   bool   `help:"Serve the demos at /demo/: clock, stocks, news, chat, this machine's real figures, a big screen, LLM answers."`
+
+	DemoLLMURL   string `name:"demo-llm-url" placeholder:"URL" help:"OpenAI-compatible API that answers in the LLM demo, as in http://localhost:11434/v1; without one, a text generator does, and says so."`
+	DemoLLMModel string `name:"demo-llm-model" default:"gpt-4o-mini" help:"Model to ask there."`
+	DemoLLMKey   string `name:"demo-llm-key" placeholder:"KEY" help:"Key for it; better said in the environment."`
 
 	NoAuth     bool     `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
 	CORSOrigin []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
@@ -45,6 +50,9 @@ func (c *Config) Validate() error {
 	}
 	if !loopback && !c.NoAuth {
 		return fmt.Errorf("--listen %s can be reached from other machines, and this hub has no keys: say --no-auth to let anyone publish and subscribe, or listen on localhost", c.Listen)
+	}
+	if u, err := url.Parse(c.DemoLLMURL); c.DemoLLMURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return fmt.Errorf("--demo-llm-url %s: write the API's base, as in http://localhost:11434/v1", c.DemoLLMURL)
 	}
 	for _, o := range c.CORSOrigin {
 		if err := httpapi.CheckOrigin(o); err != nil {

@@ -23,6 +23,8 @@ func TestValidate(t *testing.T) {
 		{"no port", func(c *Config) { c.Listen = "localhost" }, "--listen localhost"},
 		{"an origin", func(c *Config) { c.CORSOrigin = []string{"https://app.example"} }, ""},
 		{"no origin", func(c *Config) { c.CORSOrigin = []string{"app.example"} }, "not an origin"},
+		{"a model's API", func(c *Config) { c.DemoLLMURL = "https://api.example/v1" }, ""},
+		{"no address of an API", func(c *Config) { c.DemoLLMURL = "api.example/v1" }, "--demo-llm-url"},
 		{"a heartbeat that is a flood", func(c *Config) { c.Heartbeat = time.Millisecond }, "--heartbeat"},
 		{"no write timeout", func(c *Config) { c.WriteTimeout = 0 }, "--write-timeout"},
 		{"no retry", func(c *Config) { c.Retry = 0 }, "--retry"},

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -160,19 +159,4 @@ func handler(c *Config, h *hub.Hub, metrics []prometheus.Collector, leaving <-ch
 		}
 		api.ServeHTTP(w, r)
 	}))
-}
-
-// startDemos publishes what the demos show. The returned function ends it.
-func startDemos(c *Config, h *hub.Hub, logger *slog.Logger) (stop func()) {
-	if !c.Demo {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	publish := func(ctx context.Context, topic, typ string, data []byte) error {
-		_, err := h.Publish(ctx, eventlog.Record{Topics: []string{topic}, Type: typ, Data: data})
-		return err
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() { demo.Run(ctx, publish, logger) })
-	return func() { cancel(); wg.Wait() }
 }

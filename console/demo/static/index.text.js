@@ -9,6 +9,8 @@ export default {
     "index.chat.two": "在，另一个标签页。",
     "index.chat": "房间、昵称、谁在线、历史消息。两个标签页即可对话，没有专门的聊天服务器。",
     "index.monitoring": "本机真实的 CPU、内存、磁盘与网络数据，实时绘图，越限告警。",
+    "index.llm.text": "刷新之后能从半句话处接着写的回答，因为每个词元都是一个",
+    "index.llm": "逐词生成；刷新、断网、换设备，都不会丢。",
     "index.shell": "打开两个终端试试",
     "# one listens": "# 一个订阅",
     "# the other publishes": "# 另一个发布",

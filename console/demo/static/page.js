@@ -12,6 +12,7 @@ const PAGES = [
   { path: "/demo/clock/", name: "nav.clock" },
   { path: "/demo/chat/", name: "nav.chat" },
   { path: "/demo/monitoring/", name: "nav.monitoring" },
+  { path: "/demo/llm/", name: "nav.llm" },
 ];
 
 // setupPage builds the page around its own content. own is the page's dictionary;
@@ -41,6 +42,7 @@ export function setupPage(own, stream) {
     for (const link of document.querySelectorAll("a[href^='/demo/']")) keepLanguage(link);
   });
   apply();
+  document.querySelector(".site nav [aria-current]").scrollIntoView({ inline: "center", block: "nearest" });
   stream?.open();
 }
 

@@ -1,0 +1,131 @@
+// Package llm puts a language model's answers on a hub: token by token, as they
+// are generated, so that a reader who reloads, loses the network or changes
+// device goes on where they were, and any number read along.
+//
+// [Model] is the model's side: an OpenAI-compatible API, which streams over
+// Server-Sent Events itself. [Worker] is the hub's: it hears questions on a
+// topic and publishes each answer to one of its own. Copy what you need;
+// answerer is the program that joins the two.
+package llm
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// ErrLength reports an answer that the model cut because it was too long.
+var ErrLength = errors.New("the answer reached the model's limit")
+
+// idle is how long a model may think without a word.
+const idle = 2 * time.Minute
+
+// A Model is one behind an OpenAI-compatible API.
+type Model struct {
+	URL        string       // the API's base, as in http://localhost:11434/v1
+	Name       string       // the model asked for
+	Key        string       // sent as a bearer token, unless empty
+	HTTPClient *http.Client // nil: http.DefaultClient
+}
+
+// A Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"` // system, user or assistant
+	Content string `json:"content"`
+}
+
+// chunk is one event of the answer, as far as it matters here:
+// https://platform.openai.com/docs/api-reference/chat-streaming.
+type chunk struct {
+	Choices []struct {
+		Delta        struct{ Content string }
+		FinishReason string `json:"finish_reason"`
+	}
+	Error *apiError
+}
+
+type apiError struct{ Message string }
+
+// Answer returns the pieces of the answer as they come. An error is the last
+// element; without one the answer is complete. Cancel ctx to stop the model.
+func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		req, err := m.request(ctx, messages)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		client := sse.Client{HTTPClient: m.HTTPClient, IdleTimeout: idle}
+		var finished string
+		for event, err := range client.Once(req) {
+			if err != nil {
+				yield("", explain(err))
+				return
+			}
+			if event.Data == "[DONE]" {
+				finished = cmp.Or(finished, "stop")
+				break
+			}
+			var c chunk
+			if err := json.Unmarshal([]byte(event.Data), &c); err != nil {
+				yield("", fmt.Errorf("the model's API sent what is no JSON: %w", err))
+				return
+			}
+			if c.Error != nil {
+				yield("", errors.New(c.Error.Message))
+				return
+			}
+			for _, choice := range c.Choices[:min(len(c.Choices), 1)] {
+				finished = choice.FinishReason
+				if choice.Delta.Content != "" && !yield(choice.Delta.Content, nil) {
+					return
+				}
+			}
+		}
+		switch finished {
+		case "":
+			yield("", errors.New("the model's API ended the stream in mid-answer"))
+		case "length":
+			yield("", ErrLength)
+		}
+	}
+}
+
+func (m *Model) request(ctx context.Context, messages []Message) (*http.Request, error) {
+	body, err := json.Marshal(map[string]any{"model": m.Name, "messages": messages, "stream": true})
+	if err != nil {
+		return nil, err
+	}
+	url := strings.TrimSuffix(m.URL, "/") + "/chat/completions"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if m.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+m.Key)
+	}
+	return req, nil
+}
+
+// explain adds what the API itself said about a refusal.
+func explain(err error) error {
+	var status *sse.StatusError
+	if !errors.As(err, &status) {
+		return err
+	}
+	var said struct{ Error apiError }
+	if json.Unmarshal(status.Body, &said) == nil && said.Error.Message != "" {
+		return fmt.Errorf("the model's API refused (%d): %s", status.Code, said.Error.Message)
+	}
+	return fmt.Errorf("the model's API answered %d %s", status.Code, http.StatusText(status.Code))
+}

@@ -1,0 +1,252 @@
+package llm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+)
+
+// Limits of what one reader can make the model do.
+const (
+	maxAnswers = 4        // at a time
+	maxPrompt  = 8 << 10  // bytes
+	maxAnswer  = 64 << 10 // bytes
+)
+
+// A Hub is what a [Worker] needs of one; see [Remote].
+type Hub interface {
+	Publish(ctx context.Context, e Event) error
+
+	// Retained returns what is retained of a topic, oldest first, and the
+	// place to follow it from.
+	Retained(ctx context.Context, topic string) (events []Event, place string, err error)
+
+	// Follow yields what comes on a topic after a place, until ctx ends.
+	Follow(ctx context.Context, topic, place string) iter.Seq2[Event, error]
+}
+
+// An Event is one of a hub's.
+type Event struct {
+	Topics []string
+	Type   string
+	ID     string // the publisher's own, if it has one
+	Data   []byte
+}
+
+// A Worker answers the questions that are published to a topic.
+//
+// On Topic it hears `ask` ([Ask]) and `stop` ([Stop]). It answers on
+// Topic/ID: `answer` ([Start]), any number of `token` ([Token]), and `done`
+// ([Done]), which goes to Topic as well, so that whoever lists questions sees
+// which are answered.
+type Worker struct {
+	Hub    Hub
+	Topic  string
+	Model  string // what answers, to tell the reader
+	Local  bool   // it is no language model
+	Answer func(ctx context.Context, prompt string) iter.Seq2[string, error]
+	Logger *slog.Logger
+
+	mu      sync.Mutex
+	running map[string]context.CancelFunc
+}
+
+// Ask is a question. Its asker makes up the id: 1 to 64 letters, digits, - or _.
+type Ask struct {
+	ID     string `json:"id"`
+	Prompt string `json:"prompt"`
+	T      int64  `json:"t"` // Unix milliseconds, as in all of these
+}
+
+// Stop ends an answer. Anyone may.
+type Stop struct {
+	ID string `json:"id"`
+}
+
+// Start begins an answer.
+type Start struct {
+	Ask
+	Model string `json:"model"`
+	Local bool   `json:"local"` // written by a program, not by a language model
+}
+
+// Token is a piece of an answer; I counts them from 0, so that a reader can
+// tell that none is missing.
+type Token struct {
+	I    int    `json:"i"`
+	Text string `json:"text"`
+	T    int64  `json:"t"`
+}
+
+// Done ends an answer.
+type Done struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"` // stop, length, stopped, busy, interrupted or error
+	Error  string `json:"error,omitempty"`
+	Tokens int    `json:"tokens"`
+	T      int64  `json:"t"`
+}
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// Run answers until ctx ends, and returns when all it started has ended. What
+// the worker before this one was answering when it ended is told to be over.
+func (w *Worker) Run(ctx context.Context) error {
+	w.running = map[string]context.CancelFunc{}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	past, place, err := w.Hub.Retained(ctx, w.Topic)
+	if err != nil {
+		return err
+	}
+	asked := map[string]bool{} // by id: whether it is still to be answered
+	for _, event := range past {
+		if ask, ok := parse(event); ok && event.Type != "stop" {
+			asked[ask.ID] = event.Type == "ask"
+		}
+	}
+	for id, open := range asked {
+		if open {
+			w.done(ctx, Done{ID: id, Reason: "interrupted"})
+		}
+	}
+	for event, err := range w.Hub.Follow(ctx, w.Topic, place) {
+		if err != nil {
+			return err
+		}
+		ask, ok := parse(event)
+		_, known := asked[ask.ID]
+		switch {
+		case !ok:
+		case event.Type == "stop":
+			w.stop(ask.ID)
+		case event.Type == "ask" && !known:
+			asked[ask.ID] = true
+			w.start(ctx, &wg, ask)
+		}
+	}
+	return ctx.Err()
+}
+
+// parse reads what `ask`, `stop` and `done` have in common. Anybody may publish
+// anything: what is none of these is not for us.
+func parse(event Event) (Ask, bool) {
+	var ask Ask
+	ours := event.Type == "ask" || event.Type == "stop" || event.Type == "done"
+	return ask, ours && json.Unmarshal(event.Data, &ask) == nil && validID.MatchString(ask.ID)
+}
+
+func (w *Worker) start(ctx context.Context, wg *sync.WaitGroup, ask Ask) {
+	if len(ask.Prompt) > maxPrompt {
+		w.done(ctx, Done{ID: ask.ID, Reason: "error", Error: fmt.Sprintf("the question is longer than %d bytes", maxPrompt)})
+		return
+	}
+	answering, cancel := context.WithCancel(ctx)
+	if !w.register(ask.ID, cancel) {
+		cancel()
+		w.done(ctx, Done{ID: ask.ID, Reason: "busy"})
+		return
+	}
+	wg.Go(func() {
+		defer w.stop(ask.ID)
+		tokens, err := w.relay(answering, ask)
+		d := Done{ID: ask.ID, Tokens: tokens, Reason: "stop"}
+		switch {
+		case ctx.Err() != nil:
+			return // the worker after this one tells
+		case answering.Err() != nil:
+			d.Reason = "stopped"
+		case errors.Is(err, ErrLength):
+			d.Reason = "length"
+		case err != nil:
+			d.Reason, d.Error = "error", err.Error()
+			w.Logger.Warn("a question was not answered", "id", ask.ID, "error", err)
+		}
+		w.done(ctx, d)
+	})
+}
+
+// register makes an answer one that can be stopped, unless there are too many.
+func (w *Worker) register(id string, cancel context.CancelFunc) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.running) >= maxAnswers {
+		return false
+	}
+	w.running[id] = cancel
+	return true
+}
+
+func (w *Worker) stop(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if cancel, ok := w.running[id]; ok {
+		cancel()
+		delete(w.running, id)
+	}
+}
+
+func (w *Worker) done(ctx context.Context, d Done) {
+	d.T = time.Now().UnixMilli()
+	if err := w.publish(ctx, "done", d, w.Topic+"/"+d.ID, w.Topic); err != nil && ctx.Err() == nil {
+		w.Logger.Warn("an answer's end was not published", "id", d.ID, "error", err)
+	}
+}
+
+func (w *Worker) publish(ctx context.Context, typ string, v any, topics ...string) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.Hub.Publish(ctx, Event{Topics: topics, Type: typ, Data: data})
+}
+
+// relay publishes an answer as it is generated. What comes while a publish is
+// under way leaves together with the next, so that a slow hub costs pieces, not
+// time.
+func (w *Worker) relay(ctx context.Context, ask Ask) (tokens int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // stops the model if the hub fails
+	topic := w.Topic + "/" + ask.ID
+	if err := w.publish(ctx, "answer", Start{Ask: ask, Model: w.Model, Local: w.Local}, topic); err != nil {
+		return 0, err
+	}
+	pieces := make(chan string, 256)
+	var failed error // read after pieces is closed
+	go func() {
+		defer close(pieces)
+		size := 0
+		for piece, err := range w.Answer(ctx, ask.Prompt) {
+			if size += len(piece); size > maxAnswer {
+				err = ErrLength
+			}
+			if failed = err; err != nil {
+				return
+			}
+			select {
+			case pieces <- piece:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for piece := range pieces {
+		for len(pieces) > 0 {
+			piece += <-pieces
+		}
+		if err := w.publish(ctx, "token", Token{I: tokens, Text: piece, T: time.Now().UnixMilli()}, topic); err != nil {
+			return tokens, err
+		}
+		tokens++
+	}
+	return tokens, failed
+}

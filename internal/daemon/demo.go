@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+
+	"github.com/tidings-sse/tidings/console/demo"
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/examples/llm"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// startDemos publishes what the demos show. The returned function ends it.
+func startDemos(c *Config, h *hub.Hub, logger *slog.Logger) (stop func()) {
+	if !c.Demo {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	o := demo.Options{
+		LLM:    llm.Model{URL: c.DemoLLMURL, Name: c.DemoLLMModel, Key: c.DemoLLMKey},
+		Logger: logger,
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { demo.Run(ctx, demoHub{h}, o) })
+	return func() { cancel(); wg.Wait() }
+}
+
+// demoHub is the hub as the demos use it.
+type demoHub struct{ hub *hub.Hub }
+
+func (d demoHub) Publish(ctx context.Context, e demo.Event) error {
+	r := eventlog.Record{Topics: e.Topics, Type: e.Type, Data: e.Data, PublisherID: e.ID}
+	if e.ID != "" {
+		r.Key = "demo " + e.ID
+	}
+	results, err := d.hub.Publish(ctx, r)
+	if err != nil {
+		return err
+	}
+	return results[0].Err
+}
+
+func (d demoHub) Retained(ctx context.Context, topic string) (events []demo.Event, place string, err error) {
+	sel, err := hub.ParseSelectors(topic)
+	if err != nil {
+		return nil, "", err
+	}
+	past, end, err := d.hub.Retained(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: hub.Earliest}})
+	if err != nil {
+		return nil, "", err
+	}
+	for e, err := range past {
+		if err != nil {
+			return nil, "", err
+		}
+		events = append(events, event(e))
+	}
+	return events, end.String(), nil
+}
+
+func (d demoHub) Follow(ctx context.Context, topic, place string) iter.Seq2[demo.Event, error] {
+	return func(yield func(demo.Event, error) bool) {
+		sel, err := hub.ParseSelectors(topic)
+		if err != nil {
+			yield(demo.Event{}, err)
+			return
+		}
+		for e, err := range d.hub.Subscribe(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: place}}) {
+			if err != nil {
+				yield(demo.Event{}, err)
+				return
+			}
+			if !yield(event(e), nil) {
+				return
+			}
+		}
+	}
+}
+
+func event(e *eventlog.Event) demo.Event {
+	return demo.Event{Topics: e.Topics, Type: e.Type, ID: e.PublisherID, Data: e.Data}
+}

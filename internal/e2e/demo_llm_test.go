@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// A model is an OpenAI-compatible API that says the next words when the test
+// lets it.
+type model struct {
+	url     string
+	words   chan string
+	stopped chan struct{} // by whoever asked
+}
+
+func startModel(t *testing.T) *model {
+	t.Helper()
+	m := &model{words: make(chan string), stopped: make(chan struct{}, 10)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, `data: {"choices":[{"delta":{"role":"assistant","content":""}}]}`+"\n\n")
+		for {
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case word := <-m.words:
+				if word == "" {
+					fmt.Fprint(w, `data: {"choices":[{"delta":{},"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
+					return
+				}
+				text, _ := json.Marshal(word)
+				fmt.Fprintf(w, `data: {"choices":[{"delta":{"content":%s}}]}`+"\n\n", text)
+			case <-r.Context().Done():
+				m.stopped <- struct{}{}
+				return
+			}
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	m.url = server.URL + "/v1"
+	return m
+}
+
+func (m *model) say(words ...string) {
+	for _, word := range words {
+		m.words <- word
+	}
+}
+
+const answerIs = `document.querySelector("#answer").textContent === $1`
+
+func TestDemoLLM(t *testing.T) {
+	t.Parallel()
+	m := startModel(t)
+	h := startHub(t, "--demo", "--demo-llm-url", m.url, "--demo-llm-model", "parrot")
+	p := startProxy(t, h.addr)
+	page := openDemo(t, h, "/demo/llm/")
+	run(page, chromedp.SendKeys("#prompt", "why?\r"))
+	m.say("Because ", "each ", "word")
+	page.until(answerIs, "Because each word")
+	page.until(`document.querySelector("#model").textContent.includes("parrot")`)
+
+	// A second device, behind a network that breaks, sees the same.
+	second := openTab(t, p.url("/demo/llm/"))
+	second.until(answerIs, "Because each word")
+	second.until(`document.querySelector("#question").textContent === "why?"`)
+	p.refuse()
+	p.cut(false)
+	second.until(stateIs, "connecting")
+
+	run(page, chromedp.Reload()) // in mid-sentence
+	page.until(answerIs, "Because each word")
+	m.say(" is ", "an ", "event.")
+	page.until(answerIs, "Because each word is an event.")
+	p.accept()
+	second.until(answerIs, "Because each word is an event.")
+	m.say("")
+	for _, b := range []*tab{page, second} {
+		b.until(`document.querySelector("#stop").disabled`)
+		b.until(`/ 0 missing/.test(document.querySelector("#progress").textContent)`)
+	}
+
+	// Asked on one device, seen on both, stopped on the other.
+	run(second, chromedp.SendKeys("#prompt", "and then?\r"))
+	m.say("It ", "goes ", "on")
+	page.until(answerIs, "It goes on")
+	page.until(`!document.querySelector("#stop").disabled`)
+	page.click("#stop")
+	<-m.stopped
+	second.until(`document.querySelector("#outcome").textContent !== ""`)
+	second.until(`document.querySelectorAll("#recent li").length === 2`)
+	page.noProblems(false)
+	second.noProblems(true)
+}
+
+// Without a model, a generator answers, and says that it is none.
+func TestDemoLLMWithoutModel(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	page := openDemo(t, h, "/demo/llm/?lang=en")
+	page.until(`document.querySelector("#suggestions button")`)
+	page.click("#suggestions button")
+	page.until(`document.querySelector("#answer").textContent.startsWith("I am no language model.")`)
+	page.until(`document.querySelector("#model").textContent.startsWith("Not a language model")`)
+	page.click("#stop")
+	page.until(`document.querySelector("#outcome").textContent === "Stopped."`)
+	page.noProblems(false)
+}

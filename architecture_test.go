@@ -23,13 +23,15 @@ var layers = map[string][]string{
 	"hub":              {"sse", "eventlog"},
 	"httpapi":          {"sse", "eventlog", "hub"},
 	"examples/llm":     {"sse"},
-	"console/demo":     {"sse", "examples/llm"},
+	"console/site":     {},
+	"console/demo":     {"sse", "console/site", "examples/llm"},
 	"internal/daemon":  {"sse", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
 	"internal/load":    {},
 	"cmd/tidings":      {"sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 
 	"examples/llm/answerer": {"examples/llm"},
 
+	"console/site/sitetest": {"console/site"},
 	"internal/checker":      {"sse"},
 	"internal/contracttest": {"sse"},
 }

@@ -32,5 +32,5 @@
 // A demo is a folder with an index.html, its own script and its dictionary
 // (text.js); it calls setupPage of static/page.js with that dictionary and a Stream
 // of static/stream.js, is listed in page.js, and has a card in the index. What
-// static/ holds is shared: stylesheet, languages, connection widget, plots, code blocks.
+// static/ holds is shared by the demos; console/site has what the console shares too.
 package demo

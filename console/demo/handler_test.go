@@ -6,9 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tidings-sse/tidings/console/site/sitetest"
 )
 
 func get(t *testing.T, server *httptest.Server, path string, headers ...string) (*http.Response, string) {
@@ -95,85 +96,21 @@ func TestPagesAreOnlyRead(t *testing.T) {
 	}
 }
 
-// source is one of our own embedded files (not a vendored one).
-type source struct{ name, text string }
-
-func sources(t *testing.T, ext string) (found []source) {
-	t.Helper()
-	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(name) != ext || strings.Contains(name, "vendor/") {
-			return err
-		}
-		body, err := fs.ReadFile(files, name)
-		found = append(found, source{name, string(body)})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
-}
+func TestFiles(t *testing.T) { sitetest.Check(t, "/demo/", files) }
 
 func TestIndexListsEveryDemo(t *testing.T) {
 	index, err := fs.ReadFile(files, "index.html")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range sources(t, ".html") {
-		dir := path.Dir(page.name)
-		if dir != "." && !strings.Contains(string(index), `class="card" href="/demo/`+dir+`/"`) {
+	pages, err := fs.Glob(files, "*/index.html")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("found %d pages: %v", len(pages), err)
+	}
+	for _, page := range pages {
+		dir := path.Dir(page)
+		if !strings.Contains(string(index), `class="card" href="/demo/`+dir+`/"`) {
 			t.Errorf("the index has no card for %s", dir)
-		}
-	}
-}
-
-// What the policy forbids would not show in a test without a browser.
-func TestPagesKeepThePolicy(t *testing.T) {
-	inline := regexp.MustCompile(`<script>|<style|\sstyle="|\son[a-z]+="|(?:src|href)="(?:https?:)?//`)
-	for _, page := range sources(t, ".html") {
-		if found := inline.FindString(page.text); found != "" {
-			t.Errorf("%s has %q", page.name, found)
-		}
-	}
-}
-
-func TestReferencedFilesExist(t *testing.T) {
-	pages, _ := readPages(files)
-	link := regexp.MustCompile(`(?:src|href): ?"(/demo/[^"?#]*)"|(?:src|href)="(/demo/[^"?#]*)"`)
-	module := regexp.MustCompile(`from "(\.[^"]+)"`)
-	for _, s := range append(sources(t, ".html"), sources(t, ".js")...) {
-		for _, m := range link.FindAllStringSubmatch(s.text, -1) {
-			if _, ok := pages[m[1]+m[2]]; !ok {
-				t.Errorf("%s refers to %s", s.name, m[1]+m[2])
-			}
-		}
-		for _, m := range module.FindAllStringSubmatch(s.text, -1) {
-			if _, ok := pages["/demo/"+path.Join(path.Dir(s.name), m[1])]; !ok {
-				t.Errorf("%s imports %s", s.name, m[1])
-			}
-		}
-	}
-}
-
-// Every text of a page has its Chinese.
-func TestEveryTextIsTranslated(t *testing.T) {
-	used := regexp.MustCompile(`data-i18n(?:-label)?"?[=:] ?"([^"]+)"`)
-	var dictionaries strings.Builder
-	for _, s := range sources(t, ".js") {
-		if strings.HasSuffix(s.name, "text.js") {
-			_, zh, ok := strings.Cut(s.text, "\n  zh: {")
-			if !ok {
-				t.Errorf("%s has no Chinese", s.name)
-			}
-			dictionaries.WriteString(zh)
-		}
-	}
-	for _, s := range append(sources(t, ".html"), sources(t, ".js")...) {
-		for _, m := range used.FindAllStringSubmatch(s.text, -1) {
-			key := regexp.MustCompile(`[\s"]` + regexp.QuoteMeta(m[1]) + `"?: "`)
-			if !key.MatchString(dictionaries.String()) {
-				t.Errorf("%s: %q is not translated", s.name, m[1])
-			}
 		}
 	}
 }

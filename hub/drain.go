@@ -36,6 +36,7 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 		h.mu.Lock()
 		h.leave()
 		h.mu.Unlock()
+		h.wakeStreams()
 	})
 	select {
 	case <-h.drain.gone:
@@ -76,8 +77,9 @@ type drainTimer struct {
 	at    time.Time
 }
 
-// begin chooses the subscriber's moment, the first time it sees the drain.
-func (t *drainTimer) begin(d *drain) (retry time.Duration, ok bool) {
+// begin chooses the subscriber's moment, the first time it sees the drain, and
+// has it woken then.
+func (t *drainTimer) begin(d *drain, wake func()) (retry time.Duration, ok bool) {
 	if t.timer != nil {
 		return 0, false
 	}
@@ -88,7 +90,7 @@ func (t *drainTimer) begin(d *drain) (retry time.Duration, ok bool) {
 	}
 	now := time.Now()
 	t.at = now.Add(jitter(max(d.end.Sub(now), 0)))
-	t.timer = time.NewTimer(t.at.Sub(now))
+	t.timer = time.AfterFunc(t.at.Sub(now), wake)
 	return d.retry(t.at), true
 }
 
@@ -100,14 +102,6 @@ func (t *drainTimer) begun(d *drain) <-chan struct{} {
 		return nil
 	}
 	return d.begun
-}
-
-// moment returns a channel that tells when the subscriber's moment has come.
-func (t *drainTimer) moment() <-chan time.Time {
-	if t.timer == nil {
-		return nil
-	}
-	return t.timer.C
 }
 
 func (t *drainTimer) stop() {

@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -17,13 +18,17 @@ func WireID(e *eventlog.Event) string {
 	return e.ID.String()
 }
 
-// appendWire appends e as subscribers get it. Only a gap is never enveloped.
-func appendWire(dst []byte, e *eventlog.Event, enveloped bool) []byte {
+// appendWire appends e as subscribers get it: in one chunk, or bare. Only a gap is
+// never enveloped.
+func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
+	if as.chunked {
+		return appendChunk(dst, appendWire(nil, e, form{envelope: as.envelope}))
+	}
 	if e.Retry > 0 {
 		dst = sse.AppendRetry(dst, e.Retry)
 	}
 	data := string(e.Data)
-	if enveloped && e.Type != GapType {
+	if as.envelope && e.Type != GapType {
 		data = string(AppendEnvelope(nil, e, false))
 	}
 	dst, err := sse.AppendEvent(dst, sse.Event{Type: e.Type, Data: data, ID: WireID(e)})
@@ -31,6 +36,14 @@ func appendWire(dst []byte, e *eventlog.Event, enveloped bool) []byte {
 		panic(fmt.Sprintf("event %s was published against Check: %v", e.ID, err))
 	}
 	return dst
+}
+
+// appendChunk appends b as a chunk (RFC 9112 §7.1).
+func appendChunk(dst, b []byte) []byte {
+	dst = strconv.AppendInt(dst, int64(len(b)), 16)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, b...)
+	return append(dst, "\r\n"...)
 }
 
 // AppendEnvelope appends e as a JSON object with topics, type, time, data and,

@@ -26,7 +26,7 @@ func WasEnded(err error) bool {
 // counts.
 func (st *Stream) End(cause error) {
 	st.end.CompareAndSwap(nil, &cause)
-	st.cursor.notify()
+	st.wake()
 }
 
 // ended tells why the stream has to end, or nil.

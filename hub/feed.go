@@ -57,12 +57,15 @@ type mark struct {
 // list the topics that are granted.
 type feedKey struct {
 	selectors, types, grant string
-	envelope                bool
+	form
 }
 
-func newFeed(s Subscription, envelope bool, held *atomic.Int64) (*feed, error) {
-	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), envelope: envelope}}
-	if envelope {
+// A form is how events are written.
+type form struct{ envelope, chunked bool }
+
+func newFeed(s Subscription, as form, held *atomic.Int64) (*feed, error) {
+	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), form: as}}
+	if as.envelope {
 		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
 	}
 	if len(s.Types) == 0 {
@@ -142,7 +145,7 @@ func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
 func (f *feed) wake() {
 	for _, c := range f.waiting {
 		c.at = 0
-		c.notify()
+		c.waker.Wake()
 	}
 	clear(f.waiting)
 	f.waiting = f.waiting[:0]
@@ -172,15 +175,7 @@ func (f *feed) shrink() {
 }
 
 // markAfter returns the index of the first event that ends after an offset.
-func (f *feed) markAfter(off uint64) int {
-	n, _ := slices.BinarySearchFunc(f.marks, off, func(m mark, off uint64) int {
-		if m.end <= off {
-			return -1
-		}
-		return 1
-	})
-	return n
-}
+func (f *feed) markAfter(off uint64) int { return marksUpTo(f.marks, off) }
 
 // drop drops the oldest n events.
 func (f *feed) drop(n int) {
@@ -204,23 +199,12 @@ type cursor struct {
 	grant    Selectors // the private events that it may see
 	attached bool
 	joining  bool
-	off      uint64        // of the next byte to take from the window
-	place    eventlog.ID   // of the last event taken whole
-	partOf   eventlog.ID   // the event that is taken in part,
-	part     int           // and how much of it; 0: none
-	events   int           // that ended in what was taken last
-	oldest   int64         // when the first of them was appended, in Unix nanoseconds; 0: no event ended
-	ready    chan struct{} // holds one token when there may be more
-	at       int           // index in the feed's waiting, plus one; 0: not in it
-}
-
-func newCursor(grant Selectors) cursor { return cursor{grant: grant, ready: make(chan struct{}, 1)} }
-
-func (c *cursor) notify() {
-	select {
-	case c.ready <- struct{}{}:
-	default: // it has not looked since the last time
-	}
+	off      uint64      // of the next byte to take from the window
+	place    eventlog.ID // of the last event that is done with
+	partOf   eventlog.ID // the one after it that was taken in part,
+	part     int         // and how much of it; 0: none
+	waker    Waker
+	at       int // index in the feed's waiting, plus one; 0: not in it
 }
 
 // wait has c notified of the next event.
@@ -293,45 +277,53 @@ func (f *feed) attach(c *cursor) bool {
 	return true
 }
 
-// take appends to dst, up to its capacity, what c has still to take, and moves c
-// on: whole events, or a part of one that is larger than that, the rest of
-// which comes next. What c may not see it steps over. A cursor that is caught
-// up takes nothing and is notified of the next event; one that has fallen out
-// of the window is detached.
-func (f *feed) take(dst []byte, c *cursor) []byte {
+// peekSize is how much of a window a stream is given at a time.
+const peekSize = 256 << 10
+
+// peek returns what c has still to take, without what it may not see. A cursor
+// that is caught up has nothing, and is woken at the next event; one that has
+// fallen out of the window is detached.
+func (f *feed) peek(c *cursor) run {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.off < f.base {
 		f.release(c)
-		return dst
+		return run{}
 	}
-	next := f.stepOver(c)
+	if c.off < f.end() && c.part == 0 {
+		f.stepOver(c)
+	}
 	if c.off == f.end() {
 		f.enqueue(c)
-		return dst
+		return run{}
 	}
-	room := c.off + uint64(cap(dst)-len(dst))
-	to := f.lastSeen(c, next, f.markAfter(room)-1)
-	if to < next { // not even the next one fits
-		n := int(room - c.off)
-		dst = append(dst, f.buf[c.off-f.base:][:n]...)
-		c.off, c.part, c.partOf = room, c.part+n, f.marks[next].id
-		c.events, c.oldest = 0, 0
-		return dst
+	next := f.markAfter(c.off)
+	to := max(f.lastSeen(c, next, min(f.markAfter(c.off+peekSize), len(f.marks)-1)), next)
+	return run{
+		bytes:  f.buf[c.off-f.base : f.marks[to].end-f.base],
+		marks:  f.marks[next : to+1],
+		before: c.off,
+		live:   true,
 	}
-	last := f.marks[to]
-	dst = append(dst, f.buf[c.off-f.base:last.end-f.base]...)
-	c.off, c.place, c.part = last.end, last.id, 0
-	c.events, c.oldest = to-next+1, f.marks[next].at
-	if c.off == f.end() {
-		f.caughtUp()
-	}
-	return dst
 }
 
-// stepOver moves c past what it may not see, and returns the index of the event
-// that it comes to.
-func (f *feed) stepOver(c *cursor) int {
+// advance moves c on by n bytes, to a part of the event after a place.
+func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.place, c.partOf, c.part = place, partOf, part
+	if !c.attached {
+		return
+	}
+	if c.off += uint64(n); c.off < f.base {
+		f.release(c) // the window has moved on meanwhile
+	} else if c.off == f.end() {
+		f.caughtUp()
+	}
+}
+
+// stepOver moves c past what it may not see.
+func (f *feed) stepOver(c *cursor) {
 	from := f.markAfter(c.off)
 	next := from
 	for next < len(f.marks) && !c.grant.sees(f.marks[next].private) {
@@ -343,7 +335,6 @@ func (f *feed) stepOver(c *cursor) int {
 			f.caughtUp()
 		}
 	}
-	return next
 }
 
 // lastSeen returns the index of the last event, up to a limit, before the first

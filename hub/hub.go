@@ -37,9 +37,9 @@ type Hub struct {
 	mu          sync.Mutex // guards all below
 	router      router
 	subscribers int
-	head        eventlog.ID     // every event up to it has been routed
-	ahead       []chan struct{} // of those who wait for the head to move
-	err         error           // why the pump ended
+	head        eventlog.ID // every event up to it has been routed
+	ahead       []Waker     // of those who wait for the head to move
+	err         error       // why the pump ended
 }
 
 // New returns a hub on log, which stays the caller's to close, after the hub.
@@ -89,6 +89,7 @@ func (h *Hub) Done() <-chan struct{} { return h.pumped }
 // pump reads the log's tail, the only reader that does, and routes each event to
 // the feeds that it concerns.
 func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
+	defer h.wakeStreams()
 	defer close(h.pumped)
 	for {
 		err := h.route(ctx, after)
@@ -115,19 +116,22 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			return err
 		}
 		// Each form of the event is encoded once, whoever gets it.
-		var wire [2][]byte
+		var wire [4][]byte
 		encode := func(f *feed) []byte {
-			form := &wire[0]
+			n := 0
+			if f.key.chunked {
+				n = 1
+			}
 			if f.key.envelope {
 				if seen := shown(e, &f.grant); seen != e {
-					return appendWire(nil, seen, true)
+					return appendWire(nil, seen, f.key.form)
 				}
-				form = &wire[1]
+				n += 2
 			}
-			if *form == nil {
-				*form = appendWire(nil, e, f.key.envelope)
+			if wire[n] == nil {
+				wire[n] = appendWire(nil, e, f.key.form)
 			}
-			return *form
+			return wire[n]
 		}
 		h.tryTemplates(e.Topics)
 		h.mu.Lock()
@@ -155,10 +159,11 @@ func (h *Hub) tryTemplates(topics []string) {
 // moveHead says that all up to a place has been routed. h.mu is held.
 func (h *Hub) moveHead(to eventlog.ID) {
 	h.head = to
-	for _, moved := range h.ahead {
-		close(moved)
+	for _, w := range h.ahead {
+		w.Wake()
 	}
-	h.ahead = nil
+	clear(h.ahead)
+	h.ahead = h.ahead[:0]
 }
 
 // skip goes on after events that retention dropped before they were routed:
@@ -172,34 +177,25 @@ func (h *Hub) skip(to eventlog.ID) {
 	h.moveHead(to)
 }
 
-// reach returns the head once it is not before a place: an event may be in the
-// log, and its id known, before it has been routed.
-func (h *Hub) reach(ctx context.Context, place eventlog.ID) (eventlog.ID, error) {
-	for {
-		h.mu.Lock()
-		head, err := h.head, h.err
-		if err != nil || place.Compare(head) <= 0 {
-			h.mu.Unlock()
-			return head, err
-		}
-		moved := make(chan struct{})
-		h.ahead = append(h.ahead, moved)
-		h.mu.Unlock()
-		select {
-		case <-moved:
-		case <-h.pumped:
-		case <-ctx.Done():
-			return head, ctx.Err()
-		}
+// reached returns the head if it is not before a place: an event may be in the
+// log, and its id known, before it has been routed. Else w is woken when the
+// head has moved.
+func (h *Hub) reached(place eventlog.ID, w Waker) (head eventlog.ID, ok bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil || place.Compare(h.head) <= 0 {
+		return h.head, true, h.err
 	}
+	h.ahead = append(h.ahead, w)
+	return h.head, false, nil
 }
 
 // join counts a subscriber in to the feed of its subscription.
-func (h *Hub) join(s Subscription, envelope bool) (*feed, error) {
+func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	if n := len(s.Selectors.text); n == 0 || n > MaxTopics {
 		return nil, invalid("name from 1 to %d topics, as in /events/NAME, topic=NAME or topic=*, not %d", MaxTopics, n)
 	}
-	f, err := newFeed(s, envelope, &h.held)
+	f, err := newFeed(s, as, &h.held)
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"math/bits"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -26,42 +29,17 @@ const (
 
 // A page is a run of a feed's events from the log, as bytes.
 type page struct {
-	bytes       []byte
-	private     []secret    // what of it is
-	first, last eventlog.ID // the events in it, if there are any
-	events      int         // how many those are
-	next        eventlog.ID // where reading goes on
-	err         error
+	bytes []byte
+	marks []mark      // where each event in bytes ends
+	next  eventlog.ID // where reading goes on
+	err   error
 }
 
-// A secret is a private event in a page.
-type secret struct {
-	start, end int
-	topics     []string
-}
-
-// seenBy returns what a grant shows of a page, and whether that is all.
-func (pg *page) seenBy(grant *Selectors) (b []byte, all bool) {
-	from := 0
-	for _, s := range pg.private {
-		if grant.sees(s.topics) {
-			continue
-		}
-		b = append(b, pg.bytes[from:s.start]...)
-		from = s.end
-	}
-	if from == 0 {
-		return pg.bytes, true
-	}
-	return append(b, pg.bytes[from:]...), false
-}
-
-// hiddenFrom returns how many events of a page a grant does not show.
-func (pg *page) hiddenFrom(grant *Selectors) (n int) {
-	for _, s := range pg.private {
-		if !grant.sees(s.topics) {
-			n++
-		}
+// after returns the index of the first event after a place.
+func (pg *page) after(place eventlog.ID) int {
+	n, found := slices.BinarySearchFunc(pg.marks, place, func(m mark, id eventlog.ID) int { return m.id.Compare(id) })
+	if found {
+		n++
 	}
 	return n
 }
@@ -78,14 +56,15 @@ type pages struct {
 	byFeed map[*feed]map[eventlog.ID]*pageEntry
 	recent list.List // of *pageEntry that are read, the latest first
 	bytes  int
+	taken  int // by streams
 }
 
 type pageEntry struct {
 	feed    *feed
 	place   eventlog.ID
-	page    page
-	read    chan struct{} // closed when page is there
-	waiting int           // for it to be read
+	page    page          // written before done is set
+	done    atomic.Bool   // it has been read
+	waiting []*Stream     // for it to be read, or reading it
 	el      *list.Element // in recent, once it is read
 }
 
@@ -101,13 +80,15 @@ func newPages(ctx context.Context, log eventlog.Log) *pages {
 // close waits for the reads under way, which the hub's context has ended.
 func (p *pages) close() { p.fills.Wait() }
 
-// get returns the page of f after a place, up to head at most.
-func (p *pages) get(ctx context.Context, f *feed, place, head eventlog.ID) (page, error) {
+// get returns the page of f after a place, up to head at most. Unless it is done,
+// st is woken when it is; st has to leave it in any case.
+func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	e := p.byFeed[f][place]
 	switch {
 	case e == nil:
-		e = &pageEntry{feed: f, place: place, read: make(chan struct{})}
+		e = &pageEntry{feed: f, place: place}
 		if p.byFeed[f] == nil {
 			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
 		}
@@ -118,21 +99,47 @@ func (p *pages) get(ctx context.Context, f *feed, place, head eventlog.ID) (page
 	case e.el != nil:
 		p.recent.MoveToFront(e.el)
 	}
-	e.waiting++
-	p.mu.Unlock()
-	defer p.leave(e)
-	select {
-	case <-e.read:
-		return e.page, e.page.err
-	case <-ctx.Done():
-		return page{}, ctx.Err()
-	}
+	p.take(e, st)
+	return e
 }
 
-func (p *pages) leave(e *pageEntry) {
+// cached returns the page after at, if it is there, has been read and holds
+// what follows a place.
+func (p *pages) cached(f *feed, at, place eventlog.ID, st *Stream) *pageEntry {
+	if place.Compare(at) <= 0 {
+		return nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e.waiting--
+	e := p.byFeed[f][at]
+	if e == nil || e.el == nil || place.Compare(e.page.next) >= 0 {
+		return nil
+	}
+	p.recent.MoveToFront(e.el)
+	p.take(e, st)
+	return e
+}
+
+func (p *pages) take(e *pageEntry, st *Stream) {
+	e.waiting = append(e.waiting, st)
+	p.taken++
+}
+
+func (p *pages) leave(e *pageEntry, st *Stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.waiting = without(e.waiting, st)
+	p.taken--
+}
+
+// maxTaken is how many pages may be kept, beside the cache, for streams whose
+// peers take nothing at the moment.
+const maxTaken = 1024
+
+func (p *pages) crowded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken > maxTaken
 }
 
 func (p *pages) fill(e *pageEntry, head eventlog.ID) {
@@ -141,34 +148,46 @@ func (p *pages) fill(e *pageEntry, head eventlog.ID) {
 		e.page = readPage(p.ctx, p.log, e.feed, e.place, head)
 	}
 	<-p.slots
+	for _, st := range p.filled(e, head) {
+		st.wake()
+	}
+}
+
+// filled puts a page that has been read where others find it, and returns who
+// waits for it.
+func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer close(e.read)
+	e.done.Store(true)
+	waiting := slices.Clone(e.waiting)
 	if p.byFeed[e.feed][e.place] != e { // forgotten meanwhile
-		return
+		return waiting
 	}
 	// A page that came to the head grows with the log, and an error may pass.
 	if e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == head {
 		p.remove(e)
-		return
+		return waiting
 	}
 	e.el = p.recent.PushFront(e)
 	for p.bytes += e.size(); p.bytes > pageBudget; {
 		p.evict(p.recent.Back().Value.(*pageEntry))
 	}
+	return waiting
 }
 
 // wanted reports whether anybody still waits for e; if not, nobody will.
 func (p *pages) wanted(e *pageEntry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.waiting == 0 {
+	if len(e.waiting) == 0 {
 		p.remove(e)
 	}
-	return e.waiting > 0
+	return len(e.waiting) > 0
 }
 
-func (e *pageEntry) size() int { return len(e.page.bytes) + 500 }
+func (e *pageEntry) size() int {
+	return len(e.page.bytes) + len(e.page.marks)*int(unsafe.Sizeof(mark{})) + 500
+}
 
 func (p *pages) evict(e *pageEntry) {
 	p.recent.Remove(e.el)
@@ -233,21 +252,16 @@ func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventl
 			pg.next = e.ID
 			return pg
 		}
-		if len(pg.bytes) == 0 {
-			pg.first = e.ID
-		} else if endsPage(len(pg.bytes), pg.last, e.ID) {
+		if n := len(pg.marks); n > 0 && endsPage(len(pg.bytes), pg.marks[n-1].id, e.ID) {
 			return pg
 		}
-		start := len(pg.bytes)
+		guard := secrecy(e)
 		if f.key.envelope {
 			e = shown(e, &f.grant)
 		}
-		pg.bytes = appendWire(pg.bytes, e, f.key.envelope)
-		if e.Private {
-			pg.private = append(pg.private, secret{start, len(pg.bytes), secrecy(e)})
-		}
-		pg.next, pg.last = e.ID, e.ID
-		pg.events++
+		pg.bytes = appendWire(pg.bytes, e, f.key.form)
+		pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: guard})
+		pg.next = e.ID
 		if len(pg.bytes) >= pageBytes {
 			return pg
 		}

@@ -154,9 +154,7 @@ func TestStreamStates(t *testing.T) {
 		t.Errorf("when it has, the stream is %+v", got)
 	}
 	last := put(t, h, "a", "22")
-	if _, err := h.reach(t.Context(), last); err != nil {
-		t.Fatal(err)
-	}
+	waitRouted(t, h, last)
 	if got := state(st); got.State != Lagging || got.Behind == 0 {
 		t.Errorf("with an event to take, the stream is %+v", got)
 	}
@@ -299,9 +297,7 @@ func TestCounters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.reach(t.Context(), results[0].ID); err != nil {
-		t.Fatal(err)
-	}
+	waitRouted(t, h, results[0].ID)
 	live := openStream(t, h, From{}, "a")
 	next(t, live)
 	old := openStream(t, h, From{LastEventID: Earliest}, "a")

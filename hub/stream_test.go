@@ -108,9 +108,7 @@ func idle(t testing.TB, h *Hub) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.reach(context.Background(), b.Last); err != nil {
-		t.Fatal(err)
-	}
+	waitRouted(t, h, b.Last)
 	if n := h.held.Load(); n != 0 {
 		t.Errorf("the windows hold %d bytes, and nobody is behind", n)
 	}
@@ -504,5 +502,17 @@ func TestEventOfManyTopicsComesOnce(t *testing.T) {
 			break
 		}
 		want = "2"
+	}
+}
+
+// waitRouted waits until the hub has routed all up to a place.
+func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
+	t.Helper()
+	for moved := newSignal(); ; <-moved {
+		if _, ok, err := h.reached(place, moved); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			return
+		}
 	}
 }

@@ -42,7 +42,8 @@ type Batch struct {
 type Subscriber struct {
 	hub     *Hub
 	feed    *feed
-	cursor  cursor            // only ever waits: a subscriber reads the log
+	cursor  cursor // only ever waits: a subscriber reads the log
+	ready   signal
 	begin   begin             // where it began
 	pending []*eventlog.Event // to go out before reading on at the cursor's place
 	drain   drainTimer
@@ -52,11 +53,12 @@ type Subscriber struct {
 // Open starts a subscription, at the place that s.From names. Close ends it.
 // The error is an [InvalidError], [ErrTooManyTemplates], or the hub's.
 func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
-	f, err := h.join(s, false)
+	f, err := h.join(s, form{})
 	if err != nil {
 		return nil, err
 	}
-	sub := &Subscriber{hub: h, feed: f, cursor: newCursor(s.Grant)}
+	sub := &Subscriber{hub: h, feed: f, ready: newSignal()}
+	sub.cursor = cursor{grant: s.Grant, waker: sub.ready}
 	if sub.begin, err = h.find(ctx, f, s); err != nil {
 		sub.Close()
 		return nil, err
@@ -90,7 +92,7 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 		if err := s.hub.Err(); err != nil {
 			return Batch{}, err
 		}
-		if retry, ok := s.drain.begin(&s.hub.drain); ok {
+		if retry, ok := s.drain.begin(&s.hub.drain, s.ready.Wake); ok {
 			return Batch{Place: s.cursor.place, Retry: retry}, nil
 		}
 		if s.drain.due() {
@@ -102,9 +104,8 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 			return Batch{Events: events, Place: s.cursor.place}, err
 		}
 		select {
-		case <-s.cursor.ready:
+		case <-s.ready:
 		case <-s.drain.begun(&s.hub.drain):
-		case <-s.drain.moment():
 		case <-s.hub.pumped:
 		case <-ctx.Done():
 		case <-timeout:

@@ -1,0 +1,278 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// A run is what a stream can have at once: adjacent events, in a window or in
+// a page. Neither changes what it once held.
+type run struct {
+	bytes  []byte
+	marks  []mark
+	before uint64 // the offset of bytes[0], as marks count
+	live   bool   // it is of the window
+}
+
+// Peek returns what is to be written next, without waiting: [Stream.Advance]
+// says how much of it was. The bytes are shared; they are not to be kept beyond
+// that. If there is nothing, the waker will be woken when that has changed.
+// Errors are those of [Stream.Next].
+func (st *Stream) Peek() ([]byte, error) {
+	if len(st.own) > 0 {
+		return st.own, nil
+	}
+	if st.cursor.part == 0 { // nothing comes between the parts of an event
+		if err := st.Over(); err != nil {
+			return nil, err
+		}
+		if retry, ok := st.drain.begin(&st.hub.drain, st.wake); ok {
+			st.says(sse.AppendRetry(nil, retry), batch{})
+			return st.own, nil
+		}
+		if len(st.pending) > 0 {
+			st.sayPending()
+			return st.own, nil
+		}
+	}
+	for {
+		if st.cursor.attached {
+			if st.run = st.feed.peek(&st.cursor); len(st.run.bytes) > 0 {
+				st.catchesUp = false
+				return st.run.bytes, nil
+			}
+			if st.cursor.attached {
+				return nil, st.hub.Err()
+			}
+		}
+		head, ok, err := st.hub.reached(st.cursor.place, wakes{st})
+		if err != nil || !ok {
+			return nil, err
+		}
+		if st.cursor.part == 0 && st.feed.attach(&st.cursor) {
+			st.leavePage()
+			continue
+		}
+		if wait, err := st.catchUp(head); err != nil || wait {
+			return nil, err
+		}
+		if len(st.own) > 0 {
+			return st.own, nil
+		}
+		if len(st.run.bytes) > 0 {
+			return st.run.bytes, nil
+		}
+	}
+}
+
+// Over tells why the stream has to end, or nil.
+func (st *Stream) Over() error {
+	if err := st.hub.Err(); err != nil {
+		return err
+	}
+	if err := st.ended(); err != nil {
+		return err
+	}
+	if st.drain.due() {
+		return ErrDrained
+	}
+	return nil
+}
+
+// Farewell is what ends the response of a stream that was over between two
+// events: nothing, or the last chunk.
+func (st *Stream) Farewell() string {
+	if st.o.Chunked && st.cursor.part == 0 && len(st.own) == 0 {
+		return "0\r\n\r\n"
+	}
+	return ""
+}
+
+// Advance notes that the first n bytes of what was peeked at have been written.
+func (st *Stream) Advance(n int) {
+	st.advance(n)
+	st.gives(n, &st.hub.counters)
+	st.wrote(&st.hub.counters)
+}
+
+func (st *Stream) advance(n int) {
+	if len(st.own) > 0 {
+		if st.own = st.own[n:]; len(st.own) == 0 {
+			st.own = nil
+			st.batch, st.ownGive = st.ownGive, batch{}
+		}
+		return
+	}
+	passed, partOf, part := st.run.at(n)
+	if passed > 0 {
+		last := st.run.marks[passed-1]
+		st.told = last.id
+		st.batch = batch{place: last.id, events: passed}
+		if st.run.live {
+			st.batch.oldest = st.run.marks[0].at
+		}
+		st.cursor.part = 0
+	}
+	place := st.told
+	if passed == 0 {
+		place = st.cursor.place
+	}
+	if part > 0 && passed == 0 {
+		part += st.cursor.part
+	}
+	st.feed.advance(&st.cursor, n, place, partOf, part)
+	st.run = run{}
+}
+
+// whole returns how many of the n bytes that were peeked at to take, if it is to
+// be no more than limit: whole events, or a part of one that is larger.
+func (st *Stream) whole(n, limit int) int {
+	if n <= limit || len(st.own) > 0 {
+		return min(n, limit)
+	}
+	if passed := marksUpTo(st.run.marks, st.run.before+uint64(limit)); passed > 0 {
+		return int(st.run.marks[passed-1].end - st.run.before)
+	}
+	return limit
+}
+
+// at returns how many events end within the first n bytes of a run, and which
+// one is taken in part, and how much of it.
+func (r *run) at(n int) (passed int, partOf eventlog.ID, part int) {
+	end := r.before + uint64(n)
+	passed = marksUpTo(r.marks, end)
+	from := r.before
+	if passed > 0 {
+		from = r.marks[passed-1].end
+	}
+	if part = int(end - from); part > 0 {
+		partOf = r.marks[passed].id
+	}
+	return passed, partOf, part
+}
+
+// marksUpTo returns how many marks are at or before an offset.
+func marksUpTo(marks []mark, off uint64) int {
+	n, _ := slices.BinarySearchFunc(marks, off, func(m mark, off uint64) int {
+		if m.end <= off {
+			return -1
+		}
+		return 1
+	})
+	return n
+}
+
+func (st *Stream) sayPending() {
+	var b []byte
+	n := 0
+	for _, e := range st.pending {
+		b = appendWire(b, e, st.feed.key.form)
+		if n++; len(b) >= takeSize {
+			break
+		}
+	}
+	st.told = st.pending[n-1].ID
+	if st.pending = st.pending[n:]; len(st.pending) == 0 {
+		st.pending = nil // the array is not to stay for the stream's life
+	}
+	st.own, st.ownGive = b, batch{place: st.told, events: n}
+}
+
+// catchUp finds the next run in a page of the log, or a gap. It reports whether
+// the page has yet to be read; without that, and without a run, the stream is at
+// the page's end.
+func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
+	if !st.catchesUp {
+		st.catchesUp = true
+		st.hub.counters.catchUps.Add(1)
+	}
+	st.run = run{}
+	pg, err := st.getPage(head)
+	var trimmed *eventlog.ErrTrimmed
+	switch {
+	case errors.As(err, &trimmed) && st.cursor.part == 0:
+		gap := st.hub.gap(st.cursor.place.String(), trimmed.Origin, Trimmed)
+		st.cursor.place, st.told = trimmed.Origin, trimmed.Origin
+		st.own, st.ownGive = appendWire(nil, gap, form{chunked: st.o.Chunked}), batch{place: trimmed.Origin}
+		return false, nil
+	case err != nil:
+		return false, err
+	case pg == nil:
+		return true, nil
+	}
+	c := &st.cursor
+	next := pg.after(c.place)
+	if c.part > 0 && (next == len(pg.marks) || pg.marks[next].id != c.partOf) {
+		return false, errTorn
+	}
+	for ; next < len(pg.marks) && !c.grant.sees(pg.marks[next].private); next++ {
+		c.place = pg.marks[next].id
+	}
+	if next == len(pg.marks) {
+		c.place = pg.next
+		st.leavePage()
+		if pg.next == head {
+			st.feed.join(c)
+		}
+		return false, nil
+	}
+	to := next
+	for to < len(pg.marks) && c.grant.sees(pg.marks[to].private) {
+		to++
+	}
+	st.run = run{marks: pg.marks[next:to], before: uint64(c.part)}
+	if next > 0 {
+		st.run.before += pg.marks[next-1].end
+	}
+	st.run.bytes = pg.bytes[st.run.before:pg.marks[to-1].end]
+	return false, nil
+}
+
+// getPage returns the page that the stream is in, or nil while it is not read.
+// Of a page that it has let go of it finds the rest, if the cache still has it,
+// so that a stream that is slow reads no pages of its own.
+func (st *Stream) getPage(head eventlog.ID) (*page, error) {
+	p, place := st.hub.pages, st.cursor.place
+	if st.page == nil {
+		if st.page = p.cached(st.feed, st.pageAt, place, st); st.page == nil {
+			st.page, st.pageAt = p.get(st.feed, place, head, st), place
+		}
+	}
+	if !st.page.done.Load() {
+		return nil, nil
+	}
+	pg := &st.page.page
+	if pg.err == nil {
+		return pg, nil
+	}
+	st.leavePage()
+	if errors.Is(pg.err, context.Canceled) { // by the hub: nobody else could
+		return nil, ErrClosed
+	}
+	return nil, pg.err
+}
+
+// leavePage lets go of the page.
+func (st *Stream) leavePage() {
+	if st.page != nil {
+		st.hub.pages.leave(st.page, st)
+		st.page = nil
+	}
+}
+
+// Rest lets go of memory that the stream has no use for while its peer takes
+// nothing.
+func (st *Stream) Rest() {
+	st.run = run{}
+	if st.page != nil && st.hub.pages.crowded() {
+		st.leavePage()
+	}
+}
+
+// errTorn ends a stream that has sent a part of an event which is gone since,
+// deleted or no longer retained. Its client drops the part and resumes.
+var errTorn = errors.New("hub: an event that was being sent is gone")

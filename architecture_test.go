@@ -21,13 +21,14 @@ var layers = map[string][]string{
 	"eventlog/disklog": {"eventlog"},
 	"eventlog/logtest": {"eventlog"},
 	"hub":              {"sse", "eventlog"},
-	"httpapi":          {"sse", "eventlog", "hub"},
+	"auth":             {"hub"},
+	"httpapi":          {"sse", "eventlog", "hub", "auth"},
 	"examples/llm":     {"sse"},
 	"console/site":     {},
 	"console/demo":     {"sse", "console/site", "examples/llm"},
-	"internal/daemon":  {"sse", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
+	"internal/daemon":  {"sse", "auth", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
 	"internal/load":    {},
-	"cmd/tidings":      {"sse", "hub", "httpapi", "internal/daemon", "internal/load"},
+	"cmd/tidings":      {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 
 	"examples/llm/answerer": {"examples/llm"},
 

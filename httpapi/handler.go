@@ -11,7 +11,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
+	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -21,6 +23,7 @@ type Options struct {
 	WriteTimeout time.Duration // how long a stream may take no byte; 0: 30 s
 	Retry        time.Duration // the reconnection time that streams begin with; 0: 3 s
 	MaxBody      int64         // bytes of a publish request; 0: 1 MiB
+	Auth         *auth.Auth    // who may do what; nil: everyone everything
 	Logger       *slog.Logger  // nil: slog.Default()
 	Version      string        // what GET /stats calls the program
 
@@ -29,13 +32,14 @@ type Options struct {
 
 type api struct {
 	Options
-	hub *hub.Hub
+	hub      *hub.Hub
+	refusals *rate.Limiter // in the log
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
 // /stats, /metrics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) http.Handler {
-	a := &api{Options: o, hub: h}
+	a := &api{Options: o, hub: h, refusals: newRefusals()}
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
 	a.Retry = orDefault(o.Retry, 3*time.Second)
@@ -47,9 +51,9 @@ func New(h *hub.Hub, o Options) http.Handler {
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/events/{topic}", a.events)
 	mux.HandleFunc("/topics", onlyGet(a.topics))
-	mux.HandleFunc("/subscriptions", onlyGet(a.subscriptions))
-	mux.HandleFunc("/stats", onlyGet(a.stats))
-	mux.HandleFunc("/metrics", onlyGet(metricsHandler(h, o.Collectors).ServeHTTP))
+	mux.HandleFunc("/subscriptions", onlyGet(a.operator(a.subscriptions)))
+	mux.HandleFunc("/stats", onlyGet(a.operator(a.stats)))
+	mux.HandleFunc("/metrics", onlyGet(a.operator(metricsHandler(h, o.Collectors).ServeHTTP)))
 	mux.HandleFunc("/healthz", onlyGet(a.healthz))
 	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
@@ -93,7 +97,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPost:
 		a.publish(w, r)
 	case http.MethodDelete:
-		a.remove(w, r)
+		a.operator(a.remove)(w, r)
 	default:
 		w.Header().Set("Allow", "DELETE, GET, HEAD, POST")
 		NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes, DELETE removes.").Write(w)

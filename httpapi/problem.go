@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -51,10 +52,13 @@ func (a *api) problem(err error) *Problem {
 		p        *Problem
 		invalid  *hub.InvalidError
 		tooLarge *http.MaxBytesError
+		denied   *auth.Error
 	)
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &denied):
+		return NewProblem(denied.Status, denied.Detail)
 	case errors.As(err, &invalid):
 		return NewProblem(http.StatusBadRequest, sentence(invalid.Reason))
 	case errors.As(err, &tooLarge):

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -22,6 +23,11 @@ const maxItems = 10_000
 
 // publish adds one event, or with NDJSON one a line.
 func (a *api) publish(w http.ResponseWriter, r *http.Request) {
+	g, err := a.Auth.Publisher(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
 	body, mediaType, params, err := a.body(w, r)
 	if err != nil {
 		a.problem(err).Write(w)
@@ -33,16 +39,16 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if mediaType == "application/x-ndjson" {
-		a.publishBatch(w, r, base, body)
+		a.publishBatch(w, r, g, base, body)
 		return
 	}
 	var id string
 	var res eventlog.Result
 	if err = base.addBody(mediaType, params, body); err == nil {
-		id, res, err = a.publishOne(r, &base)
+		id, res, err = a.publishOne(r, g, &base)
 	}
 	if err != nil {
-		a.problem(err).Write(w)
+		a.refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -59,8 +65,11 @@ type published struct {
 	*Problem
 }
 
-func (a *api) publishOne(r *http.Request, p *publication) (id string, res eventlog.Result, err error) {
-	rec, err := p.record(r.Header, "")
+func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (id string, res eventlog.Result, err error) {
+	rec, err := p.record(r.Header, g, "")
+	if err == nil {
+		err = mayPublish(g, rec.Topics)
+	}
 	if err != nil {
 		return "", res, err
 	}
@@ -101,7 +110,7 @@ func tooLargeProblem(limit int64) *Problem {
 
 // publishBatch adds each line's event; one that is wrong does not hold up the
 // others.
-func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, base publication, body []byte) {
+func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, base publication, body []byte) {
 	var (
 		answers []published
 		recs    []eventlog.Record
@@ -120,10 +129,13 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, base publicat
 		err := item.addJSON(line)
 		var rec eventlog.Record
 		if err == nil {
-			rec, err = item.record(r.Header, strconv.Itoa(len(answers)))
+			rec, err = item.record(r.Header, g, strconv.Itoa(len(answers)))
 		}
 		if err == nil {
 			err = hub.Check(&rec)
+		}
+		if err == nil {
+			err = mayPublish(g, rec.Topics)
 		}
 		if err != nil {
 			answers = append(answers, published{Problem: a.problem(err)})
@@ -225,8 +237,9 @@ func (p *publication) addValues(q url.Values) error {
 }
 
 // record is the publication as the log takes it. An id, or an idempotency key,
-// which beats it, makes it go in once; item tells a batch's apart.
-func (p *publication) record(h http.Header, item string) (eventlog.Record, error) {
+// which beats it, makes it go in once for all of its publisher's; item tells a
+// batch's apart.
+func (p *publication) record(h http.Header, g *auth.Grant, item string) (eventlog.Record, error) {
 	rec := eventlog.Record{
 		Topics:      p.topics,
 		Type:        p.values["type"],
@@ -240,13 +253,13 @@ func (p *publication) record(h http.Header, item string) (eventlog.Record, error
 		if err := hub.CheckID(id); err != nil {
 			return rec, err
 		}
-		rec.Key = "id\x00" + id
+		rec.Key = scope(g, "id\x00"+id)
 	}
 	if key := h.Get("Idempotency-Key"); key != "" {
 		if len(key) > hub.MaxIDBytes || !utf8.ValidString(key) {
 			return rec, &hub.InvalidError{Reason: fmt.Sprintf("an Idempotency-Key may be %d bytes of UTF-8", hub.MaxIDBytes)}
 		}
-		rec.Key = "key\x00" + key + "\x00" + item
+		rec.Key = scope(g, "key\x00"+key+"\x00"+item)
 	}
 	if v, ok := p.values["retry"]; ok {
 		ms, err := strconv.ParseUint(v, 10, 32)

@@ -8,12 +8,13 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
 )
 
 // stream serves one subscriber until it goes or the hub ends it.
-func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription, envelope bool) {
+func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, envelope bool) {
 	if retry, draining := a.hub.Draining(); draining {
 		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
 		return
@@ -22,7 +23,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, s hub.Subscription,
 		Retry:     a.Retry,
 		Heartbeat: a.Heartbeat,
 		Envelope:  envelope,
-		Peer:      hub.Peer{Remote: r.RemoteAddr, UserAgent: r.UserAgent()},
+		Expires:   g.Expires,
+		Peer:      hub.Peer{Subject: g.Subject, Remote: r.RemoteAddr, UserAgent: r.UserAgent()},
 	})
 	var invalid *hub.InvalidError
 	if errors.As(err, &invalid) {

@@ -15,7 +15,13 @@ import (
 // get answers with a stream, or, where NDJSON is asked for, with what is
 // retained.
 func (a *api) get(w http.ResponseWriter, r *http.Request) {
+	g, err := a.Auth.Subscriber(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
 	sub, envelope, err := parseSubscription(r)
+	sub.Grant = g.Subscribe
 	switch {
 	case err != nil:
 		a.problem(err).Write(w)
@@ -24,7 +30,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	case !sse.Accepts(r):
 		NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for application/x-ndjson to read what is retained.").Write(w)
 	default:
-		a.stream(w, r, sub, envelope)
+		a.stream(w, r, g, sub, envelope)
 	}
 }
 
@@ -67,7 +73,6 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, envelope bool, er
 		return sub, false, &hub.InvalidError{Reason: "the one envelope there is is envelope=json"}
 	}
 	sub.Types = q["type"]
-	sub.Grant = hub.Everything()
 	sub.From, err = parseFrom(r.Header, q)
 	return sub, envelope, err
 }

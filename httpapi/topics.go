@@ -11,8 +11,14 @@ import (
 )
 
 // topics answers with what is retained of each topic, or of those that the
-// query selects, one JSON object a line, by name.
+// query selects, one JSON object a line, by name: as far as the caller may see
+// it.
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
+	g, err := a.Auth.Subscriber(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
 	q, err := parseQuery(r)
 	if err != nil {
 		a.problem(err).Write(w)
@@ -28,7 +34,7 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var found []eventlog.Topic
-	for t, err := range a.hub.Topics(r.Context()) {
+	for t, err := range a.hub.TopicsSeen(r.Context(), g.Subscribe) {
 		if err != nil {
 			a.problem(err).Write(w)
 			return
@@ -44,8 +50,8 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	for _, t := range found {
 		encode(out, struct {
 			Topic       string `json:"topic"`
-			Events      int64  `json:"events"`
-			Bytes       int64  `json:"bytes"`
+			Events      int64  `json:"events,omitempty"` // always there are some, for who may know
+			Bytes       int64  `json:"bytes,omitempty"`
 			LastEventID string `json:"last_event_id"`
 		}{t.Name, t.Events, t.Bytes, t.Last.String()})
 	}

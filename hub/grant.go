@@ -1,6 +1,11 @@
 package hub
 
-import "github.com/tidings-sse/tidings/eventlog"
+import (
+	"context"
+	"iter"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
 
 // Everything selects every topic. As a grant, it lets its holder see every
 // private event.
@@ -41,4 +46,39 @@ func (s *Selectors) canonical() string {
 		return "*"
 	}
 	return listKey(s.text)
+}
+
+// glimpse is how many of a topic's newest events are looked at to find one that
+// is public.
+const glimpse = 1000
+
+// TopicsSeen yields what the holder of a grant may know of the topics: all of
+// those that are granted, and of the others only the place of the newest
+// public event, if there is one among the newest thousand.
+func (h *Hub) TopicsSeen(ctx context.Context, grant Selectors) iter.Seq2[eventlog.Topic, error] {
+	return func(yield func(eventlog.Topic, error) bool) {
+		for t, err := range h.log.Topics(ctx) {
+			if err == nil && !grant.matchTopic(t.Name) {
+				t.Last, err = h.newestPublic(ctx, t.Name)
+				if t.Events, t.Bytes = 0, 0; err == nil && t.Last.IsZero() {
+					continue
+				}
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (h *Hub) newestPublic(ctx context.Context, topic string) (eventlog.ID, error) {
+	looked := 0
+	events, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool {
+		looked++
+		return !e.Private || looked == glimpse
+	})
+	if err != nil || len(events) == 0 || events[0].Private {
+		return eventlog.ID{}, err
+	}
+	return events[0].ID, nil
 }

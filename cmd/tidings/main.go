@@ -32,6 +32,7 @@ type cli struct {
 	Pub   pubCmd   `cmd:"" help:"Publish an event, or each line of standard input."`
 	Sub   subCmd   `cmd:"" help:"Subscribe, and print what arrives."`
 	Bench benchCmd `cmd:"" help:"Put load on a server of event streams, and measure it."`
+	Token tokenCmd `cmd:"" help:"Make a token for a hub with keys, or explain one."`
 
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }

@@ -25,8 +25,16 @@ func banner(out io.Writer, c *Config, addr net.Addr) {
 	if c.Demo {
 		fmt.Fprintf(out, "  demos      %s/demo/\n", url)
 	}
-	fmt.Fprintf(out, "  subscribe  curl -N %s/events/news\n", url)
-	fmt.Fprintf(out, "  publish    curl -d hello %s/events/news\n", url)
+	const token = ` -H "Authorization: Bearer $TOKEN"`
+	var publisher, subscriber string
+	if c.hasKeys() {
+		publisher = token
+		if !c.Anonymous {
+			subscriber = token
+		}
+	}
+	fmt.Fprintf(out, "  subscribe  curl -N%s %s/events/news\n", subscriber, url)
+	fmt.Fprintf(out, "  publish    curl -d hello%s %s/events/news\n", publisher, url)
 	fmt.Fprintf(out, "  events     %s\n", retention(c))
 	fmt.Fprintf(out, "  access     %s\n\n", access(c))
 }
@@ -64,7 +72,12 @@ func hours(d time.Duration) string {
 }
 
 func access(c *Config) string {
-	if c.NoAuth {
+	switch {
+	case c.hasKeys() && c.Anonymous:
+		return "public events are for anyone; private ones, and publishing, need a token (tidings token makes one)"
+	case c.hasKeys():
+		return "by token, for publishing and for subscribing (tidings token makes one)"
+	case c.NoAuth:
 		return "no keys: anyone who reaches this address may publish and subscribe, and holds every grant"
 	}
 	return "no keys: programs and pages of this machine may publish and subscribe, and hold every grant"

@@ -25,7 +25,7 @@ type Config struct {
 	DemoLLMModel string `name:"demo-llm-model" default:"gpt-4o-mini" help:"Model to ask there."`
 	DemoLLMKey   string `name:"demo-llm-key" placeholder:"KEY" help:"Key for it; better said in the environment."`
 
-	NoAuth     bool     `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
+	AuthConfig `embed:""`
 	CORSOrigin []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
 
 	Heartbeat    time.Duration `default:"15s" help:"How long a stream may be silent."`
@@ -48,8 +48,11 @@ func (c *Config) Validate() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
-	if !loopback && !c.NoAuth {
-		return fmt.Errorf("--listen %s can be reached from other machines, and this hub has no keys: say --no-auth to let anyone publish and subscribe, or listen on localhost", c.Listen)
+	if err := c.AuthConfig.validate(c.CORSOrigin); err != nil {
+		return err
+	}
+	if !loopback && !c.NoAuth && !c.hasKeys() {
+		return fmt.Errorf("--listen %s can be reached from other machines, and this hub has no keys: give it some, as in --jwt-key @FILE, say --no-auth to let anyone publish and subscribe, or listen on localhost", c.Listen)
 	}
 	if u, err := url.Parse(c.DemoLLMURL); c.DemoLLMURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		return fmt.Errorf("--demo-llm-url %s: write the API's base, as in http://localhost:11434/v1", c.DemoLLMURL)

@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidings-sse/tidings/auth"
 )
 
 func TestValidate(t *testing.T) {
@@ -20,6 +24,14 @@ func TestValidate(t *testing.T) {
 		{"everywhere by address", func(c *Config) { c.Listen = "0.0.0.0:3000" }, "--no-auth"},
 		{"another machine's name, whatever it resolves to", func(c *Config) { c.Listen = "hub.example:3000" }, "--no-auth"},
 		{"everywhere, and said so", func(c *Config) { c.Listen, c.NoAuth = ":3000", true }, ""},
+		{"everywhere, with keys", func(c *Config) { c.Listen, c.JWTKey = ":3000", []string{"k"} }, ""},
+		{"keys, and none", func(c *Config) { c.NoAuth, c.JWTKey = true, []string{"k"} }, "--no-auth"},
+		{"keys for publishers alone", func(c *Config) { c.PublisherJWTKey = []string{"k"} }, "nobody could subscribe"},
+		{"and anyone may subscribe", func(c *Config) { c.PublisherJWTKey, c.Anonymous = []string{"k"}, true }, ""},
+		{"keys for subscribers alone", func(c *Config) { c.SubscriberJWTKey = []string{"k"} }, "nobody could publish"},
+		{"anonymous, without keys", func(c *Config) { c.Anonymous = true }, "--anonymous"},
+		{"an algorithm that is none", func(c *Config) { c.JWTKey, c.JWTAlg = []string{"k"}, []string{"none"} }, "--jwt-alg none"},
+		{"any origin, and a cookie", func(c *Config) { c.CORSOrigin, c.CookieName = []string{"*"}, "token" }, "--cookie-name"},
 		{"no port", func(c *Config) { c.Listen = "localhost" }, "--listen localhost"},
 		{"an origin", func(c *Config) { c.CORSOrigin = []string{"https://app.example"} }, ""},
 		{"no origin", func(c *Config) { c.CORSOrigin = []string{"app.example"} }, "not an origin"},
@@ -38,6 +50,41 @@ func TestValidate(t *testing.T) {
 		if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v; want %q", tt.why, err, tt.says)
 		}
+	}
+}
+
+// Mercure's own settings are read where ours are unset.
+func TestMercureEnvironment(t *testing.T) {
+	const key = "!ChangeThisMercureHubJWTSecretKey!"
+	t.Setenv("MERCURE_PUBLISHER_JWT_KEY", key)
+	t.Setenv("MERCURE_SUBSCRIBER_JWT_KEY", key)
+	t.Setenv("MERCURE_SUBSCRIBER_JWT_ALG", "HS512")
+	c := Config{Listen: ":3000", Heartbeat: time.Second, Retry: time.Second, WriteTimeout: time.Second, MaxBody: 1}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	authority, err := newAuth(t.Context(), &c, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/events", nil)
+	for alg, publisher := range map[string]bool{"HS256": true, "HS512": false} {
+		token, err := auth.Mint(&auth.Claims{}, key, alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		if _, err := authority.Publisher(r); (err == nil) != publisher {
+			t.Errorf("%s publishes: %v", alg, err)
+		}
+		if _, err := authority.Subscriber(r); (err == nil) == publisher {
+			t.Errorf("%s subscribes: %v", alg, err)
+		}
+	}
+	ours := Config{AuthConfig: AuthConfig{JWTKey: []string{key}}}
+	ours.mercureEnv()
+	if len(ours.PublisherJWTKey)+len(ours.SubscriberJWTKey) > 0 {
+		t.Error("ours are set, and Mercure's read all the same")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/console/demo"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
@@ -47,9 +48,14 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 
+	authority, err := newAuth(ctx, c, logger)
+	if err != nil {
+		return err
+	}
+
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv := &http.Server{
-		Handler:           handler(c, h, collectors(log), leaving, logger),
+		Handler:           handler(c, h, authority, collectors(log), leaving, logger),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -129,12 +135,13 @@ func listen(ctx context.Context, c *Config) (net.Listener, error) {
 }
 
 // handler puts the packages' handlers on one mux, behind one guard.
-func handler(c *Config, h *hub.Hub, metrics []prometheus.Collector, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
+func handler(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Collector, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
 	api := httpapi.New(h, httpapi.Options{
 		Heartbeat:    c.Heartbeat,
 		WriteTimeout: c.WriteTimeout,
 		Retry:        c.Retry,
 		MaxBody:      int64(c.MaxBody),
+		Auth:         authority,
 		Logger:       logger,
 		Version:      Version(),
 		Collectors:   metrics,
@@ -149,7 +156,7 @@ func handler(c *Config, h *hub.Hub, metrics []prometheus.Collector, leaving <-ch
 		pages.Handle("GET /{$}", demo.Root(dates))
 	}
 	loopback, _ := c.loopback() // validated
-	access := httpapi.Access{Loopback: loopback && !c.NoAuth, Origins: c.CORSOrigin, Logger: logger}
+	access := httpapi.Access{Loopback: loopback && !c.NoAuth && authority == nil, Origins: c.CORSOrigin, Logger: logger}
 	return access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only what is theirs goes to the pages: a mux cleans paths, and with
 		// them the slashes of a topic.

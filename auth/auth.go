@@ -1,0 +1,157 @@
+package auth
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DefaultCookie is the cookie that Mercure's clients send.
+const DefaultCookie = "mercureAuthorization"
+
+// Options configures an [Auth].
+type Options struct {
+	PublisherKeys  []Key // verify the tokens of publishers and operators
+	SubscriberKeys []Key // verify those of subscribers
+	JWKS           *JWKS // verifies both; nil: none
+
+	Issuer   string        // a token's iss has to be this; "": any
+	Audience string        // a token's aud has to have this; "": any
+	Leeway   time.Duration // how far clocks may be apart
+
+	Anonymous bool   // public events need no token
+	Cookie    string // the cookie that carries a token; "": none does
+
+	// Origins are those of pages that may publish by cookie, beside the hub's
+	// own, as in https://app.example.
+	Origins []string
+
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+// An Auth decides who may do what. Its methods may be called by several
+// goroutines at once.
+type Auth struct {
+	o           Options
+	publishers  *verifier
+	subscribers *verifier
+}
+
+// New returns an Auth. Without any keys, there is no use for one.
+func New(o Options) (*Auth, error) {
+	if len(o.PublisherKeys)+len(o.SubscriberKeys) == 0 && o.JWKS == nil {
+		return nil, errors.New("auth: no keys")
+	}
+	return &Auth{
+		o:           o,
+		publishers:  newVerifier(o.PublisherKeys, o.JWKS, &o),
+		subscribers: newVerifier(o.SubscriberKeys, o.JWKS, &o),
+	}, nil
+}
+
+// Publisher returns the grant of a request that publishes. What of it the
+// topics are, the caller asks of the grant.
+func (a *Auth) Publisher(r *http.Request) (*Grant, error) {
+	if a == nil {
+		return Everything(), nil
+	}
+	c, bad := a.credential(r)
+	if bad != nil {
+		return nil, bad
+	}
+	if c.token == "" {
+		return nil, noToken()
+	}
+	if c.cookie {
+		if bad := a.checkPage(r); bad != nil {
+			return nil, bad
+		}
+	}
+	return grantOf(a.publishers.verify(r.Context(), c.token))
+}
+
+// Subscriber returns the grant of a request that reads.
+func (a *Auth) Subscriber(r *http.Request) (*Grant, error) {
+	if a == nil {
+		return Everything(), nil
+	}
+	c, bad := a.credential(r)
+	switch {
+	case bad != nil:
+		return nil, bad
+	case c.token != "":
+		return grantOf(a.subscribers.verify(r.Context(), c.token))
+	case a.o.Anonymous:
+		return new(Grant), nil
+	}
+	return nil, noToken()
+}
+
+// Operator returns the grant of a request to one of the operator's routes,
+// which is always one that has the claim for it.
+func (a *Auth) Operator(r *http.Request) (*Grant, error) {
+	g, err := a.Publisher(r)
+	if err == nil && !g.Admin {
+		return nil, Forbidden(`This is for operators: the token needs the claim tidings: {admin: true}.`)
+	}
+	return g, err
+}
+
+// grantOf makes a nil *Error a nil error.
+func grantOf(g *Grant, bad *Error) (*Grant, error) {
+	if bad != nil {
+		return nil, bad
+	}
+	return g, nil
+}
+
+// A credential is what a request carries.
+type credential struct {
+	token  string // "": none
+	cookie bool   // a browser may have added it unasked
+}
+
+// credential finds the token. The header beats the cookie.
+func (a *Auth) credential(r *http.Request) (credential, *Error) {
+	switch values := r.Header.Values("Authorization"); {
+	case len(values) > 1:
+		return credential{}, badRequest("Send one Authorization header.")
+	case len(values) == 1:
+		scheme, token, _ := strings.Cut(values[0], " ")
+		token = strings.Trim(token, " ")
+		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+			return credential{}, noToken()
+		}
+		return credential{token: token}, nil
+	}
+	if a.o.Cookie == "" {
+		return credential{}, nil
+	}
+	switch cookies := r.CookiesNamed(a.o.Cookie); {
+	case len(cookies) > 1: // one of a parent domain beside ours, which anybody there may have set
+		return credential{}, badRequest("The request has several cookies " + a.o.Cookie + "; send one.")
+	case len(cookies) == 1 && cookies[0].Value != "":
+		return credential{token: cookies[0].Value, cookie: true}, nil
+	}
+	return credential{}, nil
+}
+
+// checkPage keeps pages of others from publishing with a visitor's cookie: the
+// request has to say that it comes from a page that may.
+func (a *Auth) checkPage(r *http.Request) *Error {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		if u, err := url.Parse(r.Header.Get("Referer")); err == nil && u.Host != "" {
+			origin = u.Scheme + "://" + u.Host
+		}
+	}
+	u, err := url.Parse(origin)
+	if err == nil && u.Host != "" && u.Host == r.Host || slices.Contains(a.o.Origins, origin) && origin != "" && origin != "null" {
+		return nil
+	}
+	return Forbidden("A cookie publishes only from pages that may: send Authorization: Bearer TOKEN instead, or have the hub's operator allow this page's origin.")
+}

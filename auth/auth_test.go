@@ -1,0 +1,524 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "a secret of thirty-two bytes or more"
+
+// A pair is a key to sign with and the one to check with, as PEM.
+type pair struct {
+	signer          crypto.Signer
+	private, public string
+}
+
+func newPair(t testing.TB, signer crypto.Signer) pair {
+	t.Helper()
+	private, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(signer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(typ string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der}))
+	}
+	return pair{signer, block("PRIVATE KEY", private), block("PUBLIC KEY", public)}
+}
+
+func rsaPair(t testing.TB, bits int) pair {
+	t.Helper()
+	k, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newPair(t, k)
+}
+
+func ecPair(t testing.TB, c elliptic.Curve) pair {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(c, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newPair(t, k)
+}
+
+func edPair(t testing.TB) pair {
+	t.Helper()
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newPair(t, k)
+}
+
+func mustParse(t testing.TB, text string, algs ...string) []Key {
+	t.Helper()
+	keys, err := ParseKeys(text, algs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func claims() *Claims {
+	return &Claims{
+		RegisteredClaims: jwt.RegisteredClaims{Subject: "ann", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour))},
+		Mercure:          &Access{Publish: []string{"*"}},
+	}
+}
+
+func mint(t testing.TB, key, alg string) string {
+	t.Helper()
+	token, err := Mint(claims(), key, alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// forge signs nothing: it puts a header before claims, and a signature behind.
+func forge(t testing.TB, header map[string]any, sign func(text string) []byte) string {
+	t.Helper()
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	text := part(header) + "." + part(claims())
+	return text + "." + base64.RawURLEncoding.EncodeToString(sign(text))
+}
+
+func hs256(key string) func(string) []byte {
+	return func(text string) []byte {
+		h := hmac.New(sha256.New, []byte(key))
+		h.Write([]byte(text))
+		return h.Sum(nil)
+	}
+}
+
+func publish(t testing.TB, o Options, token string) (*Grant, error) {
+	t.Helper()
+	a, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", "/events", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return a.Publisher(r)
+}
+
+func TestAlgorithms(t *testing.T) {
+	rsaKey, p256, p384, p521, ed := rsaPair(t, 2048), ecPair(t, elliptic.P256()), ecPair(t, elliptic.P384()), ecPair(t, elliptic.P521()), edPair(t)
+	hmacKey := pair{private: secret, public: secret}
+	for _, tt := range []struct {
+		key     pair
+		alg     string
+		allowed []string // what the hub is configured for; nil: the usual
+		ok      bool
+	}{
+		{hmacKey, "HS256", nil, true}, {hmacKey, "HS384", nil, false}, {hmacKey, "HS384", []string{"HS256", "HS384"}, true}, {hmacKey, "HS512", []string{"HS512"}, true}, {hmacKey, "HS256", []string{"HS512"}, false},
+		{rsaKey, "RS256", nil, true}, {rsaKey, "PS256", nil, false}, {rsaKey, "PS512", []string{"PS512"}, true}, {rsaKey, "RS512", []string{"RS512", "ES256"}, true}, {rsaKey, "RS384", []string{"RS384"}, true}, {rsaKey, "PS384", []string{"PS384"}, true},
+		{p256, "ES256", nil, true}, {p384, "ES384", nil, true}, {p521, "ES512", nil, true},
+		{ed, "EdDSA", nil, true}, {ed, "EdDSA", []string{"EdDSA", "RS256"}, true},
+	} {
+		g, err := publish(t, Options{PublisherKeys: mustParse(t, tt.key.public, tt.allowed...)}, mint(t, tt.key.private, tt.alg))
+		if (err == nil) != tt.ok || err == nil && (g.Subject != "ann" || !g.MayPublish([]string{"x"})) {
+			t.Errorf("%s, allowed %v: %v, %v; want %v", tt.alg, tt.allowed, g, err, tt.ok)
+		}
+	}
+}
+
+func TestKeysThatAreRefused(t *testing.T) {
+	rsaKey := rsaPair(t, 2048)
+	for _, tt := range []struct {
+		why, key string
+		algs     []string
+		says     string
+	}{
+		{"a short secret", "a secret of thirty-one bytes...", nil, "32"},
+		{"an empty one", "", nil, "32"},
+		{"a private key", rsaKey.private, nil, "public one"},
+		{"a weak key", rsaPair(t, 1024).public, nil, "2048"},
+		{"an odd curve", ecPair(t, elliptic.P224()).public, nil, "P-256"},
+		{"a public key as a secret", rsaKey.public, []string{"HS256"}, "RS256"},
+		{"a secret as a public key", secret, []string{"RS256"}, "HS256"},
+		{"a PEM cut off", rsaKey.public[:100], nil, "public key"},
+		{"a PEM of something else", "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----", nil, "DH PARAMETERS"},
+		{"a JWK that is none", `{"kty":"what"}`, nil, "JWK"},
+		{"an empty set", `{"keys":[]}`, nil, "no key"},
+		{"a JWK for another algorithm", `{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, []string{"ES256"}, "EdDSA"},
+	} {
+		if keys, err := ParseKeys(tt.key, tt.algs); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v, %v; want an error that says %q", tt.why, keys, err, tt.says)
+		}
+	}
+}
+
+func TestReadKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadKey("@" + path); got != secret || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := ReadKey(secret); got != secret || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := ReadKey("@" + path + "x"); err == nil {
+		t.Error("no file is a key")
+	}
+}
+
+// What tokens try, to have the hub take them for signed.
+func TestForgedTokens(t *testing.T) {
+	rsaKey, other := rsaPair(t, 2048), rsaPair(t, 2048)
+	jwk, err := jwkset.NewJWKFromKey(other.signer.Public(), jwkset.JWKOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs256 := func(p pair) func(string) []byte {
+		return func(text string) []byte {
+			sum := sha256.Sum256([]byte(text))
+			sig, err := p.signer.Sign(rand.Reader, sum[:], crypto.SHA256)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sig
+		}
+	}
+	unsigned := func(string) []byte { return nil }
+	called := atomic.Bool{}
+	trap := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Store(true) }))
+	defer trap.Close()
+	good := forge(t, map[string]any{"alg": "RS256", "kid": "k"}, rs256(rsaKey))
+	o := Options{PublisherKeys: append(mustParse(t, rsaKey.public), mustParse(t, secret)...)}
+	if _, err := publish(t, o, good); err != nil {
+		t.Fatalf("the one that is signed: %v", err)
+	}
+	dot := strings.LastIndex(good, ".")
+	for why, token := range map[string]string{
+		"alg none":                         forge(t, map[string]any{"alg": "none"}, unsigned),
+		"alg None":                         forge(t, map[string]any{"alg": "None"}, unsigned),
+		"alg NONE, with a signature":       forge(t, map[string]any{"alg": "NONE"}, hs256(secret)),
+		"no alg":                           forge(t, map[string]any{}, hs256(secret)),
+		"alg that is no string":            forge(t, map[string]any{"alg": []string{"HS256"}}, hs256(secret)),
+		"alg in lower case":                forge(t, map[string]any{"alg": "hs256"}, hs256(secret)),
+		"the public key as a secret":       forge(t, map[string]any{"alg": "HS256"}, hs256(rsaKey.public)),
+		"its text without the line end":    forge(t, map[string]any{"alg": "HS256"}, hs256(strings.TrimSpace(rsaKey.public))),
+		"an empty secret":                  forge(t, map[string]any{"alg": "HS256"}, hs256("")),
+		"the secret under another alg":     forge(t, map[string]any{"alg": "HS512"}, hs256(secret)),
+		"another key":                      forge(t, map[string]any{"alg": "RS256"}, rs256(other)),
+		"another key, brought as jwk":      forge(t, map[string]any{"alg": "RS256", "jwk": jwk.Marshal()}, rs256(other)),
+		"another key, at jku":              forge(t, map[string]any{"alg": "RS256", "jku": trap.URL}, rs256(other)),
+		"another key, at x5u":              forge(t, map[string]any{"alg": "RS256", "x5u": trap.URL}, rs256(other)),
+		"a kid that is a path":             forge(t, map[string]any{"alg": "HS256", "kid": "../../../../dev/null"}, hs256("")),
+		"a kid that is no string":          forge(t, map[string]any{"alg": "RS256", "kid": 7}, rs256(rsaKey)),
+		"a critical extension":             forge(t, map[string]any{"alg": "RS256", "crit": []string{"b64"}, "b64": false}, rs256(rsaKey)),
+		"the signature cut off":            good[:dot+1],
+		"the signature of another token":   mint(t, secret, "")[:20] + good[20:],
+		"a line end behind":                good + "\n",
+		"a space inside":                   good[:dot] + " " + good[dot:],
+		"padding behind":                   good + "=",
+		"four parts":                       good + ".x",
+		"five parts, as an encrypted one":  good + ".x.y",
+		"two parts":                        good[:dot],
+		"nothing but dots":                 "..",
+		"an exp that is no number":         forgeClaims(t, `{"exp":"never","mercure":{"publish":["*"]}}`),
+		"an exp beyond all":                forgeClaims(t, `{"exp":1e400,"mercure":{"publish":["*"]}}`),
+		"an exp before all":                forgeClaims(t, `{"exp":-1,"mercure":{"publish":["*"]}}`),
+		"a claim of another shape":         forgeClaims(t, `{"mercure":["*"]}`),
+		"a grant that is no list":          forgeClaims(t, `{"mercure":{"publish":"*"}}`),
+		"a grant with an empty selector":   forgeClaims(t, `{"mercure":{"publish":[""]}}`),
+		"a grant of half a character":      forgeClaims(t, "{\"mercure\":{\"publish\":[\"\xff\", \"{\"]}}"),
+		"claims that are a string":         forgeClaims(t, `"claims"`),
+		"claims that break off":            forgeClaims(t, `{"mercure":{"publish":["*"]}`),
+		"expired long ago":                 forgeClaims(t, `{"exp":1000000000,"mercure":{"publish":["*"]}}`),
+		"valid in a far future":            forgeClaims(t, `{"nbf":99999999999,"mercure":{"publish":["*"]}}`),
+		"a megabyte of a token":            strings.Repeat("a", 1<<20),
+		"a header of a megabyte in base64": base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte("a"), 1<<20)) + ".e30.x",
+	} {
+		g, err := publish(t, o, token)
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Status != 401 || g != nil {
+			t.Errorf("%s: %+v, %v; want a 401", why, g, err)
+		}
+	}
+	if called.Load() {
+		t.Error("a token's header had the hub ask for a key")
+	}
+}
+
+func forgeClaims(t testing.TB, text string) string {
+	t.Helper()
+	signed := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(text))
+	return signed + "." + base64.RawURLEncoding.EncodeToString(hs256(secret)(signed))
+}
+
+// Keys of one role do not work for the other.
+func TestRolesHaveKeysOfTheirOwn(t *testing.T) {
+	const another = "another secret of thirty-two bytes or more"
+	a, err := New(Options{PublisherKeys: mustParse(t, secret), SubscriberKeys: mustParse(t, another)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, publisher := range map[string]bool{secret: true, another: false} {
+		r := httptest.NewRequest("GET", "/events", nil)
+		r.Header.Set("Authorization", "Bearer "+mint(t, key, ""))
+		if _, err := a.Publisher(r); (err == nil) != publisher {
+			t.Errorf("publisher %v: %v", publisher, err)
+		}
+		if _, err := a.Subscriber(r); (err == nil) == publisher {
+			t.Errorf("subscriber %v: %v", !publisher, err)
+		}
+	}
+}
+
+func TestIssuerAudienceLeeway(t *testing.T) {
+	o := Options{PublisherKeys: mustParse(t, secret), Issuer: "us", Audience: "hub", Leeway: 10 * time.Second}
+	in := func(d time.Duration) *jwt.NumericDate { return jwt.NewNumericDate(time.Now().Add(d)) }
+	for _, tt := range []struct {
+		why string
+		c   jwt.RegisteredClaims
+		ok  bool
+	}{
+		{"ours", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"hub"}}, true},
+		{"ours among others", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"x", "hub"}}, true},
+		{"another issuer", jwt.RegisteredClaims{Issuer: "them", Audience: []string{"hub"}}, false},
+		{"no issuer", jwt.RegisteredClaims{Audience: []string{"hub"}}, false},
+		{"another audience", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"hub2"}}, false},
+		{"no audience", jwt.RegisteredClaims{Issuer: "us"}, false},
+		{"just expired", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"hub"}, ExpiresAt: in(-5 * time.Second)}, true},
+		{"expired", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"hub"}, ExpiresAt: in(-15 * time.Second)}, false},
+		{"not yet, by a little", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"hub"}, NotBefore: in(5 * time.Second)}, true},
+		{"not yet", jwt.RegisteredClaims{Issuer: "us", Audience: []string{"hub"}, NotBefore: in(15 * time.Second)}, false},
+	} {
+		token, err := Mint(&Claims{RegisteredClaims: tt.c}, secret, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := publish(t, o, token)
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.why, err)
+		}
+		if err == nil && !g.Expires.IsZero() && !g.Expires.After(time.Now()) {
+			t.Errorf("%s: a grant that has expired, at %v", tt.why, g.Expires)
+		}
+	}
+}
+
+// A provider is an address with a JWK Set that changes.
+type provider struct {
+	*httptest.Server
+	status atomic.Int64
+	body   atomic.Value
+	reads  atomic.Int64
+}
+
+func newProvider(t *testing.T) *provider {
+	p := new(provider)
+	p.status.Store(200)
+	p.body.Store(`{"keys":[]}`)
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		p.reads.Add(1)
+		w.WriteHeader(int(p.status.Load()))
+		fmt.Fprint(w, p.body.Load())
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *provider) serve(t *testing.T, keys map[string]any) {
+	t.Helper()
+	var set jwkset.JWKSMarshal
+	for kid, key := range keys {
+		jwk, err := jwkset.NewJWKFromKey(key, jwkset.JWKOptions{Metadata: jwkset.JWKMetadataOptions{KID: kid}, Marshal: jwkset.JWKMarshalOptions{Private: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Keys = append(set.Keys, jwk.Marshal())
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.body.Store(string(b))
+}
+
+func signed(t *testing.T, p pair, alg, kid string) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.GetSigningMethod(alg), claims())
+	if kid != "" {
+		token.Header["kid"] = kid
+	}
+	text, err := token.SignedString(p.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestJWKS(t *testing.T) {
+	provider := newProvider(t)
+	first, second := ecPair(t, elliptic.P256()), edPair(t)
+	provider.serve(t, map[string]any{"1": first.signer.Public(), "secret": []byte(secret)})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	jwks, err := NewJWKS(ctx, provider.URL, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{JWKS: jwks}
+	check := func(why, token string, ok bool) {
+		t.Helper()
+		if _, err := publish(t, o, token); (err == nil) != ok {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	check("by its kid", signed(t, first, "ES256", "1"), true)
+	check("without a kid", signed(t, first, "ES256", ""), true)
+	check("a secret that everybody can read", mint(t, secret, ""), false)
+	check("a kid of another's", signed(t, second, "EdDSA", "1"), false)
+
+	provider.serve(t, map[string]any{"1": first.signer.Public(), "2": second.signer.Public()})
+	check("one that is new", signed(t, second, "EdDSA", "2"), true)
+
+	provider.status.Store(500)
+	check("during an outage", signed(t, second, "EdDSA", "2"), true)
+	provider.status.Store(200)
+	provider.body.Store(`{}`)
+	reads := provider.reads.Load()
+	for range 20 {
+		check("a kid that nobody has", signed(t, first, "ES256", "made up"), false)
+	}
+	if n := provider.reads.Load() - reads; n > 1 {
+		t.Errorf("20 made-up kids had the hub ask %d times", n)
+	}
+	check("after nonsense for an answer", signed(t, first, "ES256", "1"), true)
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// A provider that is down when the hub starts is asked when it is needed.
+func TestJWKSThatStartsLater(t *testing.T) {
+	provider := newProvider(t)
+	provider.status.Store(503)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var log bytes.Buffer
+	jwks, err := NewJWKS(ctx, provider.URL, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil || !strings.Contains(log.String(), "503") {
+		t.Fatalf("%v, log %s", err, log.String())
+	}
+	key := ecPair(t, elliptic.P384())
+	provider.status.Store(200)
+	provider.serve(t, map[string]any{"": key.signer.Public()})
+	if _, err := publish(t, Options{JWKS: jwks}, signed(t, key, "ES384", "")); err != nil {
+		t.Error(err)
+	}
+	for _, address := range []string{"http://keys.example/jwks", "keys.example", "file:///etc/passwd", ""} {
+		if _, err := NewJWKS(ctx, address, nil, slog.Default()); err == nil {
+			t.Errorf("%q is taken for an address", address)
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+func TestInspect(t *testing.T) {
+	key := ecPair(t, elliptic.P256())
+	token := mint(t, key.private, "")
+	for _, tt := range []struct {
+		why, token, key string
+		lines           string // one of them
+		problem         string
+	}{
+		{"without a key", token, "", "signature  not checked", ""},
+		{"with the public one", token, key.public, "signature  by this key", ""},
+		{"with the private one", token, key.private, "signature  by this key", ""},
+		{"with another", token, edPair(t).public, "signature  not by this key", "signature"},
+		{"expired", forgeClaims(t, `{"exp":1000000000}`), "", "expired    2001-09-09T01:46:40Z", "expired"},
+		{"not yet", forgeClaims(t, `{"nbf":99999999999}`), secret, "not before", "not valid yet"},
+		{"unsigned", forge(t, map[string]any{"alg": "none"}, func(string) []byte { return nil }), "", "algorithm  none", "not signed"},
+		{"without a grant", forgeClaims(t, `{}`), "", "publish    nothing", ""},
+		{"a grant that cannot be read", forgeClaims(t, `{"mercure":{"subscribe":["{"]}}`), "", "subscribe  {", "mercure.subscribe"},
+	} {
+		i, err := Inspect(tt.token, tt.key, time.Now())
+		if err != nil {
+			t.Errorf("%s: %v", tt.why, err)
+			continue
+		}
+		var lines string
+		for _, l := range i.Lines {
+			lines += fmt.Sprintf("%-10s %s\n", l[0], l[1])
+		}
+		problems := strings.Join(i.Problems, "; ")
+		if !strings.Contains(lines, tt.lines) || !strings.Contains(problems, tt.problem) || (problems == "") != (tt.problem == "") {
+			t.Errorf("%s: %s%s; want %q and %q", tt.why, lines, problems, tt.lines, tt.problem)
+		}
+	}
+	if _, err := Inspect("no token", "", time.Now()); err == nil {
+		t.Error("what is no token is explained")
+	}
+}
+
+// Whatever a token is, it is refused with a 401, or it is signed by us.
+func FuzzToken(f *testing.F) {
+	good := mint(f, secret, "")
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Add(forge(f, map[string]any{"alg": "none"}, func(string) []byte { return nil }))
+	f.Add(forge(f, map[string]any{"alg": "HS256", "kid": "x", "crit": 1}, hs256(secret)))
+	f.Add("..")
+	a, err := New(Options{PublisherKeys: append(mustParse(f, secret), mustParse(f, edPair(f).public)...)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		r := httptest.NewRequest("POST", "/events", nil)
+		r.Header["Authorization"] = []string{"Bearer " + token}
+		g, err := a.Publisher(r)
+		var refused *Error
+		switch {
+		case err == nil && strings.TrimSpace(token) != good:
+			t.Errorf("%q is accepted, as %+v", token, g)
+		case err != nil && (!errors.As(err, &refused) || refused.Status != 401):
+			t.Errorf("%q: %v", token, err)
+		}
+		_, _ = Inspect(token, secret, time.Now()) // it must not panic
+	})
+}

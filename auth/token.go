@@ -1,0 +1,147 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// Claims are those of a token that the hub reads.
+type Claims struct {
+	jwt.RegisteredClaims
+	Mercure    *Access  `json:"mercure,omitempty"`
+	Namespaced *Access  `json:"https://mercure.rocks/,omitempty"` // beats the other
+	Tidings    *Tidings `json:"tidings,omitempty"`
+}
+
+// Access is Mercure's claim.
+type Access struct {
+	Publish   []string        `json:"publish,omitempty"`
+	Subscribe []string        `json:"subscribe,omitempty"`
+	Payload   json.RawMessage `json:"payload,omitempty"`
+}
+
+// Tidings is the hub's own claim.
+type Tidings struct {
+	Admin bool `json:"admin,omitempty"`
+}
+
+// Grant returns what the claims grant.
+func (c *Claims) Grant() (*Grant, error) {
+	g := &Grant{Subject: c.Subject, ID: c.ID, Admin: c.Tidings != nil && c.Tidings.Admin}
+	if c.ExpiresAt != nil {
+		g.Expires = c.ExpiresAt.Time
+	}
+	access := c.access()
+	var err error
+	if g.Publish, err = hub.ParseSelectors(access.Publish...); err != nil {
+		return nil, fmt.Errorf("its claim mercure.publish: %w", err)
+	}
+	if g.Subscribe, err = hub.ParseSelectors(access.Subscribe...); err != nil {
+		return nil, fmt.Errorf("its claim mercure.subscribe: %w", err)
+	}
+	g.Payload = access.Payload
+	return g, nil
+}
+
+func (c *Claims) access() Access {
+	switch {
+	case c.Namespaced != nil:
+		return *c.Namespaced
+	case c.Mercure != nil:
+		return *c.Mercure
+	}
+	return Access{}
+}
+
+// A verifier accepts tokens that one of its keys has signed.
+type verifier struct {
+	keys   []Key
+	jwks   *JWKS // nil: none
+	leeway time.Duration
+	parser *jwt.Parser
+}
+
+func newVerifier(keys []Key, jwks *JWKS, o *Options) *verifier {
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods(Algorithms), // never none; which of them is the key's to say
+		jwt.WithLeeway(o.Leeway),
+		jwt.WithStrictDecoding(),
+	}
+	if o.Issuer != "" {
+		options = append(options, jwt.WithIssuer(o.Issuer))
+	}
+	if o.Audience != "" {
+		options = append(options, jwt.WithAudience(o.Audience))
+	}
+	return &verifier{keys, jwks, o.Leeway, jwt.NewParser(options...)}
+}
+
+func (v *verifier) verify(ctx context.Context, token string) (*Grant, *Error) {
+	if strings.ContainsFunc(token, notInToken) { // the decoder would skip line ends
+		return nil, notAccepted("This is no token: it is three parts in base64url with dots between.", nil)
+	}
+	var c Claims
+	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.candidates(ctx, t.Header) })
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return nil, notAccepted("The token has expired; get a new one.", err)
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return nil, notAccepted("The token is not valid yet; wait, or set the clock of whoever issues it.", err)
+	case err != nil:
+		return nil, notAccepted("This hub does not accept the token; get one from whoever issues them for this hub.", err)
+	}
+	g, err := c.Grant()
+	if err != nil {
+		return nil, notAccepted("This hub cannot read what the token grants; tidings token --inspect explains a token.", err)
+	}
+	if !g.Expires.IsZero() && g.Expires.Before(time.Now()) { // within the leeway
+		g.Expires = g.Expires.Add(v.leeway)
+	}
+	return g, nil
+}
+
+func notInToken(c rune) bool {
+	return c != '.' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
+}
+
+// candidates returns the keys that may have signed a token: those that are for
+// its algorithm. Its header names one at most, and cannot bring its own.
+func (v *verifier) candidates(ctx context.Context, header map[string]any) (any, error) {
+	if _, ok := header["crit"]; ok { // RFC 7515 §4.1.11
+		return nil, errors.New("the token has critical extensions, and the hub knows none")
+	}
+	alg, _ := header["alg"].(string)
+	kid, ok := header["kid"].(string)
+	if _, given := header["kid"]; given && !ok {
+		return nil, errors.New("the token's kid is no string")
+	}
+	var set jwt.VerificationKeySet
+	add := func(keys []Key) {
+		for _, k := range keys {
+			if slices.Contains(k.algs, alg) && (k.id == "" || kid == "" || k.id == kid) {
+				set.Keys = append(set.Keys, k.verify)
+			}
+		}
+	}
+	add(v.keys)
+	if v.jwks != nil && len(set.Keys) == 0 {
+		keys, err := v.jwks.keys(ctx, kid)
+		if err != nil {
+			return nil, err
+		}
+		add(keys)
+	}
+	if len(set.Keys) == 0 {
+		return nil, fmt.Errorf("no key is for the algorithm %.20q and the kid %.100q", alg, kid)
+	}
+	return set, nil
+}

@@ -1,0 +1,137 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidings-sse/tidings/auth"
+)
+
+// AuthConfig says who may use the hub.
+type AuthConfig struct {
+	JWTKey           []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. May be repeated."`
+	PublisherJWTKey  []string      `name:"publisher-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of publishers and operators alone."`
+	SubscriberJWTKey []string      `name:"subscriber-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of subscribers alone."`
+	JWKS             string        `name:"jwks" placeholder:"URL" help:"Address of a JWK Set with the keys, which is read again as they change."`
+	JWTAlg           []string      `name:"jwt-alg" sep:"," placeholder:"ALG" help:"Algorithms that keys are for, as in HS256,ES256; the usual one of each kind of key unless given."`
+	JWTIssuer        string        `name:"jwt-issuer" placeholder:"ISS" help:"Accept only tokens of this issuer."`
+	JWTAudience      string        `name:"jwt-audience" placeholder:"AUD" help:"Accept only tokens for this audience."`
+	JWTLeeway        time.Duration `name:"jwt-leeway" default:"10s" help:"How far the clocks of hub and issuer may be apart."`
+	CookieName       string        `name:"cookie-name" placeholder:"NAME" help:"Cookie that may carry a token; mercureAuthorization unless given."`
+	Anonymous        bool          `help:"Let anyone subscribe to public events without a token."`
+	NoAuth           bool          `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
+
+	// Algorithms of one role alone, as Mercure's settings have them.
+	publisherAlg, subscriberAlg string
+}
+
+// mercureEnv takes keys from Mercure's environment for what ours leaves
+// unset, so that the hub drops into a set-up of its.
+func (c *AuthConfig) mercureEnv() {
+	if c.NoAuth || len(c.JWTKey) > 0 || c.JWKS != "" {
+		return
+	}
+	if key := os.Getenv("MERCURE_PUBLISHER_JWT_KEY"); key != "" && len(c.PublisherJWTKey) == 0 {
+		c.PublisherJWTKey, c.publisherAlg = []string{key}, os.Getenv("MERCURE_PUBLISHER_JWT_ALG")
+	}
+	if key := os.Getenv("MERCURE_SUBSCRIBER_JWT_KEY"); key != "" && len(c.SubscriberJWTKey) == 0 {
+		c.SubscriberJWTKey, c.subscriberAlg = []string{key}, os.Getenv("MERCURE_SUBSCRIBER_JWT_ALG")
+	}
+}
+
+func (c *AuthConfig) hasKeys() bool {
+	return len(c.JWTKey)+len(c.PublisherJWTKey)+len(c.SubscriberJWTKey) > 0 || c.JWKS != ""
+}
+
+func (c *AuthConfig) validate(origins []string) error {
+	c.mercureEnv()
+	publishers := len(c.JWTKey)+len(c.PublisherJWTKey) > 0 || c.JWKS != ""
+	subscribers := len(c.JWTKey)+len(c.SubscriberJWTKey) > 0 || c.JWKS != ""
+	switch {
+	case c.NoAuth && c.hasKeys():
+		return errors.New("--no-auth lets anyone do anything, and keys do not: give one or the other")
+	case c.NoAuth || !c.hasKeys():
+		if c.Anonymous {
+			return errors.New("--anonymous lets subscribers in without a token, and this hub has no keys that would ask for one: leave it out, or give keys")
+		}
+	case !publishers:
+		return errors.New("nobody could publish: give --jwt-key, or --publisher-jwt-key as well")
+	case !subscribers && !c.Anonymous:
+		return errors.New("nobody could subscribe: give --jwt-key, or --subscriber-jwt-key as well, or let them in with --anonymous")
+	}
+	for _, alg := range c.JWTAlg {
+		if !slices.Contains(auth.Algorithms, alg) {
+			return fmt.Errorf("--jwt-alg %s is not one of %s", alg, strings.Join(auth.Algorithms, ", "))
+		}
+	}
+	if slices.Contains(origins, "*") && c.CookieName != "" {
+		return errors.New("--cors-origin * lets pages in without credentials, so none of another origin could send the cookie that --cookie-name names: name their origins instead")
+	}
+	return nil
+}
+
+// newAuth reads the keys; nil is a hub without.
+func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, error) {
+	if !c.hasKeys() {
+		return nil, nil
+	}
+	o := auth.Options{
+		Issuer:    c.JWTIssuer,
+		Audience:  c.JWTAudience,
+		Leeway:    c.JWTLeeway,
+		Anonymous: c.Anonymous,
+		Cookie:    auth.DefaultCookie,
+		Origins:   c.CORSOrigin,
+		Logger:    logger,
+	}
+	if c.CookieName != "" {
+		o.Cookie = c.CookieName
+	}
+	both, err := readKeys("--jwt-key", c.JWTKey, c.JWTAlg)
+	if err != nil {
+		return nil, err
+	}
+	publishers, err := readKeys("--publisher-jwt-key", c.PublisherJWTKey, c.algs(c.publisherAlg))
+	if err != nil {
+		return nil, err
+	}
+	subscribers, err := readKeys("--subscriber-jwt-key", c.SubscriberJWTKey, c.algs(c.subscriberAlg))
+	if err != nil {
+		return nil, err
+	}
+	o.PublisherKeys, o.SubscriberKeys = append(publishers, both...), append(subscribers, both...)
+	if c.JWKS != "" {
+		if o.JWKS, err = auth.NewJWKS(ctx, c.JWKS, c.JWTAlg, logger); err != nil {
+			return nil, fmt.Errorf("--jwks: %w", err)
+		}
+	}
+	return auth.New(o)
+}
+
+func (c *AuthConfig) algs(mercure string) []string {
+	if mercure != "" {
+		return []string{mercure}
+	}
+	return c.JWTAlg
+}
+
+func readKeys(flag string, texts, algs []string) (keys []auth.Key, err error) {
+	for _, text := range texts {
+		key, err := auth.ReadKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the key cannot be read: %w", flag, err)
+		}
+		parsed, err := auth.ParseKeys(key, algs)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		keys = append(keys, parsed...)
+	}
+	return keys, nil
+}

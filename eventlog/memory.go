@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"math"
 	"slices"
 	"sort"
 	"sync"
@@ -173,22 +174,14 @@ func (m *Memory) Delete(ctx context.Context, after ID, q Query) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if after.IsZero() {
-		after = b.Origin
-	}
-	if q.UpTo.IsZero() {
-		q.UpTo = b.Last
-	}
-	n := 0
-	for e, err := range m.Read(ctx, after, q) {
-		if err != nil {
-			return n, err
+	return PageFunc(m.page).Delete(ctx, b, after, q, func(_ context.Context, events []*Event) (n int, _ error) {
+		for _, e := range events {
+			if m.bury(e) {
+				n++
+			}
 		}
-		if m.bury(e) {
-			n++
-		}
-	}
-	return n, nil
+		return n, nil
+	})
 }
 
 // bury reports whether e was still there.
@@ -222,62 +215,17 @@ func (m *Memory) sweep() {
 	}
 }
 
-// Read yields what is there, page by page, so that a slow reader holds no lock.
+// Read yields what is there, page by page.
 func (m *Memory) Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event, error] {
-	return func(yield func(*Event, error) bool) {
-		left := q.Limit
-		for {
-			page, next, _, err := m.page(ctx, after, q)
-			for _, e := range page {
-				if q.Match != nil && !q.Match(e) {
-					continue
-				}
-				if !yield(e, nil) {
-					return
-				}
-				if left--; left == 0 {
-					return
-				}
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if next == after {
-				return
-			}
-			after = next
-		}
-	}
+	return PageFunc(m.page).Read(ctx, after, q)
 }
 
 // Tail yields what is there and then what comes.
 func (m *Memory) Tail(ctx context.Context, after ID) iter.Seq2[*Event, error] {
-	return func(yield func(*Event, error) bool) {
-		for {
-			page, next, grown, err := m.page(ctx, after, Query{})
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, e := range page {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if next == after {
-				select {
-				case <-grown:
-				case <-ctx.Done():
-				}
-			}
-			after = next
-		}
-	}
+	return PageFunc(m.page).Tail(ctx, after)
 }
 
-// page returns the next events after a place, the place to go on from, which
-// is the same at the end, and a channel that is closed when there is more.
+// page is a [PageFunc].
 func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next ID, grown <-chan struct{}, _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, after, nil, err
@@ -343,23 +291,45 @@ func (m *Memory) topicPage(after, last uint64, topics []string) (_ []*Event, end
 	return page, end
 }
 
-// Newest walks a topic's index from its end.
+// Newest walks a topic's index from its end, a page at a time.
 func (m *Memory) Newest(ctx context.Context, topic string, n int, match func(*Event) bool) ([]*Event, error) {
+	var found []*Event
+	for to := uint64(math.MaxUint64); len(found) < n; {
+		page, err := m.pageBefore(ctx, topic, to)
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range slices.Backward(page) {
+			if len(found) < n && (match == nil || match(e)) {
+				found = append(found, e)
+			}
+		}
+		to = page[0].ID.Lo
+	}
+	slices.Reverse(found)
+	return found, nil
+}
+
+// pageBefore returns the newest events of a topic before a place.
+func (m *Memory) pageBefore(ctx context.Context, topic string, to uint64) ([]*Event, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.closed {
 		return nil, ErrClosed
 	}
-	var found []*Event
-	if ix := m.topics[topic]; ix != nil {
-		for i := len(ix.at) - 1; i >= 0 && len(found) < n; i-- {
-			if e := m.events[ix.at[i]-m.origin-1]; match == nil || match(e) {
-				found = append(found, e)
-			}
-		}
+	ix := m.topics[topic]
+	if ix == nil {
+		return nil, ctx.Err()
 	}
-	slices.Reverse(found)
-	return found, ctx.Err()
+	end, _ := slices.BinarySearch(ix.at, to)
+	var page []*Event
+	for _, at := range ix.at[max(0, end-pageSize):end] {
+		page = append(page, m.events[at-m.origin-1])
+	}
+	return page, ctx.Err()
 }
 
 // At searches by time, which never runs backward.

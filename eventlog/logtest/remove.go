@@ -1,0 +1,108 @@
+package logtest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+func testRetention(t *testing.T, open Open) {
+	t.Run("Events", func(t *testing.T) {
+		log := openLog(t, open, eventlog.Retention{Events: 3})
+		appendN(t, log, "t", 10)
+		settle(t, log, 3)
+		equal(t, "the newest three", data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{})), "7", "8", "9")
+		if b, err := log.Bounds(t.Context()); err != nil || b.Events != 3 {
+			t.Errorf("Bounds = %+v, %v; want 3 events", b, err)
+		}
+	})
+	t.Run("Bytes", func(t *testing.T) {
+		log := openLog(t, open, eventlog.Retention{Bytes: 100_000})
+		for range 50 {
+			appendAll(t, log, record("t", strings.Repeat("x", 10_000)))
+		}
+		settle(t, log, 10)
+		got := len(data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{})))
+		if got < 5 || got > 10 {
+			t.Errorf("%d events of 10,000 bytes are retained within 100,000", got)
+		}
+	})
+	t.Run("Age", func(t *testing.T) {
+		log := openLog(t, open, eventlog.Retention{Age: 50 * time.Millisecond})
+		appendN(t, log, "t", 5)
+		settle(t, log, 0) // also while nothing is appended
+		appendN(t, log, "t", 1)
+		equal(t, "after the trim", data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{})), "0")
+	})
+}
+
+func testDelete(t *testing.T, open Open) {
+	log := openLog(t, open, eventlog.Retention{Events: 100})
+	start := origin(t, log)
+	secret := record("a", "secret")
+	secret.PublisherID, secret.Key = "mine", "k"
+	secret.Topics = append(secret.Topics, "b")
+	ids := appendAll(t, log, record("a", "1"), secret, record("a", "3"), record("b", "4"))
+	is := func(what string) func(*eventlog.Event) bool {
+		return func(e *eventlog.Event) bool { return string(e.Data) == what }
+	}
+	for _, want := range []int{1, 0} { // the second time there is nothing left
+		if n, err := log.Delete(t.Context(), eventlog.ID{}, eventlog.Query{Topics: []string{"a"}, Match: is("secret")}); n != want || err != nil {
+			t.Fatalf("Delete = %d, %v; want %d", n, err, want)
+		}
+	}
+	equal(t, "read", data(t, log.Read(t.Context(), start, eventlog.Query{})), "1", "3", "4")
+	equal(t, "read by topic", data(t, log.Read(t.Context(), start, onTopic("b"))), "4")
+	equal(t, "its place stays", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
+	if events, err := log.Newest(t.Context(), "b", 2, nil); err != nil || len(events) != 1 {
+		t.Errorf("Newest = %d events, %v; want 1", len(events), err)
+	}
+	if _, err := log.ByPublisherID(t.Context(), "mine"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("its id: %v; want ErrNotFound", err)
+	}
+	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 3 || b.Origin != start || b.Last != ids[3] {
+		t.Errorf("Bounds = %+v, %v; want 3 events between the same ends", b, err)
+	}
+	if results, err := log.Append(t.Context(), secret); err != nil || results[0].Duplicate || results[0].Err != nil {
+		t.Errorf("its key: %+v, %v; want a new event", results, err)
+	}
+	if n, err := log.Delete(t.Context(), eventlog.ID{}, eventlog.Query{}); n != 4 || err != nil {
+		t.Errorf("Delete of all = %d, %v; want 4", n, err)
+	}
+	equal(t, "nothing is left", data(t, log.Read(t.Context(), start, eventlog.Query{})))
+	appendN(t, log, "t", 200) // tombstones go with the rest
+	settle(t, log, 100)
+	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 100 {
+		t.Errorf("Bounds = %+v, %v; want 100 events", b, err)
+	}
+}
+
+// testDeleteOvertaken has retention take away meanwhile what is to be deleted.
+// All of it is gone at the end, and none of what came later.
+func testDeleteOvertaken(t *testing.T, open Open) {
+	log := openLog(t, open, eventlog.Retention{Events: 1000})
+	appendN(t, log, "old", 900)
+	more := make([]eventlog.Record, 600)
+	for i := range more {
+		more[i] = record("new", fmt.Sprint(i))
+	}
+	seen := 0
+	n, err := log.Delete(t.Context(), eventlog.ID{}, eventlog.Query{Match: func(*eventlog.Event) bool {
+		if seen++; seen == 100 {
+			appendAll(t, log, more...)
+			settle(t, log, 1000)
+		}
+		return true
+	}})
+	if err != nil || n == 0 || n > 900 {
+		t.Errorf("Delete = %d, %v; want some of 900", n, err)
+	}
+	got := data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{}))
+	if len(got) != len(more) || got[0] != "0" {
+		t.Errorf("%d events are left; want those %d that came later", len(got), len(more))
+	}
+}

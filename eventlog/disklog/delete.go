@@ -5,78 +5,56 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/tidings-sse/tidings/eventlog"
 )
-
-// pruneBatch is how many events are removed in one commit, so that a publisher
-// who shares it waits a millisecond, not a second.
-const pruneBatch = 256
 
 // Delete leaves a tombstone in the place of each event, and has the files that
 // held them rewritten.
 func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (int, error) {
-	done, err := l.use(ctx)
+	b, err := l.Bounds(ctx)
 	if err != nil {
 		return 0, err
 	}
-	done()
-	at, _ := l.shown()
-	if after.IsZero() {
-		after = l.id(at.origin)
-	}
-	if q.UpTo.IsZero() || q.UpTo.Lo > at.last {
-		q.UpTo = l.id(at.last)
-	}
-	n := 0
-	defer func() {
-		if n > 0 {
-			select {
-			case l.scrub <- struct{}{}:
-			default:
-			}
-		}
-	}()
-	var batch []uint64
-	bury := func() error {
-		buried, err := l.bury(ctx, batch)
-		n += buried
-		batch = batch[:0]
-		return err
-	}
-	for e, err := range l.Read(ctx, after, q) {
-		if err != nil {
-			return n, err
-		}
-		if batch = append(batch, e.ID.Lo); len(batch) == pruneBatch {
-			if err := bury(); err != nil {
-				return n, err
-			}
+	n, err := eventlog.PageFunc(l.page).Delete(ctx, b, after, q, l.bury)
+	if n > 0 {
+		select {
+		case l.scrub <- struct{}{}:
+		default:
 		}
 	}
-	err = bury()
 	return n, err
 }
 
 // bury returns how many of the events were still there.
-func (l *Log) bury(ctx context.Context, at []uint64) (int, error) {
-	if len(at) == 0 {
+func (l *Log) bury(ctx context.Context, events []*eventlog.Event) (int, error) {
+	if len(events) == 0 {
 		return 0, nil
+	}
+	at := make([]uint64, len(events))
+	for i, e := range events {
+		at[i] = e.ID.Lo
 	}
 	l.prune.Lock()
 	defer l.prune.Unlock()
 	j := newJob()
-	at = slices.Clone(at) // the job may outlive the call
 	buried := 0
 	j.change = func(w *writer) (err error) {
 		buried, err = w.bury(at)
 		return err
 	}
-	if err := l.do(ctx, j); err != nil {
+	// Whoever gives up does so between batches: retention must find what this
+	// one has changed, not what it is about to.
+	if err := l.do(context.WithoutCancel(ctx), j); err != nil {
 		return 0, err
 	}
 	return buried, nil
+}
+
+// scrub changes nothing: a commit of its own has the store begin a new file of
+// its log when it flushes.
+func (w *writer) scrub() error {
+	_ = w.batch.Set(scrubKey, nil, nil)
+	return nil
 }
 
 // bury puts tombstones into the batch. It reads all before it changes any.
@@ -186,7 +164,9 @@ func (l *Log) rewrite(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := l.db.Set(scrubKey, nil, pebble.Sync); err != nil {
+		j := newJob()
+		j.change = (*writer).scrub
+		if err := l.do(ctx, j); err != nil {
 			return err
 		}
 		if err := l.db.Flush(); err != nil {

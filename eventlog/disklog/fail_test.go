@@ -3,9 +3,7 @@ package disklog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -47,6 +45,7 @@ func TestFailStop(t *testing.T) {
 				return nil
 			}))
 			l := open1(t, "data", Options{FS: fs, tune: small})
+			l.guard.noReuse.Store(tt.kind == errorfs.OpCreate)
 			tail := make(chan error, 1)
 			go func() {
 				var last error
@@ -88,6 +87,23 @@ func TestFailStop(t *testing.T) {
 				t.Errorf("%d acknowledged events are gone", len(acked))
 			}
 		})
+	}
+}
+
+// TestFailureIsKnownFirst has nobody be told that a write succeeded which was
+// left out after a failure, before that failure can be found.
+func TestFailureIsKnownFirst(t *testing.T) {
+	known := false
+	g := &guard{FS: vfs.NewMem(), wound: make(chan struct{})}
+	g.failed = func(error) {
+		known = true
+		if g.frozen.Load() {
+			t.Error("writes are left out, and nobody was told of the failure")
+		}
+	}
+	g.armed.Store(true)
+	if err := g.fail(syscall.EIO); err != nil || !known || !g.frozen.Load() {
+		t.Errorf("fail: %v; told of it: %v, writes are left out: %v", err, known, g.frozen.Load())
 	}
 }
 
@@ -200,49 +216,5 @@ func TestFloor(t *testing.T) {
 	})
 	if got := len(all(t, l)); got != n+1 {
 		t.Errorf("%d events, want %d", got, n+1)
-	}
-}
-
-// TestCancelled has contexts end before and after the writer takes the event.
-func TestCancelled(t *testing.T) {
-	block := make(chan struct{})
-	var blocking atomic.Bool
-	var blocked sync.Once
-	entered := make(chan struct{})
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if blocking.Load() && op.Kind == errorfs.OpFileSyncData && strings.Contains(op.Path, ".log") {
-			blocked.Do(func() { close(entered) })
-			<-block
-		}
-		return nil
-	}))
-	l := open1(t, "data", Options{FS: fs})
-	blocking.Store(true)
-	ctx, cancel := context.WithCancel(t.Context())
-	errs := make(chan error, 2)
-	submit := func(i int) {
-		_, err := l.Append(ctx, record("t", i))
-		errs <- err
-	}
-	go submit(1)
-	<-entered
-	go submit(2)
-	eventually(t, "queue", func() bool {
-		l.queue.mu.Lock()
-		defer l.queue.mu.Unlock()
-		return len(l.queue.jobs) == 1
-	})
-	cancel()
-	got := fmt.Sprint(errors.Is(<-errs, eventlog.ErrUncertain), errors.Is(<-errs, eventlog.ErrUncertain))
-	if got != "true false" && got != "false true" {
-		t.Errorf("uncertain: %s; want one, of the event that was being written", got)
-	}
-	blocking.Store(false)
-	close(block)
-	if _, err := l.Append(t.Context(), record("t", 3)); err != nil {
-		t.Fatal(err)
-	}
-	if events := all(t, l); len(events) != 2 || string(events[1].Data) != "3" {
-		t.Errorf("%d events; want those that were taken, 1 and 3", len(events))
 	}
 }

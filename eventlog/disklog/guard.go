@@ -31,9 +31,10 @@ import (
 type guard struct {
 	vfs.FS
 	relaxed  bool
-	failed   func(error) // called once, with the first failure
+	failed   func(error) // called with each failure, of which the first counts
 	fullDisk func()      // called when the disk is full; makes room if it can
 	newWAL   func(name string) error
+	needed   func(name string) bool // not to be removed yet
 
 	syncTimes prometheus.Histogram // of the write-ahead log
 
@@ -46,7 +47,10 @@ type guard struct {
 	once    sync.Once
 }
 
-const walCategory vfs.DiskWriteCategory = "pebble-wal"
+const (
+	walCategory      vfs.DiskWriteCategory = "pebble-wal"
+	manifestCategory vfs.DiskWriteCategory = "pebble-manifest"
+)
 
 // fail makes err, unless nil, the reason that the disk is left alone from now
 // on, and returns what the store is told of it.
@@ -54,9 +58,10 @@ func (g *guard) fail(err error) error {
 	if err == nil || !g.armed.Load() {
 		return err
 	}
-	if g.frozen.CompareAndSwap(false, true) {
-		g.failed(err)
-	}
+	// In this order: whoever is told that a write succeeded which was left out
+	// must find the failure.
+	g.failed(err)
+	g.frozen.Store(true)
 	return nil
 }
 
@@ -115,7 +120,7 @@ func (g *guard) open(op func() (vfs.File, error), category vfs.DiskWriteCategory
 
 func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.open(func() (vfs.File, error) { return g.FS.Create(name, category) }, category)
-	return g.ledger(f, err, name, category)
+	return g.note(f, err, name, category)
 }
 
 // ReuseForWrite may make a new file instead, says the contract of vfs.FS.
@@ -129,15 +134,23 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 		}
 		return g.FS.Create(newname, category)
 	}, category)
-	return g.ledger(f, err, newname, category)
+	return g.note(f, err, newname, category)
 }
 
-// ledger notes the name of a new file of the write-ahead log.
-func (g *guard) ledger(f vfs.File, err error, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err != nil || category != walCategory || g.frozen.Load() {
+// note has those new files be on the disk, by their names, that others are about
+// to refer to: the log's own record names the newest of the write-ahead log, and
+// the store's marker its manifest, which it does not wait for.
+func (g *guard) note(f vfs.File, err error, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err != nil || g.frozen.Load() {
 		return f, err
 	}
-	return f, g.change(func() error { return g.newWAL(name) })
+	switch category {
+	case walCategory:
+		return f, g.change(func() error { return g.newWAL(name) })
+	case manifestCategory:
+		return f, g.change(func() error { return syncDirectory(g, g.PathDir(name)) })
+	}
+	return f, nil
 }
 
 func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -166,7 +179,7 @@ func (g *guard) MkdirAll(dir string, perm os.FileMode) error {
 
 // Remove tells the store when a file is not there: it asks to find that out.
 func (g *guard) Remove(name string) error {
-	if g.frozen.Load() {
+	if g.frozen.Load() || g.needed(name) {
 		return nil
 	}
 	return g.FS.Remove(name)

@@ -1,12 +1,14 @@
 package disklog
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -15,53 +17,160 @@ import (
 )
 
 // TestPowerLoss cuts the power before writes, syncs and all else that changes
-// the disk, and looks each time at what a log opened then finds.
+// the disk, and looks each time at what a log opened then finds: before every
+// one in a short history that uses all there is, and before some in a longer
+// one.
 func TestPowerLoss(t *testing.T) {
-	const retained = 200
-	fs := &powerFS{MemFS: vfs.NewCrashableMem()}
-	history := new(history)
-	rng := rand.New(rand.NewPCG(1, 2))
-	cuts, changes := 0, 0
-	next := 0
-	fs.before = func() {
-		if changes++; changes < next {
+	for _, relaxed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("every/relaxed=%v", relaxed), func(t *testing.T) {
+			p := newPower(t, Options{Relaxed: relaxed, Retention: eventlog.Retention{Events: 24}}, func(int) bool { return true })
+			p.live(2, 16)
+			p.crash() // so that repairing it is cut, too
+			p.live(2, 8)
+			p.close()
+			p.live(1, 4)
+			p.close()
+		})
+		t.Run(fmt.Sprintf("some/relaxed=%v", relaxed), func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("it cuts some where the other test cuts all")
+			}
+			rng := rand.New(rand.NewPCG(1, 2))
+			next := 0
+			p := newPower(t, Options{Relaxed: relaxed, Retention: eventlog.Retention{Events: 200}}, func(change int) bool {
+				if change < next {
+					return false
+				}
+				next = change + 1 + rng.IntN(100)
+				return true
+			})
+			for range 2 {
+				p.live(8, 40)
+				p.crash()
+			}
+			p.live(8, 40)
+			p.close()
+		})
+	}
+}
+
+// A power is a log's life on a disk whose power is cut, again and again, beside
+// it: what is left each time is a disk of its own.
+type power struct {
+	t       *testing.T
+	o       Options
+	when    func(change int) bool
+	fs      *powerFS
+	log     *Log
+	history history
+	rng     *rand.Rand // guarded by fs.mu
+	life    int
+	cuts    int
+	changes int
+	checks  sync.WaitGroup
+	slots   chan struct{}
+}
+
+// newPower has the power cut before each change for which when is true.
+func newPower(t *testing.T, o Options, when func(change int) bool) *power {
+	p := &power{t: t, o: o, rng: rand.New(rand.NewPCG(3, 4)), slots: make(chan struct{}, 8)}
+	p.o.tune, p.o.reservation, p.o.MinFree = small, 16, 64<<10 // a ballast of 16 KiB
+	p.history.relaxed = o.Relaxed
+	p.history.retained = int(o.Retention.Events)
+	p.use(vfs.NewCrashableMem(), when)
+	return p
+}
+
+func (p *power) use(disk *vfs.MemFS, when func(change int) bool) {
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
+	p.fs = &powerFS{MemFS: disk}
+	p.fs.before = func() {
+		if p.changes++; !when(p.changes) {
 			return
 		}
-		next = changes + 1 + rng.IntN(2+changes/4) // closely at first: making a log is the delicate part
-		for _, percent := range []int{0, 50} {
-			cuts++
-			clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
-			history.check(t, clone, retained)
+		for _, percent := range []int{0, 50, 90} {
+			p.cuts++
+			// What was acknowledged before the disk is copied has to be in it.
+			told := p.history.snapshot(fmt.Sprintf("cut %d, before change %d, with %d%% of what was not synced", p.cuts, p.changes, percent))
+			after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: p.rng})
+			p.slots <- struct{}{}
+			p.checks.Go(func() {
+				told.check(p.t, after)
+				<-p.slots
+			})
 		}
 	}
-	l := open1(t, "data", Options{FS: fs, Retention: eventlog.Retention{Events: retained}, tune: small})
+	p.o.FS, p.when = p.fs, when
+}
+
+// live opens the log and has publishers do all that changes it at the same
+// time: append alone and in batches, with keys, and delete. Retention works
+// beside them, and the disk runs full once, until the ballast gives way.
+func (p *power) live(publishers, each int) {
+	p.log = open1(p.t, "data", p.o)
+	p.history.opened(p.t, p.log)
 	var wg sync.WaitGroup
-	for w := range 4 {
+	for w := range publishers {
 		wg.Go(func() {
-			for i := range 200 {
-				r := testRecord(w, i)
-				results, err := l.Append(t.Context(), r)
-				if err != nil {
-					t.Error(err)
-					return
+			writer := p.life*publishers + w
+			for i := 0; i < each; i++ {
+				recs := []eventlog.Record{testRecord(writer, i)}
+				if i%8 == 3 {
+					recs = append(recs, testRecord(writer, i+1), testRecord(writer, i+2))
+					i += 2
 				}
-				history.append(results[0].ID, r)
-				if i%50 == 49 {
-					gone := results[0].ID
-					if _, err := l.Delete(t.Context(), eventlog.ID{}, eventlog.Query{Topics: r.Topics, Match: func(e *eventlog.Event) bool { return e.ID == gone }}); err != nil {
-						t.Error(err)
-						return
-					}
-					history.delete(gone)
+				if w == 0 && i == each/2 {
+					p.fs.full.Store(true)
+				}
+				if err := p.publish(recs); err != nil {
+					p.t.Error(err)
+					return
 				}
 			}
 		})
 	}
 	wg.Wait()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
+	p.life++
+}
+
+// publish appends records, and deletes one of them now and then.
+func (p *power) publish(recs []eventlog.Record) error {
+	results, err := p.log.Append(p.t.Context(), recs...)
+	for errors.Is(err, eventlog.ErrNoSpace) { // it does not know yet that the ballast made some
+		p.log.space.due.Store(0)
+		results, err = p.log.Append(p.t.Context(), recs...)
 	}
-	t.Logf("%d power cuts in %d changes of the disk; %d acknowledged events", cuts, changes, len(history.acked))
+	if err != nil {
+		return err
+	}
+	p.history.appended(results, recs)
+	if i := indexOf(recs[0]); i%15 != 14 {
+		return nil
+	}
+	gone := results[0].ID
+	p.history.deleting(gone)
+	if _, err = p.log.Delete(p.t.Context(), eventlog.ID{}, eventlog.Query{Topics: recs[0].Topics, Match: func(e *eventlog.Event) bool { return e.ID == gone }}); err == nil {
+		p.history.deleted(gone)
+	}
+	return err
+}
+
+// crash goes on with what a power cut leaves.
+func (p *power) crash() {
+	p.fs.mu.Lock()
+	after := p.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: p.rng})
+	p.fs.before = func() {}
+	p.fs.mu.Unlock()
+	_ = p.log.Close() // on a disk that is no more
+	p.use(after, p.when)
+}
+
+func (p *power) close() {
+	if err := p.log.Close(); err != nil {
+		p.t.Error(err)
+	}
+	p.checks.Wait()
+	p.t.Logf("%d power cuts in %d changes of the disk; %d acknowledged events", p.cuts, p.changes, p.history.count)
 }
 
 // testRecord is a record that its data says all about.
@@ -74,102 +183,17 @@ func testRecord(writer, i int) eventlog.Record {
 	return r
 }
 
-// A history is what publishers were told.
-type history struct {
-	mu      sync.Mutex
-	acked   []eventlog.Event
-	deleted map[eventlog.ID]bool
-}
-
-func (h *history) append(id eventlog.ID, r eventlog.Record) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.acked = append(h.acked, eventlog.Event{ID: id, Record: r})
-}
-
-func (h *history) delete(id eventlog.ID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.deleted == nil {
-		h.deleted = map[eventlog.ID]bool{}
-	}
-	h.deleted[id] = true
-}
-
-// check opens what a power cut left.
-func (h *history) check(t *testing.T, fs vfs.FS, retained int) {
-	h.mu.Lock()
-	acked := slices.Clone(h.acked)
-	deleted := map[eventlog.ID]bool{}
-	for id := range h.deleted {
-		deleted[id] = true
-	}
-	h.mu.Unlock()
-	slices.SortFunc(acked, func(a, b eventlog.Event) int { return a.ID.Compare(b.ID) })
-	l, err := openQuiet("data", Options{FS: fs, tune: small})
-	if err != nil {
-		t.Errorf("after %d events: %v", len(acked), err)
-		return
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	}()
-	b, err := l.Bounds(t.Context())
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	found := map[eventlog.ID]*eventlog.Event{}
-	for _, e := range all(t, l) {
-		found[e.ID] = e
-		var w, i int
-		if _, err := fmt.Sscanf(string(e.Data), "%d/%d", &w, &i); err != nil || fmt.Sprint(e.Record) != fmt.Sprint(testRecord(w, i)) {
-			t.Errorf("event %v is torn: %+v", e.ID, e.Record)
-		}
-	}
-	newest := b.Last
-	for i, e := range acked {
-		if e.ID.Compare(newest) > 0 {
-			t.Errorf("event %v is gone: the log ends with %v", e.ID, newest)
-			return
-		}
-		switch f := found[e.ID]; {
-		case e.ID.Compare(b.Origin) <= 0:
-			if i >= len(acked)-retained+8 { // deletions and commits on the way count
-				t.Errorf("event %v was dropped, the %d-th from the end", e.ID, len(acked)-i)
-			}
-		case deleted[e.ID]:
-			if f != nil {
-				t.Errorf("event %v was deleted, and is back", e.ID)
-			}
-		case f == nil && !slices.Contains([]int{49}, indexOf(e)%50):
-			t.Errorf("event %v is gone", e.ID)
-		case f != nil && fmt.Sprint(f.Record) != fmt.Sprint(e.Record):
-			t.Errorf("event %v is %+v, was %+v", e.ID, f.Record, e.Record)
-		case f != nil && e.Key != "" && i >= len(acked)-10:
-			results, err := l.Append(t.Context(), e.Record)
-			if err != nil || !results[0].Duplicate || results[0].ID != e.ID {
-				t.Errorf("the key of %v: %+v, %v", e.ID, results, err)
-			}
-		}
-	}
-	results, err := l.Append(t.Context(), testRecord(9, 1))
-	if err != nil || results[0].ID.Compare(newest) <= 0 {
-		t.Errorf("a new event after %v: %+v, %v", newest, results, err)
-	}
-}
-
-func indexOf(e eventlog.Event) (i int) {
+func indexOf(r eventlog.Record) (i int) {
 	var w int
-	_, _ = fmt.Sscanf(string(e.Data), "%d/%d", &w, &i)
+	_, _ = fmt.Sscanf(string(r.Data), "%d/%d", &w, &i)
 	return i
 }
 
-// A powerFS calls before ahead of each change of the disk.
+// A powerFS calls before ahead of each change of the disk. One that is full
+// takes nothing more until the ballast is gone.
 type powerFS struct {
 	*vfs.MemFS
+	full   atomic.Bool
 	mu     sync.Mutex
 	before func()
 }
@@ -180,16 +204,33 @@ func (fs *powerFS) cut() {
 	fs.before()
 }
 
-func (fs *powerFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+// grow is cut for what takes space.
+func (fs *powerFS) grow() error {
+	if fs.full.Load() {
+		return syscall.ENOSPC
+	}
 	fs.cut()
-	f, err := fs.MemFS.Create(name, c)
+	return nil
+}
+
+func (fs *powerFS) open(open func() (vfs.File, error)) (vfs.File, error) {
+	if err := fs.grow(); err != nil {
+		return nil, err
+	}
+	f, err := open()
 	return &powerFile{f, fs}, err
 }
 
+func (fs *powerFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return fs.open(func() (vfs.File, error) { return fs.MemFS.Create(name, c) })
+}
+
+func (fs *powerFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return fs.open(func() (vfs.File, error) { return fs.MemFS.OpenReadWrite(name, c, o...) })
+}
+
 func (fs *powerFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	fs.cut()
-	f, err := fs.MemFS.ReuseForWrite(oldname, newname, c)
-	return &powerFile{f, fs}, err
+	return fs.open(func() (vfs.File, error) { return fs.MemFS.ReuseForWrite(oldname, newname, c) })
 }
 
 func (fs *powerFS) OpenDir(name string) (vfs.File, error) {
@@ -197,7 +238,15 @@ func (fs *powerFS) OpenDir(name string) (vfs.File, error) {
 	return &powerFile{f, fs}, err
 }
 
-func (fs *powerFS) Remove(name string) error    { fs.cut(); return fs.MemFS.Remove(name) }
+func (fs *powerFS) Remove(name string) error {
+	fs.cut()
+	err := fs.MemFS.Remove(name)
+	if fs.PathBase(name) == ballastName {
+		fs.full.Store(false)
+	}
+	return err
+}
+
 func (fs *powerFS) RemoveAll(name string) error { fs.cut(); return fs.MemFS.RemoveAll(name) }
 func (fs *powerFS) Link(oldname, newname string) error {
 	fs.cut()
@@ -217,36 +266,23 @@ type powerFile struct {
 	fs *powerFS
 }
 
-func (f *powerFile) Write(p []byte) (int, error) { f.fs.cut(); return f.File.Write(p) }
-func (f *powerFile) Sync() error                 { f.fs.cut(); return f.File.Sync() }
-func (f *powerFile) SyncData() error             { f.fs.cut(); return f.File.SyncData() }
-
-// TestPowerLossRelaxed may lose the newest events, and nothing else: what is
-// left is a log without a hole, and no position is used twice.
-func TestPowerLossRelaxed(t *testing.T) {
-	fs := vfs.NewCrashableMem()
-	rng := rand.New(rand.NewPCG(3, 4))
-	var newest eventlog.ID
-	for life := range 8 {
-		// The first life's files have marks of what was synced, true ones.
-		l := open1(t, "data", Options{FS: fs, Relaxed: life > 0, tune: small})
-		before := uint64(0)
-		for _, e := range all(t, l) {
-			if n := indexOf(*e); e.ID.Lo <= before || n != int(e.ID.Lo%1000) {
-				t.Fatalf("life %d: event %v with %q after %d", life, e.ID, e.Data, before)
-			}
-			before = e.ID.Lo
-		}
-		for range 100 {
-			_, tip := l.shown()
-			results, err := l.Append(t.Context(), testRecord(life, int((tip+1)%1000)))
-			if err != nil || results[0].ID.Compare(newest) <= 0 {
-				t.Fatalf("life %d: %+v, %v after %v", life, results, err, newest)
-			}
-			newest = results[0].ID
-		}
-		after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
-		_ = l.Close()
-		fs = after
+func (f *powerFile) Write(p []byte) (int, error) {
+	if err := f.fs.grow(); err != nil {
+		return 0, err
 	}
+	return f.File.Write(p)
+}
+
+func (f *powerFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.fs.grow(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func (f *powerFile) Sync() error     { f.fs.cut(); return f.File.Sync() }
+func (f *powerFile) SyncData() error { f.fs.cut(); return f.File.SyncData() }
+func (f *powerFile) SyncTo(n int64) (bool, error) {
+	f.fs.cut()
+	return f.File.SyncTo(n)
 }

@@ -19,60 +19,15 @@ const (
 
 // Read yields what is there, page by page.
 func (l *Log) Read(ctx context.Context, after eventlog.ID, q eventlog.Query) iter.Seq2[*eventlog.Event, error] {
-	return func(yield func(*eventlog.Event, error) bool) {
-		left := q.Limit
-		for {
-			page, next, _, err := l.page(ctx, after, q)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, e := range page {
-				if q.Match != nil && !q.Match(e) {
-					continue
-				}
-				if !yield(e, nil) {
-					return
-				}
-				if left--; left == 0 {
-					return
-				}
-			}
-			if next == after {
-				return
-			}
-			after = next
-		}
-	}
+	return eventlog.PageFunc(l.page).Read(ctx, after, q)
 }
 
 // Tail yields what is there and then what comes.
 func (l *Log) Tail(ctx context.Context, after eventlog.ID) iter.Seq2[*eventlog.Event, error] {
-	return func(yield func(*eventlog.Event, error) bool) {
-		for {
-			page, next, grown, err := l.page(ctx, after, eventlog.Query{})
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, e := range page {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if next == after {
-				select {
-				case <-grown:
-				case <-ctx.Done():
-				}
-			}
-			after = next
-		}
-	}
+	return eventlog.PageFunc(l.page).Tail(ctx, after)
 }
 
-// page returns the next events after a place, the place to go on from, which
-// is the same at the end, and a channel that is closed when there is more.
+// page is an [eventlog.PageFunc].
 func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ []*eventlog.Event, next eventlog.ID, grown <-chan struct{}, _ error) {
 	done, err := l.use(ctx)
 	if err != nil {

@@ -10,6 +10,10 @@ import (
 )
 
 const (
+	// pruneBatch is how many events are removed in one commit at least, if there
+	// are as many: a publisher who shares it waits a millisecond.
+	pruneBatch = 256
+
 	// trimPause lets what is to go gather, so that it goes in fewer commits.
 	trimPause = 5 * time.Millisecond
 
@@ -156,7 +160,10 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 		return nil, err
 	}
 	defer func() { err = closeIter(it, err) }()
-	for ok := it.First(); ok && len(old) < pruneBatch; ok = it.Next() {
+	// Each commit removes somewhat more than one adds, however large the batches
+	// that publishers send.
+	batch := max(pruneBatch, int(t.l.pace.Load()*5/4))
+	for ok := it.First(); ok && len(old) < batch; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
 			return nil, err

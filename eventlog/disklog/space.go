@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const (
@@ -83,7 +81,7 @@ func (s *space) load() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	size := min(s.l.options.MinFree/4, maxBallast)
-	if s.ballast || size <= 0 || vfs.Root(s.l.guard.FS) != vfs.Default {
+	if s.ballast || size <= 0 {
 		return
 	}
 	name := s.l.dir.join(ballastName)

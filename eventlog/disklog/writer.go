@@ -249,7 +249,7 @@ func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.I
 	at := w.next
 	w.next++
 	if at > w.at.reserved {
-		w.at.reserved = at + reservation
+		w.at.reserved = at + w.l.options.reservation
 		w.reserve = true
 	}
 	stamp(value, w.now)
@@ -330,6 +330,7 @@ func (w *writer) publish() {
 		l.tip = a.event.ID.Lo
 	}
 	if len(w.added) > 0 {
+		l.pace.Store(int64(len(w.added)))
 		l.wake()
 		if l.over(&l.at) {
 			select {

@@ -1,0 +1,116 @@
+package disklog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// A slowDisk has the syncs of the write-ahead log wait while it is blocked.
+type slowDisk struct {
+	vfs.FS
+	entered  chan struct{} // closed by the first that waits
+	released chan struct{}
+	blocking atomic.Bool
+	first    sync.Once
+}
+
+func newSlowDisk() *slowDisk {
+	d := &slowDisk{entered: make(chan struct{}), released: make(chan struct{})}
+	d.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if d.blocking.Load() && op.Kind == errorfs.OpFileSyncData && strings.Contains(op.Path, ".log") {
+			d.first.Do(func() { close(d.entered) })
+			<-d.released
+		}
+		return nil
+	}))
+	return d
+}
+
+func (d *slowDisk) block() { d.blocking.Store(true) }
+
+func (d *slowDisk) release() {
+	d.blocking.Store(false)
+	close(d.released)
+}
+
+// TestCancelled has contexts end before and after the writer takes the event.
+func TestCancelled(t *testing.T) {
+	disk := newSlowDisk()
+	l := open1(t, "data", Options{FS: disk})
+	disk.block()
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := make(chan error, 2)
+	submit := func(i int) {
+		_, err := l.Append(ctx, record("t", i))
+		errs <- err
+	}
+	go submit(1)
+	<-disk.entered
+	go submit(2)
+	eventually(t, "queue", func() bool {
+		l.queue.mu.Lock()
+		defer l.queue.mu.Unlock()
+		return len(l.queue.jobs) == 1
+	})
+	cancel()
+	got := fmt.Sprint(errors.Is(<-errs, eventlog.ErrUncertain), errors.Is(<-errs, eventlog.ErrUncertain))
+	if got != "true false" && got != "false true" {
+		t.Errorf("uncertain: %s; want one, of the event that was being written", got)
+	}
+	disk.release()
+	if _, err := l.Append(t.Context(), record("t", 3)); err != nil {
+		t.Fatal(err)
+	}
+	if events := all(t, l); len(events) != 2 || string(events[1].Data) != "3" {
+		t.Errorf("%d events; want those that were taken, 1 and 3", len(events))
+	}
+}
+
+// TestDeleteCancelled has the context end while the tombstones are written.
+// Retention, and another Delete, must not find the events as they were before.
+func TestDeleteCancelled(t *testing.T) {
+	disk := newSlowDisk()
+	l := open1(t, "data", Options{FS: disk})
+	if _, err := l.Append(t.Context(), record("t", 1), record("t", 2)); err != nil {
+		t.Fatal(err)
+	}
+	disk.block()
+	ctx, cancel := context.WithCancel(t.Context())
+	type result struct {
+		n   int
+		err error
+	}
+	deleted := make(chan result)
+	remove := func(ctx context.Context) {
+		n, err := l.Delete(ctx, eventlog.ID{}, eventlog.Query{Limit: 1})
+		deleted <- result{n, err}
+	}
+	go remove(ctx)
+	<-disk.entered
+	cancel()
+	for range 1000 { // whoever looks at the context has seen it end
+		runtime.Gosched()
+	}
+	if l.prune.TryLock() {
+		t.Error("others may remove events while some are being removed")
+		l.prune.Unlock()
+	}
+	disk.release()
+	if r := <-deleted; r.n != 1 {
+		t.Errorf("Delete = %d, %v; want what was done", r.n, r.err)
+	}
+	if b, err := l.Bounds(t.Context()); err != nil || b.Events != 1 {
+		t.Errorf("Bounds = %+v, %v; want 1 event", b, err)
+	}
+}

@@ -31,8 +31,6 @@ type press struct {
 	published atomic.Int64   // events that the server has taken
 	answers   sharedHistogram
 	wg        sync.WaitGroup
-	once      sync.Once
-	err       error
 }
 
 // start opens n connections, and publishes from them what tickets ask for. It

@@ -22,7 +22,7 @@ type subscription struct {
 	ID          string          `json:"id"`
 	Selectors   []string        `json:"selectors"`
 	Types       []string        `json:"types,omitempty"`
-	Envelope    bool            `json:"envelope,omitempty"`
+	Envelope    string          `json:"envelope,omitempty"`
 	Subject     string          `json:"subject,omitempty"`
 	Remote      string          `json:"remote"`
 	UserAgent   string          `json:"user_agent"`
@@ -82,7 +82,7 @@ func (a *api) listSubscriptions(r *http.Request) (answer subscriptionsPage, err 
 			ID:          s.ID.String(),
 			Selectors:   s.Selectors,
 			Types:       s.Types,
-			Envelope:    s.Envelope,
+			Envelope:    s.Envelope.String(),
 			Subject:     s.Subject,
 			Remote:      s.Remote,
 			UserAgent:   s.UserAgent,

@@ -257,6 +257,7 @@ func TestTopics(t *testing.T) {
 		Topic         string
 		Events, Bytes int64
 		LastEventID   string `json:"last_event_id"`
+		Streams       int
 	}
 	lines := strings.Split(string(body), "\n")
 	if err != nil || len(lines) != 3 || json.Unmarshal([]byte(lines[0]), &got) != nil {
@@ -268,6 +269,14 @@ func TestTopics(t *testing.T) {
 	some, err := io.ReadAll(s.do(t, "GET", "/topics?topic="+url.QueryEscape("orders/{id}"), "").Body)
 	if err != nil || string(some) != lines[1]+"\n" {
 		t.Errorf("selected: %s, %v; want %s", some, err, lines[1])
+	}
+	if newest, err := io.ReadAll(s.do(t, "GET", "/topics?limit=1", "").Body); err != nil || string(newest) != lines[1]+"\n" {
+		t.Errorf("the newest: %s, %v; want %s", newest, err, lines[1])
+	}
+	wantProblem(t, "no limit", s.do(t, "GET", "/topics?limit=0", ""), http.StatusBadRequest, "from 1")
+	s.subscribe(t, "/events?topic=*").place(t)
+	if err := json.NewDecoder(s.do(t, "GET", "/topics", "").Body).Decode(&got); err != nil || got.Streams != 1 {
+		t.Errorf("with a stream: %+v, %v", got, err)
 	}
 }
 

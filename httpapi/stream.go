@@ -14,7 +14,7 @@ import (
 )
 
 // stream serves one subscriber until it goes or the hub ends it.
-func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, envelope bool) {
+func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, envelope hub.Envelope) {
 	if retry, draining := a.hub.Draining(); draining {
 		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
 		return

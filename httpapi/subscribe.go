@@ -47,30 +47,32 @@ func names(r *http.Request, mediaType string) bool {
 	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), mediaType)
 }
 
-func parseSubscription(r *http.Request) (sub hub.Subscription, envelope bool, err error) {
+func parseSubscription(r *http.Request) (sub hub.Subscription, envelope hub.Envelope, err error) {
 	q, err := parseQuery(r)
 	if err != nil {
-		return sub, false, err
+		return sub, hub.Bare, err
 	}
 	topics := q["topic"]
 	if t := r.PathValue("topic"); t != "" {
 		topics = append(topics, t)
 	}
 	if len(topics) == 0 {
-		return sub, false, &hub.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
+		return sub, hub.Bare, &hub.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
 	}
 	if len(topics) > hub.MaxTopics {
-		return sub, false, &hub.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
+		return sub, hub.Bare, &hub.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
 	}
 	if sub.Selectors, err = hub.ParseSelectors(topics...); err != nil {
-		return sub, false, err
+		return sub, hub.Bare, err
 	}
 	switch {
 	case !q.Has("envelope"):
 	case slices.Equal(q["envelope"], []string{"json"}):
-		envelope = true
+		envelope = hub.InJSON
+	case slices.Equal(q["envelope"], []string{"message"}):
+		envelope = hub.JSONMessage
 	default:
-		return sub, false, &hub.InvalidError{Reason: "the one envelope there is is envelope=json"}
+		return sub, hub.Bare, &hub.InvalidError{Reason: "the envelopes are envelope=json and envelope=message"}
 	}
 	sub.Types = q["type"]
 	sub.From, err = parseFrom(r.Header, q)

@@ -166,6 +166,20 @@ func TestTypesAndEnvelope(t *testing.T) {
 	}
 }
 
+// One listener is enough for all types, and a gap is heard all the same.
+func TestEnvelopeAsMessage(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	st := s.subscribe(t, "/events?topic=a&envelope=message&last_event_id=unknown")
+	st.expect(t, "retry: 3000", "id: unknown")
+	if gap := st.block(t); !strings.HasPrefix(gap, "event: gap\n") {
+		t.Errorf("the gap is %q", gap)
+	}
+	s.do(t, "POST", "/events?topic=a&type=price", "1")
+	if got := st.block(t); !strings.HasPrefix(got, "id: ") || !strings.Contains(got, `"type":"price"`) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestReadAndEnd(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	for i := range 600 { // more than any batch

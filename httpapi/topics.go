@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strconv"
 
+	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -19,31 +21,16 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	q, err := parseQuery(r)
+	found, err := a.findTopics(r, g)
 	if err != nil {
 		a.problem(err).Write(w)
 		return
 	}
-	selectors := q["topic"]
-	if len(selectors) == 0 {
-		selectors = []string{"*"}
+	streams := func(string) *int { return nil }
+	if g.Admin {
+		audience := a.hub.Audience()
+		streams = func(topic string) *int { n := audience.Of(topic); return &n }
 	}
-	sel, err := hub.ParseSelectors(selectors...)
-	if err != nil {
-		a.problem(err).Write(w)
-		return
-	}
-	var found []eventlog.Topic
-	for t, err := range a.hub.TopicsSeen(r.Context(), g.Subscribe) {
-		if err != nil {
-			a.problem(err).Write(w)
-			return
-		}
-		if sel.Match([]string{t.Name}) {
-			found = append(found, t)
-		}
-	}
-	slices.SortFunc(found, func(a, b eventlog.Topic) int { return cmp.Compare(a.Name, b.Name) })
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	out := bufio.NewWriter(w)
@@ -53,7 +40,45 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 			Events      int64  `json:"events,omitempty"` // always there are some, for who may know
 			Bytes       int64  `json:"bytes,omitempty"`
 			LastEventID string `json:"last_event_id"`
-		}{t.Name, t.Events, t.Bytes, t.Last.String()})
+			Streams     *int   `json:"streams,omitempty"` // for operators
+		}{t.Name, t.Events, t.Bytes, t.Last.String(), streams(t.Name)})
 	}
 	_ = out.Flush() // the client may be gone
+}
+
+// findTopics returns the topics that the query asks for, by name; with a limit,
+// those with the newest events.
+func (a *api) findTopics(r *http.Request, g *auth.Grant) (found []eventlog.Topic, err error) {
+	q, err := parseQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	selectors := q["topic"]
+	if len(selectors) == 0 {
+		selectors = []string{"*"}
+	}
+	sel, err := hub.ParseSelectors(selectors...)
+	if err != nil {
+		return nil, err
+	}
+	limit := 0
+	if q.Has("limit") {
+		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 {
+			return nil, &hub.InvalidError{Reason: "the field limit is how many topics to list: a whole number from 1"}
+		}
+	}
+	for t, err := range a.hub.TopicsSeen(r.Context(), g.Subscribe) {
+		if err != nil {
+			return nil, err
+		}
+		if sel.Match([]string{t.Name}) {
+			found = append(found, t)
+		}
+	}
+	if limit > 0 && limit < len(found) {
+		slices.SortFunc(found, func(a, b eventlog.Topic) int { return b.Last.Compare(a.Last) })
+		found = found[:limit]
+	}
+	slices.SortFunc(found, func(a, b eventlog.Topic) int { return cmp.Compare(a.Name, b.Name) })
+	return found, nil
 }

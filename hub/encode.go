@@ -18,6 +18,20 @@ func WireID(e *eventlog.Event) string {
 	return e.ID.String()
 }
 
+// An Envelope is how a stream gives events.
+type Envelope uint8
+
+const (
+	Bare        Envelope = iota // as they were published
+	InJSON                      // data is a JSON object with the event's topics, type, time and data
+	JSONMessage                 // the same, and events are unnamed: one listener hears all types
+	envelopes
+)
+
+var envelopeNames = [envelopes]string{"", "json", "message"}
+
+func (e Envelope) String() string { return envelopeNames[e] }
+
 // appendWire appends e as subscribers get it: in one chunk, or bare. Only a gap is
 // never enveloped.
 func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
@@ -27,11 +41,14 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	if e.Retry > 0 {
 		dst = sse.AppendRetry(dst, e.Retry)
 	}
-	data := string(e.Data)
-	if as.envelope && e.Type != GapType {
+	typ, data := e.Type, string(e.Data)
+	if as.envelope != Bare && e.Type != GapType {
 		data = string(AppendEnvelope(nil, e, false))
+		if as.envelope == JSONMessage {
+			typ = ""
+		}
 	}
-	dst, err := sse.AppendEvent(dst, sse.Event{Type: e.Type, Data: data, ID: WireID(e)})
+	dst, err := sse.AppendEvent(dst, sse.Event{Type: typ, Data: data, ID: WireID(e)})
 	if err != nil {
 		panic(fmt.Sprintf("event %s was published against Check: %v", e.ID, err))
 	}

@@ -61,11 +61,14 @@ type feedKey struct {
 }
 
 // A form is how events are written.
-type form struct{ envelope, chunked bool }
+type form struct {
+	envelope Envelope
+	chunked  bool
+}
 
 func newFeed(s Subscription, as form, held *atomic.Int64) (*feed, error) {
 	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), form: as}}
-	if as.envelope {
+	if as.envelope != Bare {
 		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
 	}
 	if len(s.Types) == 0 {

@@ -31,7 +31,7 @@ func putPrivate(t testing.TB, h *Hub, data string, topics ...string) eventlog.ID
 	return results[0].ID
 }
 
-func openGranted(t testing.TB, h *Hub, from From, selector string, envelope bool, grant ...string) *Stream {
+func openGranted(t testing.TB, h *Hub, from From, selector string, envelope Envelope, grant ...string) *Stream {
 	t.Helper()
 	sub := Subscription{Selectors: mustSelect(t, selector), Grant: mustSelect(t, grant...), From: from}
 	st, err := h.Stream(t.Context(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Minute, Envelope: envelope})
@@ -81,7 +81,7 @@ func TestPrivateEventsShareAFeed(t *testing.T) {
 	for _, from := range []From{{LastEventID: Earliest}, {Last: 10}, {}} {
 		var streams []*Stream
 		for _, r := range readers {
-			streams = append(streams, openGranted(t, h, from, "room", false, r.grant...))
+			streams = append(streams, openGranted(t, h, from, "room", Bare, r.grant...))
 		}
 		if n := len(h.router.feeds); n != 1 {
 			t.Errorf("%d feeds, want one", n)
@@ -119,10 +119,10 @@ func TestEnvelopeHidesTopics(t *testing.T) {
 		}
 	}
 	fill()
-	check("from the log", openGranted(t, h, From{LastEventID: Earliest}, "*", true, "users/1"))
-	check("the newest", openGranted(t, h, From{Last: 5}, "room", true, "users/1"))
-	live := openGranted(t, h, From{}, "*", true, "users/1")
-	other := openGranted(t, h, From{}, "*", true, "users/2")
+	check("from the log", openGranted(t, h, From{LastEventID: Earliest}, "*", InJSON, "users/1"))
+	check("the newest", openGranted(t, h, From{Last: 5}, "room", InJSON, "users/1"))
+	live := openGranted(t, h, From{}, "*", InJSON, "users/1")
+	other := openGranted(t, h, From{}, "*", InJSON, "users/2")
 	fill()
 	check("live", live)
 	if got := dataUntil(t, other, `"end"`); !strings.Contains(got[0], `"topics":["users/2"]`) {
@@ -142,13 +142,13 @@ func TestEnvelopeHidesTopics(t *testing.T) {
 // A secret that fills pages and windows is stepped over, and what follows comes.
 func TestManySecretsInARow(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	blind := openGranted(t, h, From{}, "a", false)
-	seeing := openGranted(t, h, From{}, "a", false, "a")
+	blind := openGranted(t, h, From{}, "a", Bare)
+	seeing := openGranted(t, h, From{}, "a", Bare, "a")
 	for i := range 500 {
 		putPrivate(t, h, fmt.Sprint(i, strings.Repeat("x", 5000)), "a")
 	}
 	put(t, h, "a", "end")
-	for _, st := range []*Stream{blind, openGranted(t, h, From{LastEventID: Earliest}, "a", false)} {
+	for _, st := range []*Stream{blind, openGranted(t, h, From{LastEventID: Earliest}, "a", Bare)} {
 		if got := dataUntil(t, st, "end"); len(got) != 1 {
 			t.Errorf("got %d events, want the public one", len(got))
 		}

@@ -116,17 +116,16 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			return err
 		}
 		// Each form of the event is encoded once, whoever gets it.
-		var wire [4][]byte
+		var wire [2 * envelopes][]byte
 		encode := func(f *feed) []byte {
-			n := 0
-			if f.key.chunked {
-				n = 1
-			}
-			if f.key.envelope {
+			if f.key.envelope != Bare {
 				if seen := shown(e, &f.grant); seen != e {
 					return appendWire(nil, seen, f.key.form)
 				}
-				n += 2
+			}
+			n := f.key.envelope
+			if f.key.chunked {
+				n += envelopes
 			}
 			if wire[n] == nil {
 				wire[n] = appendWire(nil, e, f.key.form)

@@ -256,7 +256,7 @@ func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventl
 			return pg
 		}
 		guard := secrecy(e)
-		if f.key.envelope {
+		if f.key.envelope != Bare {
 			e = shown(e, &f.grant)
 		}
 		pg.bytes = appendWire(pg.bytes, e, f.key.form)

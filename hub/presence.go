@@ -53,7 +53,7 @@ type StreamInfo struct {
 	Peer
 	Selectors []string
 	Types     []string // nil: all
-	Envelope  bool
+	Envelope  Envelope
 	Opened    time.Time
 	State     StreamState
 	Place     eventlog.ID // all it asked for up to here has been sent

@@ -57,7 +57,7 @@ func TestStreamsAreListed(t *testing.T) {
 	}
 	agent := strings.Repeat("é", 150)
 	st, err := h.Stream(t.Context(), Subscription{Selectors: sel, Types: []string{"b", "a"}}, StreamOptions{
-		Heartbeat: time.Hour, Envelope: true,
+		Heartbeat: time.Hour, Envelope: InJSON,
 		Peer: Peer{Subject: "ann", Remote: "192.0.2.1:5", UserAgent: agent},
 	})
 	if err != nil {
@@ -65,7 +65,7 @@ func TestStreamsAreListed(t *testing.T) {
 	}
 	defer st.Close()
 	got := one(t, h, StreamFilter{ID: st.ID()})
-	if got.Subject != "ann" || got.Remote != "192.0.2.1:5" || got.UserAgent != agent[:maxUserAgent] || !got.Envelope ||
+	if got.Subject != "ann" || got.Remote != "192.0.2.1:5" || got.UserAgent != agent[:maxUserAgent] || got.Envelope != InJSON ||
 		!slices.Equal(got.Selectors, []string{"news", "orders/{id}"}) || !slices.Equal(got.Types, []string{"a", "b"}) || time.Since(got.Opened) < 0 {
 		t.Errorf("listed as %+v", got)
 	}
@@ -203,8 +203,8 @@ func TestOutcomes(t *testing.T) {
 
 func TestOutcomeOfAPrivateEvent(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	blind := openGranted(t, h, From{}, "a", false)
-	openGranted(t, h, From{}, "a", false, "a")
+	blind := openGranted(t, h, From{}, "a", Bare)
+	openGranted(t, h, From{}, "a", Bare, "a")
 	secret, err := h.Event(t.Context(), putPrivate(t, h, "1", "a").String())
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 type StreamOptions struct {
 	Retry     time.Duration // the reconnection time to begin with
 	Heartbeat time.Duration // how long the stream may be silent
-	Envelope  bool          // data is the event's envelope
+	Envelope  Envelope      // how events are given
 	Chunked   bool          // each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
 	Expires   time.Time     // when the stream has to end; zero: never
 	Peer      Peer          // who reads it

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/park"
 )
 
 // Options configures the API. The zero value works.
@@ -27,18 +28,33 @@ type Options struct {
 	Logger       *slog.Logger  // nil: slog.Default()
 	Version      string        // what GET /stats calls the program
 
+	// Unparked gives every stream a goroutine, also where the system and the
+	// connection could do without (see internal/park).
+	Unparked bool
+
 	Collectors []prometheus.Collector // of more for GET /metrics
 }
+
+// An API is the handler of a hub's resources.
+type API struct {
+	http.Handler
+	lot *park.Lot
+}
+
+// Close ends the streams that the hub has not ended yet, and waits until they
+// are gone.
+func (a *API) Close() { a.lot.Close() }
 
 type api struct {
 	Options
 	hub      *hub.Hub
+	lot      *park.Lot
 	refusals *rate.Limiter // in the log
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
 // /stats, /metrics, /healthz and /readyz.
-func New(h *hub.Hub, o Options) http.Handler {
+func New(h *hub.Hub, o Options) *API {
 	a := &api{Options: o, hub: h, refusals: newRefusals()}
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
@@ -47,6 +63,7 @@ func New(h *hub.Hub, o Options) http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
+	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Logger: a.Logger})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/events/{topic}", a.events)
@@ -57,14 +74,14 @@ func New(h *hub.Hub, o Options) http.Handler {
 	mux.HandleFunc("/healthz", onlyGet(a.healthz))
 	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
-	return boundBody(func(w http.ResponseWriter, r *http.Request) {
+	return &API{lot: a.lot, Handler: boundBody(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would clean an IRI's slashes, and lead to another topic.
 		if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok && strings.Contains(rest, "/") && !strings.Contains(r.URL.EscapedPath(), "%2F") {
 			NotFound(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	})}
 }
 
 func onlyGet(next http.HandlerFunc) http.HandlerFunc {

@@ -13,37 +13,66 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// stream serves one subscriber until it goes or the hub ends it.
+// stream serves one subscriber until it goes or the hub ends it: here, or where
+// idle streams are parked.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, envelope hub.Envelope) {
 	if retry, draining := a.hub.Draining(); draining {
 		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
 		return
 	}
-	st, err := a.hub.Stream(r.Context(), s, hub.StreamOptions{
-		Retry:     a.Retry,
-		Heartbeat: a.Heartbeat,
-		Envelope:  envelope,
-		Expires:   g.Expires,
-		Peer:      hub.Peer{Subject: g.Subject, Remote: r.RemoteAddr, UserAgent: r.UserAgent()},
-	})
-	var invalid *hub.InvalidError
-	if errors.As(err, &invalid) {
-		a.problem(err).Write(w)
-		return
-	} else if r.Context().Err() != nil { // the client has gone already
-		return
-	} else if err != nil {
-		a.Logger.Error("cannot open a stream", "err", err)
-		a.comeBack(w, r, s, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
-		return
+	st, err := a.open(w, r, g, s, hub.StreamOptions{Envelope: envelope, Chunked: r.ProtoAtLeast(1, 1) && a.parks(w, r)})
+	if err != nil {
+		return // answered
 	}
-	defer st.Close()
 	// The heartbeat is the hub's own, since it carries the place.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
+		st.Close()
 		return
 	}
 	defer func() { _ = out.Close() }()
+	if a.parks(w, r) && a.lot.Take(w, st) {
+		return
+	}
+	if st.Chunked() { // it was to be parked, and could not be
+		st.Close()
+		if st, err = a.hub.Stream(r.Context(), s, a.streamOptions(r, g, hub.StreamOptions{Envelope: envelope})); err != nil {
+			return
+		}
+	}
+	defer st.Close()
+	a.serve(st, out)
+}
+
+// parks reports whether a request's stream can do without a goroutine.
+func (a *api) parks(w http.ResponseWriter, r *http.Request) bool {
+	return !a.Unparked && a.lot.Suits(w, r)
+}
+
+// open opens a stream, or answers why it cannot.
+func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
+	st, err := a.hub.Stream(r.Context(), s, a.streamOptions(r, g, o))
+	var invalid *hub.InvalidError
+	switch {
+	case err == nil:
+	case errors.As(err, &invalid):
+		a.problem(err).Write(w)
+	case r.Context().Err() != nil: // the client has gone already
+	default:
+		a.Logger.Error("cannot open a stream", "err", err)
+		a.comeBack(w, r, s, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
+	}
+	return st, err
+}
+
+func (a *api) streamOptions(r *http.Request, g *auth.Grant, o hub.StreamOptions) hub.StreamOptions {
+	o.Retry, o.Heartbeat, o.Expires = a.Retry, a.Heartbeat, g.Expires
+	o.Peer = hub.Peer{Subject: g.Subject, Remote: r.RemoteAddr, UserAgent: r.UserAgent()}
+	return o
+}
+
+// serve writes a stream until its peer goes or the hub ends it.
+func (a *api) serve(st *hub.Stream, out *sse.Stream) {
 	for {
 		b, err := st.Next(out.Context())
 		if err == nil {

@@ -89,6 +89,9 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	return st, nil
 }
 
+// Chunked reports whether the stream's blocks are chunks of HTTP/1.1.
+func (st *Stream) Chunked() bool { return st.o.Chunked }
+
 // Close ends the stream. Unless [Stream.End] has said why, its client has gone.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {

@@ -31,6 +31,7 @@ type Config struct {
 	Heartbeat    time.Duration `default:"15s" help:"How long a stream may be silent."`
 	Retry        time.Duration `default:"3s" help:"Reconnection time that streams begin with."`
 	WriteTimeout time.Duration `default:"30s" help:"End a stream that takes not one byte for so long."`
+	Unparked     bool          `help:"Give each stream a goroutine, also where Linux could do without; it costs memory and time."`
 	Drain        time.Duration `default:"10s" help:"On SIGTERM, close streams spread over so long."`
 
 	Durability string   `default:"sync" enum:"sync,relaxed" help:"When a publisher is answered: sync, with the event on stable storage; relaxed, with it in the system's cache, of which a power cut loses the last seconds."`

@@ -53,9 +53,11 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return err
 	}
 
+	api := newAPI(c, h, authority, collectors(log), logger)
+	defer api.Close()
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv := &http.Server{
-		Handler:           handler(c, h, authority, collectors(log), leaving, logger),
+		Handler:           handler(c, api, authority, leaving, logger),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -134,9 +136,8 @@ func listen(ctx context.Context, c *Config) (net.Listener, error) {
 	return ln, err
 }
 
-// handler puts the packages' handlers on one mux, behind one guard.
-func handler(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Collector, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
-	api := httpapi.New(h, httpapi.Options{
+func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Collector, logger *slog.Logger) *httpapi.API {
+	return httpapi.New(h, httpapi.Options{
 		Heartbeat:    c.Heartbeat,
 		WriteTimeout: c.WriteTimeout,
 		Retry:        c.Retry,
@@ -144,8 +145,13 @@ func handler(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.C
 		Auth:         authority,
 		Logger:       logger,
 		Version:      Version(),
+		Unparked:     c.Unparked,
 		Collectors:   metrics,
 	})
+}
+
+// handler puts the packages' handlers on one mux, behind one guard.
+func handler(c *Config, api http.Handler, authority *auth.Auth, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", welcome)
 	if c.Demo {

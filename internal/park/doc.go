@@ -1,0 +1,34 @@
+// Package park serves streams that are idle most of the time without a
+// goroutine, a buffer or a request for each.
+//
+// # Promises
+//
+//   - A parked stream is a descriptor in an epoll set, a [hub.Stream] and a few
+//     words. A few loops, the shards, write to all of them, and none waits for
+//     a peer: a full socket waits for its peer to take something.
+//   - What is written is what the window or the page holds, uncopied. A stream
+//     whose socket is full holds an offset, and pins none of it.
+//   - A stream ends when its peer has gone, or has closed its half; when it takes
+//     not one byte for the write timeout while there is something to send; when
+//     it sends more than 64 KiB, which is discarded; or when the hub ends it.
+//     Its descriptor is closed by its shard alone.
+//   - A stream that has been silent for the heartbeat says so. Heartbeats are
+//     spread, so that streams opened or written to at once do not beat at once.
+//   - The shards end with the hub, or with [Lot.Close].
+//
+// Parking takes Linux and a connection that speaks HTTP/1 in the clear. For all
+// else [Lot.Take] says no, and the caller serves the stream itself.
+package park
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options configures a [Lot].
+type Options struct {
+	Heartbeat    time.Duration // how long a stream may be silent
+	WriteTimeout time.Duration // how long a stream may take no byte
+	Logger       *slog.Logger
+	Shards       int // 0: as many as there are processors to run Go code
+}

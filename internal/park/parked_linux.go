@@ -1,0 +1,128 @@
+package park
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// maxInput is how much a peer may send on a connection that is only written to.
+const maxInput = 64 << 10
+
+// A parked stream is one descriptor and what it is sent. Its shard's loop alone
+// touches it, apart from Wake.
+type parked struct {
+	st    *hub.Stream
+	shard *shard
+	fd    int
+	input int // bytes that the peer has sent
+	key   key // among the shard's
+
+	queued atomic.Bool // it is in the shard's inbox or its queue
+	parked bool        // it is in the epoll set
+	gone   bool        // it has been closed
+	full   bool        // the socket takes no more for now
+	jitter int32       // ticks that its heartbeats come early
+	last   int64       // the tick at which it last took something, or began to be full
+	ring   links       // in a slot of the wheel of heartbeats,
+	slot   int64       // which is this one
+	stuck  links       // in the list of those that are full
+}
+
+// A key finds a parked stream for an event of its descriptor, unless another has
+// taken its place since.
+type key struct{ slot, generation int32 }
+
+// Wake has the shard look at the stream.
+func (p *parked) Wake() {
+	if p.queued.CompareAndSwap(false, true) {
+		p.shard.push(p)
+	}
+}
+
+// write writes without blocking, and returns how much the socket took.
+func (p *parked) write(b []byte) (int, error) {
+	for {
+		// Not by way of the scheduler, for it does not block and takes some
+		// microseconds.
+		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(p.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// turns is how many writes a stream gets before it is the next one's turn.
+const turns = 4
+
+// run writes what there is to write, and reports whether there is more.
+func (p *parked) run() (more bool, err error) {
+	for range turns {
+		b, err := p.st.Peek()
+		if len(b) == 0 || err != nil {
+			return false, err
+		}
+		n, err := p.write(b)
+		if err != nil {
+			return false, err
+		}
+		if n > 0 {
+			p.st.Advance(n)
+			p.last = p.shard.now
+		}
+		if n < len(b) {
+			p.st.Rest()
+			p.shard.block(p, n > 0)
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// drain discards what the peer has sent. A peer that has closed its half has
+// gone: no browser does that and reads on.
+func (p *parked) drain() error {
+	for {
+		n, err := unix.Read(p.fd, p.shard.scratch[:])
+		switch {
+		case n > 0:
+			if p.input += n; p.input > maxInput {
+				return errInput
+			}
+		case n == 0 && err == nil:
+			return context.Canceled
+		case errors.Is(err, syscall.EAGAIN):
+			return nil
+		case !errors.Is(err, syscall.EINTR):
+			return err
+		}
+	}
+}
+
+var errInput = errors.New("park: the peer sends, on a stream that is only written to")
+
+// cause tells why a stream ended, of what came of reading or writing it.
+func cause(err error) error {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, errInput):
+		return context.Canceled
+	case errors.Is(err, syscall.ETIMEDOUT): // what TCP_USER_TIMEOUT gives
+		return hub.ErrStalled
+	case errors.As(err, &errno): // the peer's end, in one of many forms
+		return context.Canceled
+	}
+	return err
+}

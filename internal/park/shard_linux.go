@@ -1,0 +1,333 @@
+package park
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tidings-sse/tidings/hub"
+)
+
+const (
+	// batch is how many streams a shard serves before it looks at its events
+	// again, and lets the process's other goroutines run.
+	batch = 256
+	// maxEvents is how many events of descriptors are taken at a time.
+	maxEvents = 256
+	// wakeSlot is the slot of the descriptor by which a shard is woken.
+	wakeSlot = -1
+)
+
+// A shard is a loop that serves the streams parked on it.
+type shard struct {
+	hub    *hub.Hub
+	logger *slog.Logger
+	epoll  int
+	waker  int // an eventfd
+
+	mu       sync.Mutex // guards what follows; push takes it with locks of the hub held
+	inbox    []*parked  // to be served
+	sleeping bool       // and so has to be woken
+	shutting bool
+	ended    bool
+
+	// The loop alone uses what follows.
+	queue   []*parked // to be served, in this order
+	begun   time.Time
+	tick    time.Duration
+	now     int64 // in ticks since begun
+	stall   int64 // the write timeout, in ticks
+	table   []entry
+	free    []int32 // slots of the table
+	beats   wheel
+	stuck   list // of those that are full, the longest first
+	events  [maxEvents]unix.EpollEvent
+	scratch [4 << 10]byte
+}
+
+// An entry is a slot of a shard's table, and how often it has been used.
+type entry struct {
+	p          *parked
+	generation int32
+}
+
+func newShard(h *hub.Hub, o Options) (*shard, error) {
+	s := &shard{
+		hub:    h,
+		logger: o.Logger,
+		begun:  time.Now(),
+		tick:   o.tick(),
+		stuck:  list{in: stuckOf},
+	}
+	s.stall = max(int64(o.WriteTimeout/s.tick), 1)
+	s.beats = newWheel(max(int64(o.Heartbeat/s.tick), 1))
+	var err error
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if s.waker, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(s.epoll)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	if err := s.watch(s.waker, unix.EPOLLIN, key{slot: wakeSlot}); err != nil {
+		_, _ = unix.Close(s.epoll), unix.Close(s.waker)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *shard) watch(fd int, events uint32, k key) error {
+	e := unix.EpollEvent{Events: events, Fd: k.slot, Pad: k.generation}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &e))
+}
+
+// push has p served, and reports whether the shard is still there to do so.
+func (s *shard) push(p *parked) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return false
+	}
+	s.inbox = append(s.inbox, p)
+	s.rouse()
+	return true
+}
+
+// shut has the shard end its streams, and then itself.
+func (s *shard) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shutting = true
+	s.rouse()
+}
+
+// rouse wakes the loop. s.mu is held.
+func (s *shard) rouse() {
+	if !s.sleeping {
+		return
+	}
+	s.sleeping = false
+	one := [8]byte{1}
+	_, _ = unix.Write(s.waker, one[:]) // full only if it has been woken already
+}
+
+func (s *shard) loop() {
+	for {
+		wait, shut := s.collect()
+		if shut {
+			s.end()
+			return
+		}
+		s.poll(wait)
+		s.keepTime()
+		n := min(len(s.queue), batch)
+		for _, p := range s.queue[:n] {
+			s.serve(p)
+		}
+		left := copy(s.queue, s.queue[n:])
+		clear(s.queue[left:]) // it must not keep those that have gone
+		s.queue = s.queue[:left]
+		if n > 0 {
+			runtime.Gosched() // those who publish have to run, too
+		}
+	}
+}
+
+// collect takes in what is to be served, and returns for how many milliseconds
+// the shard may sleep.
+func (s *shard) collect() (wait int, shut bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, s.inbox...)
+	clear(s.inbox)
+	s.inbox = s.inbox[:0]
+	switch {
+	case s.shutting:
+		return 0, true
+	case len(s.queue) > 0:
+		return 0, false
+	}
+	s.sleeping = true
+	if len(s.free) == len(s.table) {
+		return -1, false
+	}
+	next := s.begun.Add(time.Duration(s.now+1) * s.tick)
+	return int(max(time.Until(next), 0)/time.Millisecond) + 1, false
+}
+
+// poll handles events of descriptors, waiting for the first.
+func (s *shard) poll(wait int) {
+	// The wait blocks a thread, not the runtime's poller: that looks at its
+	// descriptors when a processor is idle, and when none is, every 10 ms.
+	n, _ := unix.EpollWait(s.epoll, s.events[:], wait) // EINTR is no event
+	if wait != 0 {
+		s.mu.Lock()
+		s.sleeping = false
+		s.mu.Unlock()
+	}
+	for _, e := range s.events[:max(n, 0)] {
+		if e.Fd == wakeSlot {
+			_, _ = unix.Read(s.waker, s.scratch[:8])
+			continue
+		}
+		if at := s.table[e.Fd]; at.p != nil && at.generation == e.Pad {
+			s.handle(at.p, e.Events)
+		}
+	}
+}
+
+func (s *shard) handle(p *parked, events uint32) {
+	switch {
+	case events&unix.EPOLLERR != 0:
+		if errno, err := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno == int(unix.ETIMEDOUT) {
+			s.close(p, hub.ErrStalled)
+			return
+		}
+		s.close(p, context.Canceled)
+	case events&(unix.EPOLLHUP|unix.EPOLLRDHUP) != 0:
+		s.close(p, context.Canceled)
+	default:
+		if events&unix.EPOLLIN != 0 {
+			if err := p.drain(); err != nil {
+				s.close(p, cause(err))
+				return
+			}
+		}
+		if events&unix.EPOLLOUT != 0 && p.full {
+			p.full = false
+			s.stuck.remove(p)
+			s.enqueue(p)
+		}
+	}
+}
+
+func (s *shard) enqueue(p *parked) {
+	if p.queued.CompareAndSwap(false, true) {
+		s.queue = append(s.queue, p)
+	}
+}
+
+func (s *shard) serve(p *parked) {
+	p.queued.Store(false)
+	if p.gone {
+		return
+	}
+	if !p.parked {
+		if err := s.add(p); err != nil {
+			s.logger.Error("cannot park a stream", "err", err)
+			s.close(p, err)
+			return
+		}
+	}
+	if p.full {
+		if err := p.st.Over(); err != nil {
+			s.close(p, err)
+		}
+		return
+	}
+	more, err := p.run()
+	if err != nil {
+		s.close(p, cause(err))
+	} else if more {
+		s.enqueue(p)
+	}
+}
+
+// add puts p into the epoll set: once, for all it is ever asked, and by edges,
+// so that neither a write nor a full socket costs a call.
+func (s *shard) add(p *parked) error {
+	if n := len(s.free); n > 0 {
+		p.key.slot, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		p.key.slot = int32(len(s.table))
+		s.table = append(s.table, entry{})
+	}
+	at := &s.table[p.key.slot]
+	at.generation++
+	at.p, p.key.generation = p, at.generation
+	p.parked, p.last = true, s.now
+	s.beats.put(p)
+	return s.watch(p.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, p.key)
+}
+
+// close ends p, for a cause.
+func (s *shard) close(p *parked, cause error) {
+	p.gone = true
+	p.st.End(cause)
+	if p.parked {
+		s.table[p.key.slot].p = nil
+		s.free = append(s.free, p.key.slot)
+		s.beats.remove(p)
+		s.stuck.remove(p)
+	}
+	if hub.WasEnded(cause) || s.hub.Err() != nil {
+		if end := p.st.Farewell(); end != "" && !p.full {
+			_, _ = p.write([]byte(end)) // whom it does not reach sees the end anyway
+		}
+	} else if cause != context.Canceled && cause != hub.ErrStalled {
+		s.logger.Error("a stream ended", "err", cause)
+	}
+	_ = unix.Close(p.fd)
+	p.st.Close()
+}
+
+// block notes that p's socket takes no more, and since when.
+func (s *shard) block(p *parked, took bool) {
+	if took || !p.full {
+		p.last = s.now
+		s.stuck.remove(p)
+		s.stuck.push(p)
+	}
+	p.full = true
+}
+
+// keepTime has those beat who are due, and ends those who have stalled.
+func (s *shard) keepTime() {
+	now := int64(time.Since(s.begun) / s.tick)
+	if now == s.now {
+		return
+	}
+	s.now = now
+	s.beats.turn(now, func(p *parked) {
+		if !p.full {
+			p.st.Beat()
+			s.enqueue(p)
+		}
+	})
+	for p := s.stuck.head; p != nil && now-p.last > s.stall; p = s.stuck.head {
+		s.close(p, hub.ErrStalled)
+	}
+}
+
+// end closes all that is left.
+func (s *shard) end() {
+	cause := s.hub.Err()
+	if cause == nil {
+		cause = context.Canceled
+	}
+	for _, p := range s.queue {
+		if !p.parked && !p.gone {
+			s.close(p, cause)
+		}
+	}
+	for _, at := range s.table {
+		if at.p != nil {
+			s.close(at.p, cause)
+		}
+	}
+	s.mu.Lock()
+	late := s.inbox // woken, or parked, meanwhile
+	s.ended, s.inbox = true, nil
+	s.mu.Unlock()
+	for _, p := range late {
+		if !p.parked && !p.gone {
+			s.close(p, cause)
+		}
+	}
+	_, _ = unix.Close(s.epoll), unix.Close(s.waker)
+}

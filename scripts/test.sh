@@ -16,6 +16,8 @@ missing=()
 for tool in chromium nginx node; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${tool/%node/nodejs}")
 done
+[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan) # a rival
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
 # Without such a font, the Chinese pages' screenshots show boxes.
 [ -n "$(find /usr/share/fonts -iname '*cjk*' -print -quit 2>/dev/null)" ] || missing+=(fonts-noto-cjk)
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -12,6 +12,7 @@ type Fanout struct {
 	Volume      `embed:""`
 	Subscribers int           `default:"1000" help:"Streams."`
 	UnderWay    int64         `default:"0" help:"With --rate 0, events that may have been published and not received by all; 0 is four requests' of each publisher."`
+	MaxP99      time.Duration `name:"max-p99" placeholder:"DURATION" help:"Find the highest rate at which every event comes and 99 % of them within so long, beginning at --rate."`
 	Settle      time.Duration `default:"1s" help:"Time between the last stream's opening and the first event."`
 	Patience    time.Duration `default:"10s" help:"At the end, wait for what is missing until nothing has come for so long."`
 }
@@ -20,6 +21,9 @@ type Fanout struct {
 func (f *Fanout) Validate() error {
 	if f.Subscribers < f.Topics {
 		return errors.New("--subscribers is at least --topics: nobody would see what is published to the others")
+	}
+	if f.MaxP99 < 0 {
+		return errors.New("--max-p99 must not be negative")
 	}
 	return f.Volume.validate(&f.Target)
 }
@@ -30,6 +34,13 @@ func (f *Fanout) Measure(ctx context.Context) (*Report, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
+	if f.MaxP99 > 0 {
+		return f.search(ctx)
+	}
+	return f.measure(ctx)
+}
+
+func (f *Fanout) measure(ctx context.Context) (*Report, error) {
 	if err := checkOpenFiles(f.Subscribers + f.Publishers); err != nil {
 		return nil, err
 	}
@@ -55,7 +66,7 @@ func (f *Fanout) Measure(ctx context.Context) (*Report, error) {
 	if err := r.load(p, &f.Volume, a, f.UnderWay, report); err != nil {
 		return nil, err
 	}
-	if err := r.drain(p, a, f.Patience); err != nil {
+	if err := r.await(a, expected(p, a), f.Patience, f.MaxP99); err != nil {
 		return nil, err
 	}
 	a.close()

@@ -38,6 +38,8 @@ type Report struct {
 	Receive *Latency `json:"receive,omitempty"`  // due to received
 	Answer  *Latency `json:"answer,omitempty"`   // due to the publisher's answer
 
+	Steps []Step `json:"steps,omitempty"` // of a search for the highest rate
+
 	Server *Usage `json:"server,omitempty"`
 	Client *Usage `json:"client,omitempty"`
 }
@@ -69,6 +71,13 @@ func (r *Report) Print(out io.Writer) error {
 	row("target", "%s", r.Target)
 	if r.Subscribers > 0 {
 		row("streams", "%d on %d topics", r.Subscribers, r.Topics)
+	}
+	for _, s := range r.Steps {
+		verdict := "does not hold"
+		if s.Holds {
+			verdict = "holds"
+		}
+		row("tried", "%.4g events/s: p99 %.4g ms, %s", s.Rate, s.P99, verdict)
 	}
 	if r.Opens > 0 {
 		row("opened", "%.0f/s", r.Opens)

@@ -122,7 +122,7 @@ func (b *Resume) resume(r *run, feeds []*feed, report *Report) error {
 	}
 	opened := r.clock()
 	want := b.Missed * int64(b.Subscribers)
-	if err := r.await(a, want, b.Patience); err != nil {
+	if err := r.await(a, want, b.Patience, 0); err != nil {
 		return err
 	}
 	after, err := r.sample(&press{}, a)

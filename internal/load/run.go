@@ -85,9 +85,10 @@ func (c *Common) start(ctx context.Context) (*run, error) {
 
 func (r *run) clock() int64 { return int64(time.Since(r.began)) }
 
-func (r *run) say(format string, args ...any) {
-	if r.Progress != nil {
-		fmt.Fprintf(r.Progress, format+"\n", args...)
+// say tells whoever watches how it goes.
+func (c *Common) say(format string, args ...any) {
+	if c.Progress != nil {
+		fmt.Fprintf(c.Progress, format+"\n", args...)
 	}
 }
 
@@ -316,11 +317,13 @@ func expected(p *press, a *audience) (total int64) {
 
 // drain waits until everything that was sent has come, or nothing more does.
 func (r *run) drain(p *press, a *audience, patience time.Duration) error {
-	return r.await(a, expected(p, a), patience)
+	return r.await(a, expected(p, a), patience, 0)
 }
 
-func (r *run) await(a *audience, want int64, patience time.Duration) error {
-	last, since := a.count(), time.Now()
+// await waits until so much has come, nothing has for patience, or, unless it is
+// 0, the limit has passed.
+func (r *run) await(a *audience, want int64, patience, limit time.Duration) error {
+	last, since, began := a.count(), time.Now(), time.Now()
 	for {
 		n := a.count()
 		if n >= want {
@@ -331,6 +334,9 @@ func (r *run) await(a *audience, want int64, patience time.Duration) error {
 		}
 		if time.Since(since) > patience {
 			r.say("%d of %d deliveries, and no more for %s", n, want, patience)
+			return nil
+		}
+		if limit > 0 && time.Since(began) > limit {
 			return nil
 		}
 		if err := r.wait(2 * time.Millisecond); err != nil {

@@ -1,0 +1,68 @@
+// Command rivals serves event streams the way others do, for `tidings bench` to
+// measure: GET and POST /events/TOPIC, where the body is the event's data.
+//
+//	go run ./rivals usual 127.0.0.1:7000
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A rival is one way to serve.
+type rival interface {
+	subscribe(w http.ResponseWriter, r *http.Request, topic string)
+	publish(topic string, data []byte) error
+}
+
+var rivals = map[string]func() rival{
+	"usual":  func() rival { return newUsual() },
+	"go-sse": func() rival { return newGoSSE() },
+	"r3labs": func() rival { return newR3labs() },
+	"sink":   func() rival { return sink{} },
+}
+
+func main() {
+	if len(os.Args) != 3 || rivals[os.Args[1]] == nil {
+		names := slices.Sorted(maps.Keys(rivals))
+		fmt.Fprintf(os.Stderr, "usage: rivals %s ADDRESS\n", strings.Join(names, "|"))
+		os.Exit(2)
+	}
+	log.Fatal(http.ListenAndServe(os.Args[2], handler(rivals[os.Args[1]]())))
+}
+
+func handler(rv rival) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /events/{topic}", func(w http.ResponseWriter, r *http.Request) {
+		rv.subscribe(w, r, r.PathValue("topic"))
+	})
+	mux.HandleFunc("POST /events/{topic}", func(w http.ResponseWriter, r *http.Request) {
+		data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err == nil {
+			err = rv.publish(r.PathValue("topic"), data)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	})
+	return mux
+}
+
+// A sink reads what is published and answers; nobody gets it. It is the floor
+// of a net/http server that is published to.
+type sink struct{}
+
+func (sink) publish(string, []byte) error { return nil }
+
+func (sink) subscribe(w http.ResponseWriter, _ *http.Request, _ string) {
+	http.Error(w, errors.ErrUnsupported.Error(), http.StatusNotFound)
+}

@@ -7,8 +7,9 @@
 // Policy that allows nothing inline and nothing foreign. The pages have no
 // private door: they read the public API with the browser's own EventSource.
 //
-// [Run] publishes figures of this host that are real. What cannot be read on a system is left out,
-// and said once in the log; it is never made up and never stops the rest.
+// [Run] publishes real figures of this host. What cannot be read on a system is
+// left out, and said once in the log; it is never made up and never stops the
+// rest. What is made up, as the market is, says so in each event.
 //
 // # Topics
 //
@@ -17,6 +18,9 @@
 //
 // `host`, each second: `cpu` ([CPU]), `memory` ([Memory]), `disk` ([Disk]) and
 // `network` ([Network]); and, when a threshold is crossed, `alarm` ([Alarm]).
+//
+// `stocks/SYMBOL`: `price` ([Price]), of a simulated market, which says that it is
+// one, or of a file.
 //
 // `chat/ROOM`, by the pages alone: `say`, what somebody says; and `chat/ROOM/here`:
 // `hello`, `here`, `typing` and `bye`, by which they tell each other who is here.

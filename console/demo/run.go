@@ -21,6 +21,7 @@ type Event = llm.Event
 // Options configures the demos. Its zero value works.
 type Options struct {
 	LLM    llm.Model    // answers questions; without a URL, a generator in this program does
+	Prices *Prices      // what the stocks show; nil: a simulated market
 	Logger *slog.Logger // nil: slog.Default()
 }
 
@@ -39,22 +40,23 @@ func Run(ctx context.Context, hub Hub, o Options) {
 	} {
 		out := &outlet{ctx: ctx, topic: topic, hub: hub, log: o.Logger}
 		wg.Go(func() {
-			everySecond(ctx, func(now time.Time) { generate(now, out.emit) })
+			every(ctx, time.Second, func(now time.Time) { generate(now, out.emit) })
 		})
 	}
 	wg.Go(func() { answer(ctx, hub, o) })
+	wg.Go(func() { trade(ctx, hub, o) })
 	wg.Wait()
 }
 
 // An emit publishes v as JSON, or as it is if it is a string.
 type emit func(typ string, v any)
 
-// everySecond calls f at each full second of the wall clock. What f delays is
-// skipped, never made up for.
-func everySecond(ctx context.Context, f func(now time.Time)) {
+// every calls f at each full step of the wall clock. What f delays is skipped,
+// never made up for.
+func every(ctx context.Context, step time.Duration, f func(now time.Time)) {
 	for {
 		now := time.Now()
-		timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
+		timer := time.NewTimer(now.Truncate(step).Add(step).Sub(now))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -98,3 +100,7 @@ func (o *outlet) send(typ string, v any) error {
 	}
 	return o.hub.Publish(o.ctx, Event{Topics: []string{o.topic}, Type: typ, Data: body})
 }
+
+// decode reads an event's JSON. Anybody may publish to a topic: what is none is
+// not for us.
+func decode[T any](e Event) (v T, ok bool) { return v, json.Unmarshal(e.Data, &v) == nil }

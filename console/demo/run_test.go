@@ -37,7 +37,9 @@ func (r *recorder) Publish(_ context.Context, e Event) error {
 	return nil
 }
 
-func (r *recorder) Retained(context.Context, string) ([]Event, string, error) { return nil, "", nil }
+func (r *recorder) Retained(context.Context, string, int) ([]Event, string, error) {
+	return nil, "", nil
+}
 
 func (r *recorder) Follow(ctx context.Context, _, _ string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
@@ -99,7 +101,7 @@ func TestClockSkipsWhatItMissed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
 		defer cancel()
 		var seconds []int
-		everySecond(ctx, func(now time.Time) {
+		every(ctx, time.Second, func(now time.Time) {
 			seconds = append(seconds, now.Second())
 			if now.Second() == 3 {
 				time.Sleep(2500 * time.Millisecond)

@@ -59,9 +59,10 @@ func (r *Remote) Publish(ctx context.Context, e Event) error {
 	return resp.Body.Close()
 }
 
-// Retained reads what the hub holds of a topic, and the place to go on from.
-func (r *Remote) Retained(ctx context.Context, topic string) (events []Event, place string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.address(topic)+"&last_event_id=earliest", nil)
+// Retained reads the newest events that the hub holds of each topic matched,
+// and the place to go on from.
+func (r *Remote) Retained(ctx context.Context, topic string, last int) (events []Event, place string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprint(r.address(topic), "&last=", last), nil)
 	if err != nil {
 		return nil, "", err
 	}

@@ -17,15 +17,17 @@ const (
 	maxAnswers = 4        // at a time
 	maxPrompt  = 8 << 10  // bytes
 	maxAnswer  = 64 << 10 // bytes
+	maxPast    = 1000     // events of questions that a worker looks back on
 )
 
 // A Hub is what a [Worker] needs of one; see [Remote].
 type Hub interface {
 	Publish(ctx context.Context, e Event) error
 
-	// Retained returns what is retained of a topic, oldest first, and the
-	// place to follow it from.
-	Retained(ctx context.Context, topic string) (events []Event, place string, err error)
+	// Retained returns the newest that are retained of each topic that a
+	// selector matches, at most last of each, oldest first, and the place to
+	// follow from.
+	Retained(ctx context.Context, topic string, last int) (events []Event, place string, err error)
 
 	// Follow yields what comes on a topic after a place, until ctx ends.
 	Follow(ctx context.Context, topic, place string) iter.Seq2[Event, error]
@@ -95,8 +97,7 @@ type Done struct {
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Run answers until ctx ends, and returns when all it started has ended. What
-// the worker before this one was answering when it ended is told to be over.
+// Run answers until ctx ends, and returns when all it started has ended.
 func (w *Worker) Run(ctx context.Context) error {
 	w.running = map[string]context.CancelFunc{}
 	var wg sync.WaitGroup
@@ -104,19 +105,25 @@ func (w *Worker) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	past, place, err := w.Hub.Retained(ctx, w.Topic)
+	past, place, err := w.Hub.Retained(ctx, w.Topic, maxPast)
 	if err != nil {
 		return err
 	}
-	asked := map[string]bool{} // by id: whether it is still to be answered
+	known := map[string]bool{} // the ids of what was asked
+	open := map[string]Ask{}
 	for _, event := range past {
-		if ask, ok := parse(event); ok && event.Type != "stop" {
-			asked[ask.ID] = event.Type == "ask"
+		ask, ok := parse(event)
+		switch {
+		case !ok:
+		case event.Type == "ask" && !known[ask.ID]:
+			known[ask.ID], open[ask.ID] = true, ask
+		case event.Type == "done":
+			delete(open, ask.ID)
 		}
 	}
-	for id, open := range asked {
-		if open {
-			w.done(ctx, Done{ID: id, Reason: "interrupted"})
+	for _, ask := range open {
+		if err := w.takeOver(ctx, &wg, ask); err != nil {
+			return err
 		}
 	}
 	for event, err := range w.Hub.Follow(ctx, w.Topic, place) {
@@ -124,17 +131,31 @@ func (w *Worker) Run(ctx context.Context) error {
 			return err
 		}
 		ask, ok := parse(event)
-		_, known := asked[ask.ID]
 		switch {
 		case !ok:
 		case event.Type == "stop":
 			w.stop(ask.ID)
-		case event.Type == "ask" && !known:
-			asked[ask.ID] = true
+		case event.Type == "ask" && !known[ask.ID]:
+			known[ask.ID] = true
 			w.start(ctx, &wg, ask)
 		}
 	}
 	return ctx.Err()
+}
+
+// takeOver answers what was asked while there was no worker. An answer that
+// another had begun cannot go on: its model is gone.
+func (w *Worker) takeOver(ctx context.Context, wg *sync.WaitGroup, ask Ask) error {
+	begun, _, err := w.Hub.Retained(ctx, w.Topic+"/"+ask.ID, 1)
+	if err != nil {
+		return err
+	}
+	if len(begun) > 0 {
+		w.done(ctx, Done{ID: ask.ID, Reason: "interrupted"})
+	} else {
+		w.start(ctx, wg, ask)
+	}
+	return nil
 }
 
 // parse reads what `ask`, `stop` and `done` have in common. Anybody may publish

@@ -141,7 +141,7 @@ func TestWorkerPublishesAnAnswer(t *testing.T) {
 		t.Errorf("it ends with %+v", d)
 	}
 	// The topic of the questions has its end, too.
-	past, _, err := hub.Retained(t.Context(), "llm")
+	past, _, err := hub.Retained(t.Context(), "llm", 100)
 	if err != nil || past[len(past)-1].Type != "done" {
 		t.Errorf("questions: %v, %v", past, err)
 	}

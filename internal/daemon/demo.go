@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
@@ -12,16 +13,24 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
+// demoOptions are those of the configuration, with the files that it names read.
+func demoOptions(c *Config, logger *slog.Logger) (o demo.Options, err error) {
+	o.Logger = logger
+	o.LLM = llm.Model{URL: c.DemoLLMURL, Name: c.DemoLLMModel, Key: c.DemoLLMKey}
+	if c.DemoPrices != "" {
+		if o.Prices, err = demo.ReadPrices(c.DemoPrices); err != nil {
+			return o, fmt.Errorf("--demo-prices: %w", err)
+		}
+	}
+	return o, nil
+}
+
 // startDemos publishes what the demos show. The returned function ends it.
-func startDemos(c *Config, h *hub.Hub, logger *slog.Logger) (stop func()) {
+func startDemos(c *Config, h *hub.Hub, o demo.Options) (stop func()) {
 	if !c.Demo {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	o := demo.Options{
-		LLM:    llm.Model{URL: c.DemoLLMURL, Name: c.DemoLLMModel, Key: c.DemoLLMKey},
-		Logger: logger,
-	}
 	var wg sync.WaitGroup
 	wg.Go(func() { demo.Run(ctx, demoHub{h}, o) })
 	return func() { cancel(); wg.Wait() }
@@ -42,12 +51,12 @@ func (d demoHub) Publish(ctx context.Context, e demo.Event) error {
 	return results[0].Err
 }
 
-func (d demoHub) Retained(ctx context.Context, topic string) (events []demo.Event, place string, err error) {
+func (d demoHub) Retained(ctx context.Context, topic string, last int) (events []demo.Event, place string, err error) {
 	sel, err := hub.ParseSelectors(topic)
 	if err != nil {
 		return nil, "", err
 	}
-	past, end, err := d.hub.Retained(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: hub.Earliest}})
+	past, end, err := d.hub.Retained(ctx, hub.Subscription{Selectors: sel, From: hub.From{Last: last}})
 	if err != nil {
 		return nil, "", err
 	}

@@ -27,6 +27,10 @@ import (
 // ended. It returns nil after a clean stop. What it has to say at the start
 // goes to out, and the log to logger.
 func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (err error) {
+	demoOpts, err := demoOptions(c, logger)
+	if err != nil {
+		return err
+	}
 	ln, err := listen(ctx, c)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 
-	demos := startDemos(c, h, logger)
+	demos := startDemos(c, h, demoOpts)
 	defer demos()
 
 	banner(out, c, ln.Addr())

@@ -1,13 +1,22 @@
 import { clockTime } from "./connection.js";
+import { el, oncePerFrame } from "./dom.js";
+import { direction, Market, signed } from "./market.js";
 import { setupPage } from "./page.js";
+import { drawSpark, sparkline } from "./spark.js";
 import { Stream } from "./stream.js";
 import texts from "./index.text.js";
 
+const SECONDS = 61; // of the load's line
+const QUOTES = 4;
+
 const byId = (id) => document.getElementById(id);
 const loads = []; // CPU percent, one a second, the newest last
+const spark = sparkline();
+byId("preview-load").prepend(spark);
+const market = new Market();
 
-// One stream serves both previews: over HTTP/1.1 a browser has six connections a host.
-const stream = new Stream("/events?topic=clock&topic=host&since=1m")
+// One stream serves all previews: over HTTP/1.1 a browser has six connections a host.
+const stream = new Stream("/events?topic=clock&topic=host&topic=stocks/{symbol}&last=60&type=message&type=cpu&type=price")
   .on("message", (event) => {
     const date = new Date(event.data);
     byId("preview-time").textContent = clockTime(date);
@@ -17,16 +26,26 @@ const stream = new Stream("/events?topic=clock&topic=host&since=1m")
     const { t, total } = JSON.parse(event.data);
     byId("preview-cpu").textContent = total.toFixed(0);
     loads.push(total);
-    if (loads.length > 61) loads.shift();
-    drawSpark();
+    if (loads.length > SECONDS) loads.shift();
+    drawLoad();
     return t;
+  })
+  .on("price", (event) => {
+    const data = JSON.parse(event.data);
+    market.add(data);
+    showQuotes();
+    return data.t;
   });
 
-function drawSpark() {
-  const first = 61 - loads.length; // x is 0 to 60
-  const points = loads.map((load, i) => `${first + i},${99 - load * 0.97}`).join(" ");
-  byId("spark-line").setAttribute("points", points);
-  byId("spark-area").setAttribute("points", `${first},100 ${points} 60,100`);
-}
+const drawLoad = oncePerFrame(() => drawSpark(spark, loads, { span: SECONDS, low: 0, high: 100 }));
+
+const showQuotes = oncePerFrame(() => {
+  const { movers } = market;
+  byId("preview-stocks").replaceChildren(
+    ...[...movers.slice(0, QUOTES / 2), ...movers.slice(2).slice(-QUOTES / 2)].map(({ symbol, price, change }) =>
+      el("li", { "data-direction": direction(change) }, el("strong", {}, symbol), el("span", {}, price.toFixed(2)), el("span", {}, signed(change))),
+    ),
+  );
+});
 
 setupPage(texts, stream);

@@ -10,6 +10,7 @@ import texts from "./text.js";
 const PAGES = [
   { path: "/demo/", name: "nav.index" },
   { path: "/demo/clock/", name: "nav.clock" },
+  { path: "/demo/stocks/", name: "nav.stocks" },
   { path: "/demo/chat/", name: "nav.chat" },
   { path: "/demo/monitoring/", name: "nav.monitoring" },
   { path: "/demo/llm/", name: "nav.llm" },

@@ -10,7 +10,10 @@ export const supported = "EventSource" in window;
 // resuming makes the URL of a stream on topics, which begins as begin says ("last=50")
 // and, when it is opened again, with what it missed.
 export function resuming(topics, begin) {
-  const selectors = topics.map((topic) => `topic=${encodeURIComponent(topic)}`).join("&").replaceAll("%2F", "/");
+  const readable = { "%2F": "/", "%7B": "{", "%7D": "}" };
+  const selectors = topics
+    .map((topic) => `topic=${encodeURIComponent(topic).replace(/%2F|%7B|%7D/g, (code) => readable[code])}`)
+    .join("&");
   return ({ lastId }) => `/events?${selectors}&${lastId ? `last_event_id=${encodeURIComponent(lastId)}` : begin}`;
 }
 

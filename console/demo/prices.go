@@ -1,0 +1,160 @@
+package demo
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// replayStep is how long each time in a file lasts.
+const replayStep = time.Second
+
+// Prices is a series of real ones, to be replayed: one time of the file a
+// second, and from the beginning when it is over.
+type Prices struct {
+	source string
+	times  []moment
+	open   map[string]float64 // by symbol
+}
+
+// A moment is what a file has of one time.
+type moment struct {
+	time   time.Time
+	text   string // as the file writes it
+	prices []symbolPrice
+}
+
+type symbolPrice struct {
+	symbol string
+	price  float64
+}
+
+// What columns may be called, in order of preference.
+var (
+	timeColumns   = []string{"time", "timestamp", "datetime", "date"}
+	symbolColumns = []string{"symbol", "ticker", "name"}
+	priceColumns  = []string{"price", "close", "last", "adj close", "value"}
+)
+
+// timeLayouts are how a file may write a time; Unix seconds and milliseconds are
+// understood as well.
+var timeLayouts = []string{time.RFC3339Nano, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly, "2006/01/02", "20060102"}
+
+// ReadPrices reads a CSV file whose first line names its columns: a time, a
+// price (or close), and a symbol; without a symbol, the file's own name is it.
+func ReadPrices(path string) (*Prices, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	p, err := parsePrices(f, filepath.Base(path))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+func parsePrices(r io.Reader, source string) (*Prices, error) {
+	table := csv.NewReader(r)
+	table.TrimLeadingSpace = true
+	header, err := table.Read()
+	if err != nil {
+		return nil, fmt.Errorf("no line that names the columns: %w", err)
+	}
+	timeAt, symbolAt, priceAt := column(header, timeColumns), column(header, symbolColumns), column(header, priceColumns)
+	if timeAt < 0 || priceAt < 0 {
+		return nil, fmt.Errorf("the columns are %q: there must be a time (%s) and a price (%s)", header, strings.Join(timeColumns, ", "), strings.Join(priceColumns, ", "))
+	}
+	p := &Prices{source: source, open: map[string]float64{}}
+	symbol := strings.ToUpper(strings.TrimSuffix(source, filepath.Ext(source)))
+	moments := map[time.Time]int{} // in p.times
+	for {
+		row, err := table.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		line, _ := table.FieldPos(0)
+		at, err := parseTime(row[timeAt])
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", line, err)
+		}
+		price, err := strconv.ParseFloat(row[priceAt], 64)
+		if err != nil || !(price > 0 && price < 1e12) {
+			return nil, fmt.Errorf("line %d: %q is no price", line, row[priceAt])
+		}
+		if symbolAt >= 0 {
+			symbol = row[symbolAt]
+		}
+		if symbol == "" || strings.ContainsAny(symbol, "/{}*") || len(symbol) > 32 {
+			return nil, fmt.Errorf("line %d: %q is no symbol", line, symbol)
+		}
+		i, ok := moments[at]
+		if !ok {
+			i = len(p.times)
+			moments[at] = i
+			p.times = append(p.times, moment{time: at, text: row[timeAt]})
+		}
+		p.times[i].prices = append(p.times[i].prices, symbolPrice{symbol, price})
+	}
+	if len(p.times) == 0 {
+		return nil, errors.New("it has no prices")
+	}
+	slices.SortStableFunc(p.times, func(a, b moment) int { return a.time.Compare(b.time) })
+	for _, m := range slices.Backward(p.times) {
+		for _, s := range m.prices {
+			p.open[s.symbol] = s.price
+		}
+	}
+	return p, nil
+}
+
+func column(header, names []string) int {
+	for _, name := range names {
+		if i := slices.IndexFunc(header, func(h string) bool {
+			return strings.EqualFold(strings.TrimSpace(strings.TrimPrefix(h, "\ufeff")), name)
+		}); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func parseTime(text string) (time.Time, error) {
+	for _, layout := range timeLayouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 0 && n < 1e14 {
+		if n >= 1e11 { // milliseconds
+			n /= 1000
+		}
+		return time.Unix(0, int64(n*float64(time.Second))).UTC(), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: write it as 2006-01-02T15:04:05Z, 2006-01-02 or Unix seconds", text)
+}
+
+func (p *Prices) run(ctx context.Context, publish func(Price)) {
+	i := 0
+	every(ctx, replayStep, func(now time.Time) {
+		m := p.times[i%len(p.times)]
+		for _, s := range m.prices {
+			publish(Price{
+				T: now.UnixMilli(), Symbol: s.symbol, Price: s.price, Open: p.open[s.symbol],
+				Source: p.source, At: m.text,
+			})
+		}
+		i++
+	})
+}

@@ -13,11 +13,13 @@ in_module() { (cd "$1" && shift && "$@"); }
 
 step "tools"
 missing=()
-for tool in chromium nginx node; do
-	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${tool/%node/nodejs}")
+declare -A packages=([chromium]=chromium [nginx]=nginx [node]=nodejs [ip]=iproute2 [mkfs.ext4]=e2fsprogs)
+for tool in "${!packages[@]}"; do
+	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${packages[$tool]}")
 done
 [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan) # a rival
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+[ "$(id -u)" = 0 ] || echo "SKIPPED without root: failing and full disks, peers that vanish"
 # Without such a font, the Chinese pages' screenshots show boxes.
 [ -n "$(find /usr/share/fonts -iname '*cjk*' -print -quit 2>/dev/null)" ] || missing+=(fonts-noto-cjk)
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

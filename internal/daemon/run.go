@@ -78,7 +78,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	case err := <-served:
 		return err
 	case <-h.Done():
-		_ = srv.Close()
+		shutDown(srv, time.Second, logger) // who is publishing is to be told
 		return fmt.Errorf("the hub has stopped: %w", h.Err())
 	}
 	return stop(c, h, srv, leaving, logger)
@@ -94,13 +94,18 @@ func stop(c *Config, h *hub.Hub, srv *http.Server, leaving chan<- struct{}, logg
 		logger.Warn("some streams did not end in time", "err", err)
 	}
 	close(leaving)
-	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+	shutDown(srv, 5*time.Second, logger)
+	return nil
+}
+
+// shutDown lets requests in flight be answered, within a time.
+func shutDown(srv *http.Server, within time.Duration, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		logger.Warn("some requests did not end in time", "err", err)
 		_ = srv.Close()
 	}
-	return nil
 }
 
 // openLog opens the engine that the configuration names.

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A peer that is gone without a word, its machine dead or its cable cut, is
+// noticed within the heartbeat and the write timeout together: whether the hub
+// had nothing for it or much. TCP alone would take a quarter of an hour.
+func TestVanishedPeerIsNoticed(t *testing.T) {
+	t.Parallel()
+	far := newFarMachine(t)
+	h := &hub{t: t, addr: net.JoinHostPort(far.near, fmt.Sprint(freePort(t)))}
+	h.start("--no-auth", "--heartbeat", "1s", "--write-timeout", "1s")
+	const each = 20
+	for range each {
+		far.subscribe(h, "quiet")
+		far.subscribe(h, "busy")
+	}
+	streams := h.socketsTo(far.addr)
+	if len(streams) != 2*each {
+		t.Fatalf("the hub has %d sockets to the far machine, want %d", len(streams), 2*each)
+	}
+	far.unplug()
+	for range 8 { // more than a socket's buffers hold
+		h.publish("busy", strings.Repeat("x", 1<<19))
+	}
+	eventually(t, "the hub to close what nobody reads", func() (bool, string) {
+		n := h.holds(streams)
+		return n == 0, fmt.Sprintf("%d of %d sockets", n, len(streams))
+	})
+}
+
+// socketsTo returns the sockets of the hub's port to an address, as the names
+// that /proc/PID/fd has for them.
+func (h *hub) socketsTo(addr string) map[string]bool {
+	h.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", h.cmd.Process.Pid))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ip := net.ParseIP(addr).To4()
+	remote := fmt.Sprintf("%02X%02X%02X%02X:", ip[3], ip[2], ip[1], ip[0])
+	found := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		// sl local_address rem_address st queues tr tm->when retrnsmt uid timeout inode …
+		if words := strings.Fields(line); strings.HasPrefix(words[2], remote) {
+			found["socket:["+words[9]+"]"] = true
+		}
+	}
+	return found
+}
+
+// holds counts those sockets that the hub's process has open.
+func (h *hub) holds(sockets map[string]bool) (n int) {
+	h.t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", h.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if name, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && sockets[name] { // else closed meanwhile
+			n++
+		}
+	}
+	return n
+}
+
+// A farMachine is a network stack of its own, with a cable to this one.
+type farMachine struct {
+	t          *testing.T
+	name       string
+	near, addr string // this end's address and the far one's
+}
+
+func newFarMachine(t *testing.T) *farMachine {
+	t.Helper()
+	ip := require(t, "iproute2", "ip", "/usr/sbin/ip")
+	n := rand.IntN(63)
+	far := &farMachine{t: t, name: fmt.Sprintf("tidings%d", rand.IntN(1e6))}
+	far.near, far.addr = fmt.Sprintf("198.51.100.%d", 4*n+1), fmt.Sprintf("198.51.100.%d", 4*n+2) // RFC 5737
+	if out, err := exec.Command(ip, "netns", "add", far.name).CombinedOutput(); err != nil {
+		t.Skipf("a network cannot be made here (%v %s), so a peer that vanishes is not tested; run this as root", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command(ip, "netns", "delete", far.name).Run() }) // the cable goes with it
+	for _, args := range []string{
+		"link add " + far.name + " type veth peer name far netns " + far.name,
+		"address add " + far.near + "/30 dev " + far.name,
+		"link set " + far.name + " up",
+		"-n " + far.name + " address add " + far.addr + "/30 dev far",
+		"-n " + far.name + " link set far up",
+	} {
+		if out, err := exec.Command(ip, strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v %s", args, err, out)
+		}
+	}
+	return far
+}
+
+// unplug has nothing reach the far machine any more, nor come from it.
+func (far *farMachine) unplug() {
+	if out, err := exec.Command("ip", "-n", far.name, "link", "set", "far", "down").CombinedOutput(); err != nil {
+		far.t.Fatalf("%v %s", err, out)
+	}
+}
+
+// subscribe opens a stream from the far machine.
+func (far *farMachine) subscribe(h *hub, topic string) {
+	far.t.Helper()
+	conn, err := far.dial(h.addr)
+	if err != nil {
+		far.t.Fatal(err)
+	}
+	far.t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		far.t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(conn, "GET /events/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", topic, h.addr)
+	if err != nil {
+		far.t.Fatal(err)
+	}
+	for lines := bufio.NewReader(conn); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			far.t.Fatalf("no place at the beginning of a stream: %v", err)
+		}
+		if strings.HasPrefix(line, "id: ") {
+			return
+		}
+	}
+}
+
+// dial connects from the far machine. A socket belongs to the network of the
+// thread that makes it.
+func (far *farMachine) dial(addr string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	dialled := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
+		conn, err := func() (net.Conn, error) {
+			ns, err := os.Open("/run/netns/" + far.name)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = ns.Close() }()
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return nil, err
+			}
+			return net.DialTimeout("tcp", addr, patience)
+		}()
+		dialled <- result{conn, err}
+	}()
+	r := <-dialled
+	return r.conn, r.err
+}

@@ -22,6 +22,9 @@
 // `stocks/SYMBOL`: `price` ([Price]), of a simulated market, which says that it is
 // one, or of a file.
 //
+// `news`: `item` ([Item]), of feeds or about the market; anybody may publish more,
+// also unnamed events, whose data is a title.
+//
 // `chat/ROOM`, by the pages alone: `say`, what somebody says; and `chat/ROOM/here`:
 // `hello`, `here`, `typing` and `bye`, by which they tell each other who is here.
 //

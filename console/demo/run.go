@@ -21,6 +21,7 @@ type Event = llm.Event
 // Options configures the demos. Its zero value works.
 type Options struct {
 	LLM    llm.Model    // answers questions; without a URL, a generator in this program does
+	Feeds  []string     // URLs and files of feeds for the news; none: the market's own
 	Prices *Prices      // what the stocks show; nil: a simulated market
 	Logger *slog.Logger // nil: slog.Default()
 }
@@ -45,6 +46,7 @@ func Run(ctx context.Context, hub Hub, o Options) {
 	}
 	wg.Go(func() { answer(ctx, hub, o) })
 	wg.Go(func() { trade(ctx, hub, o) })
+	wg.Go(func() { report(ctx, hub, o) })
 	wg.Wait()
 }
 

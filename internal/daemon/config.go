@@ -21,10 +21,11 @@ type Config struct {
 	Data   string `default:"./tidings-data" help:"Directory of the events on disk. A new one is made."`
 	Demo   bool   `help:"Serve the demos at /demo/: clock, stocks, news, chat, this machine's real figures, a big screen, LLM answers."`
 
-	DemoPrices   string `name:"demo-prices" placeholder:"FILE" help:"CSV file of prices to replay in the stocks demo, in place of a simulated market. Its columns are named: a time, a price or close, and a symbol, unless it has only one."`
-	DemoLLMURL   string `name:"demo-llm-url" placeholder:"URL" help:"OpenAI-compatible API that answers in the LLM demo, as in http://localhost:11434/v1; without one, a text generator does, and says so."`
-	DemoLLMModel string `name:"demo-llm-model" default:"gpt-4o-mini" help:"Model to ask there."`
-	DemoLLMKey   string `name:"demo-llm-key" placeholder:"KEY" help:"Key for it; better said in the environment."`
+	DemoPrices   string   `name:"demo-prices" placeholder:"FILE" help:"CSV file of prices to replay in the stocks demo, in place of a simulated market. Its columns are named: a time, a price or close, and a symbol, unless it has only one."`
+	DemoFeeds    []string `name:"demo-feeds" sep:"," placeholder:"URL|FILE" help:"RSS, Atom or JSON feeds to show in the news demo."`
+	DemoLLMURL   string   `name:"demo-llm-url" placeholder:"URL" help:"OpenAI-compatible API that answers in the LLM demo, as in http://localhost:11434/v1; without one, a text generator does, and says so."`
+	DemoLLMModel string   `name:"demo-llm-model" default:"gpt-4o-mini" help:"Model to ask there."`
+	DemoLLMKey   string   `name:"demo-llm-key" placeholder:"KEY" help:"Key for it; better said in the environment."`
 
 	AuthConfig `embed:""`
 	CORSOrigin []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`

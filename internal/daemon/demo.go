@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 // demoOptions are those of the configuration, with the files that it names read.
 func demoOptions(c *Config, logger *slog.Logger) (o demo.Options, err error) {
 	o.Logger = logger
+	o.Feeds = c.DemoFeeds
 	o.LLM = llm.Model{URL: c.DemoLLMURL, Name: c.DemoLLMModel, Key: c.DemoLLMKey}
 	if c.DemoPrices != "" {
 		if o.Prices, err = demo.ReadPrices(c.DemoPrices); err != nil {
@@ -47,6 +49,9 @@ func (d demoHub) Publish(ctx context.Context, e demo.Event) error {
 	results, err := d.hub.Publish(ctx, r)
 	if err != nil {
 		return err
+	}
+	if e.ID != "" && errors.Is(results[0].Err, eventlog.ErrKeyReused) {
+		return nil // an earlier edition is there
 	}
 	return results[0].Err
 }

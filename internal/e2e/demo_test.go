@@ -24,6 +24,7 @@ var demoPages = map[string]string{
 	"":            `/^\d/.test(document.querySelector("#preview-cpu").textContent)`,
 	"clock/":      `document.querySelectorAll("#log li").length > 3`,
 	"stocks/":     `document.querySelectorAll("#board .tile").length > 20 && document.querySelector("#board polyline[points]")`,
+	"news/":       `document.querySelector("#form")`,
 	"chat/":       `document.querySelector("#people li")`,
 	"llm/":        `document.querySelector("#suggestions button")`,
 	"monitoring/": call(plotIsDrawn, "#network-plot canvas"),

@@ -6,6 +6,8 @@ export default {
     "index.lead": "面向生产环境的 SSE（服务器推送事件）：只需一个保持打开的普通 HTTP 响应。下面的内容都由本机的 Tidings 实时推送。",
     "index.clock": "SSE 的入门示例：每秒一个未命名事件，外加一个命名事件。",
     "index.stocks": "许多股票，走势图，打开即见每只的最新价。",
+    "index.news.none": "还没有新闻，来发布第一条吧。",
+    "index.news": "谁都可以发布，也可以接入真实的 RSS 和 Atom 订阅源。",
     "index.chat.one": "有人在吗？",
     "index.chat.two": "在，另一个标签页。",
     "index.chat": "房间、昵称、谁在线、历史消息。两个标签页即可对话，没有专门的聊天服务器。",

@@ -11,6 +11,7 @@ const PAGES = [
   { path: "/demo/", name: "nav.index" },
   { path: "/demo/clock/", name: "nav.clock" },
   { path: "/demo/stocks/", name: "nav.stocks" },
+  { path: "/demo/news/", name: "nav.news" },
   { path: "/demo/chat/", name: "nav.chat" },
   { path: "/demo/monitoring/", name: "nav.monitoring" },
   { path: "/demo/llm/", name: "nav.llm" },

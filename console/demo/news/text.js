@@ -1,0 +1,27 @@
+export default {
+  en: {
+    title: "News",
+    items: "News",
+    "form.title": "Headline",
+    "form.summary": "What happened, if you like",
+    reader: "A reader of this page",
+    anybody: "Anybody, by curl or so",
+  },
+  zh: {
+    title: "新闻",
+    "news.h1": "新闻",
+    "news.lead": "谁都可以发布：用下面的表单，用 curl，或者用任何能发 HTTP 请求的程序。打开页面即见最近二十条（`last=20`）。",
+    items: "新闻",
+    none: "还没有新闻，来发布第一条吧。",
+    "form.h2": "发布一条",
+    "form.title": "标题",
+    "form.summary": "发生了什么（选填）",
+    publish: "发布",
+    reader: "本页读者",
+    anybody: "某个 HTTP 客户端",
+    client: "客户端代码",
+    "// the newest twenty, then what comes": "// 先是最近二十条，然后是新来的",
+    "// or, from a shell:": "// 或者在命令行里：",
+    "news.client.note": "启动时加上 `--demo-feeds`，这里就会显示真实的 RSS 或 Atom 订阅源。",
+  },
+};

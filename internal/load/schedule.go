@@ -44,8 +44,14 @@ func (p *press) hand(ctx context.Context, s schedule) (unsent int64) {
 	return 0
 }
 
+// grace is how long after the end what was due before it may still be sent.
+const grace = time.Second
+
 // leave takes back what has not been sent, and counts it if it was due.
 func (p *press) leave(due bool) (unsent int64) {
+	for end := p.clock() + int64(grace); due && len(p.tickets) > 0 && p.clock() < end; {
+		time.Sleep(time.Millisecond)
+	}
 	for {
 		select {
 		case <-p.tickets:

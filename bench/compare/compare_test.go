@@ -19,13 +19,14 @@ func TestContenders(t *testing.T) {
 	p := build(t)
 	common := "fanout --publishers 3 --settle 100ms --warmup 0s --duration 300ms "
 	for name, args := range map[string]string{
-		"tidings":        "--subscribers 40 --size 1024",
-		"floor":          "--subscribers 40 --size 1024",
-		"floor by topic": "--subscribers 20 --topics 20 --batch 16",
-		"usual":          "--subscribers 40 --topics 4 --rate 50",
-		"go-sse":         "--subscribers 40 --topics 4 --rate 50",
-		"r3labs":         "--subscribers 40 --topics 4 --rate 50",
-		"nchan":          "--subscribers 40 --topics 4 --rate 50",
+		"tidings":         "--subscribers 40 --size 1024",
+		"floor":           "--subscribers 40 --size 1024",
+		"floor in rounds": "--subscribers 40",
+		"floor by topic":  "--subscribers 20 --topics 20 --batch 16",
+		"usual":           "--subscribers 40 --topics 4 --rate 50",
+		"go-sse":          "--subscribers 40 --topics 4 --rate 50",
+		"r3labs":          "--subscribers 40 --topics 4 --rate 50",
+		"nchan":           "--subscribers 40 --topics 4 --rate 50",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := measure(t, p, row{Contender: name, Args: strings.Fields(common + args)})

@@ -44,6 +44,8 @@ func (p *programs) start(name string) (*server, error) {
 		s.cmd = exec.Command(p.tidings, "serve", "--listen", addr, "--data", filepath.Join(temp, "data"), "--drain", "0s")
 	case "floor":
 		s.cmd = exec.Command(p.floor, port)
+	case "floor in rounds":
+		s.cmd = exec.Command(p.floor, port, "rounds")
 	case "floor by topic":
 		s.cmd = exec.Command(p.floor, port, "topics")
 	case "nchan":

@@ -2,11 +2,13 @@
  * floor: the least that a server of event streams can do, as a measure for the
  * others. One thread, one epoll set. It does not understand HTTP or JSON: it
  * looks for what `tidings bench` sends, at the places where that is. Whatever
- * came in one round goes out in one write(2) for each stream; a socket that is
- * full waits for EPOLLOUT with an offset. The bytes on the wire are those of a
+ * there is for a stream when its turn comes goes out in one write(2), and what
+ * is published meanwhile is taken meanwhile; a socket that is full waits for
+ * EPOLLOUT with an offset. The bytes on the wire are those of a
  * real hub: an id and the data of each event, in a chunk of its own.
  *
  *	floor PORT          every stream gets every event
+ *	floor PORT rounds   takes what is published between two rounds of writes
  *	floor PORT topics   topics end in a number, and have one stream each
  *
  * Build: cc -O2 -o floor floor.c
@@ -46,7 +48,9 @@ static struct conn *conns;  /* by descriptor */
 static int *streams, n_streams, cap_streams;
 static int *by_topic;       /* descriptors */
 static int *dirty, n_dirty, cap_dirty;
-static int with_topics, epfd;
+static int with_topics, in_rounds;
+static int epfd;            /* all descriptors, among them */
+static int publishers;      /* an epoll set of those that publish */
 static char *log_bytes;     /* all that streams have to get, while one still does */
 static size_t log_len;
 static int n_full;          /* streams that wait */
@@ -224,6 +228,9 @@ static void readable(int fd)
 			return;
 		}
 		c->kind = PUBLISHER;
+		struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+		epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+		epoll_ctl(publishers, EPOLL_CTL_ADD, fd, &ev);
 	}
 	size_t done = take(fd, buf, len);
 	c->in_len = len - done;
@@ -231,6 +238,15 @@ static void readable(int fd)
 		c->in = realloc(c->in, c->in_len);
 		memcpy(c->in, buf + done, c->in_len);
 	}
+}
+
+/* Takes what has been published meanwhile, without waiting. */
+static void take_published(void)
+{
+	static struct epoll_event events[256];
+	int n = epoll_wait(publishers, events, 256, 0);
+	for (int i = 0; i < n; i++)
+		readable(events[i].data.fd);
 }
 
 static void accept_all(int listener)
@@ -259,10 +275,11 @@ static int listen_on(int port)
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
-		fprintf(stderr, "usage: floor PORT [topics]\n");
+		fprintf(stderr, "usage: floor PORT [rounds|topics]\n");
 		return 2;
 	}
-	with_topics = argc > 2;
+	with_topics = argc > 2 && !strcmp(argv[2], "topics");
+	in_rounds = argc > 2 && !strcmp(argv[2], "rounds");
 	signal(SIGPIPE, SIG_IGN);
 	struct rlimit files;
 	getrlimit(RLIMIT_NOFILE, &files);
@@ -274,18 +291,25 @@ int main(int argc, char **argv)
 	if (!conns || !by_topic || log_bytes == MAP_FAILED)
 		die("memory");
 	epfd = epoll_create1(0);
+	publishers = epoll_create1(0);
 	int listener = listen_on(atoi(argv[1]));
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
 	epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev);
+	ev.data.fd = publishers;
+	epoll_ctl(epfd, EPOLL_CTL_ADD, publishers, &ev);
 
 	static struct epoll_event events[1024];
+	size_t flushed = 0; /* how much of the log each stream has got, or waits for */
 	for (;;) {
-		size_t before = log_len;
-		int n = epoll_wait(epfd, events, 1024, -1);
+		int n = epoll_wait(epfd, events, 1024, log_len > flushed ? 0 : -1);
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.fd;
 			if (fd == listener) {
 				accept_all(fd);
+				continue;
+			}
+			if (fd == publishers) {
+				take_published();
 				continue;
 			}
 			if (events[i].events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -293,20 +317,25 @@ int main(int argc, char **argv)
 			if (conns[fd].full)
 				flush_stream(fd);
 		}
-		if (log_len > before)
-			for (int i = 0; i < n_streams; i++)
+		if (log_len > flushed) {
+			flushed = log_len; /* at least; what comes meanwhile may need another round */
+			for (int i = 0; i < n_streams; i++) {
+				if (!in_rounds && i % 64 == 63)
+					take_published();
 				if (!conns[streams[i]].full)
 					flush_stream(streams[i]);
+			}
+		}
 		for (int i = 0; i < n_dirty; i++) {
 			conns[dirty[i]].dirty = 0;
 			if (!conns[dirty[i]].full)
 				flush_stream(dirty[i]);
 		}
 		n_dirty = 0;
-		if (!n_full && log_len) {
+		if (!n_full && log_len && log_len == flushed) {
 			for (int i = 0; i < n_streams; i++)
 				conns[streams[i]].offset = 0;
-			log_len = 0;
+			log_len = flushed = 0;
 		}
 	}
 }

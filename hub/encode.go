@@ -36,10 +36,11 @@ func (e Envelope) String() string { return envelopeNames[e] }
 // never enveloped.
 func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	if as.chunked {
-		return appendChunk(dst, appendWire(nil, e, form{envelope: as.envelope}))
+		as.chunked = false
+		return appendChunk(dst, appendWire(nil, e, as))
 	}
 	if e.Retry > 0 {
-		dst = sse.AppendRetry(dst, e.Retry)
+		dst = as.aside(sse.AppendRetry(dst, e.Retry))
 	}
 	typ, data := e.Type, string(e.Data)
 	if as.envelope != Bare && e.Type != GapType {
@@ -48,11 +49,57 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 			typ = ""
 		}
 	}
-	dst, err := sse.AppendEvent(dst, sse.Event{Type: typ, Data: data, ID: WireID(e)})
+	dst, err := sse.AppendEvent(dst, sse.Event{Type: typ, Data: data, ID: as.id(e)})
 	if err != nil {
 		panic(fmt.Sprintf("event %s was published against Check: %v", e.ID, err))
 	}
 	return dst
+}
+
+// forms is how many forms there are.
+const forms = 4 * envelopes
+
+func (as form) index() int {
+	n := int(as.envelope)
+	if as.chunked {
+		n += envelopes
+	}
+	if as.mercure {
+		n += 2 * envelopes
+	}
+	return n
+}
+
+// id is an event's id in a form.
+func (as form) id(e *eventlog.Event) string {
+	if e.PublisherID == "" {
+		return as.place(e.ID)
+	}
+	return e.PublisherID
+}
+
+func (as form) place(id eventlog.ID) string {
+	if as.mercure {
+		return id.URN()
+	}
+	return id.String()
+}
+
+// aside makes a block without data what the form has for it. Clients of
+// Mercure's take a blank line for an event, whatever comes before it: to them
+// its fields are said without one, and count with the next event at the latest.
+func (as form) aside(block []byte) []byte {
+	if as.mercure {
+		return block[:len(block)-1]
+	}
+	return block
+}
+
+// appendPlace appends what moves the receiver's last event ID, and dispatches
+// nothing.
+func (as form) appendPlace(dst []byte, place eventlog.ID) []byte {
+	dst, _ = sse.AppendID(dst, as.place(place)) // an ID's text is always valid
+	return as.aside(dst)
 }
 
 // appendChunk appends b as a chunk (RFC 9112 §7.1).

@@ -64,6 +64,7 @@ type feedKey struct {
 type form struct {
 	envelope Envelope
 	chunked  bool
+	mercure  bool
 }
 
 func newFeed(s Subscription, as form, held *atomic.Int64) (*feed, error) {

@@ -32,6 +32,7 @@ type Hub struct {
 	held   atomic.Int64 // bytes in the windows of all feeds
 
 	registry registry
+	watch    func(i StreamInfo, open bool) // nil: nobody does
 	counters counters
 
 	mu          sync.Mutex // guards all below
@@ -116,21 +117,18 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			return err
 		}
 		// Each form of the event is encoded once, whoever gets it.
-		var wire [2 * envelopes][]byte
+		var wire [forms][]byte
 		encode := func(f *feed) []byte {
 			if f.key.envelope != Bare {
 				if seen := shown(e, &f.grant); seen != e {
 					return appendWire(nil, seen, f.key.form)
 				}
 			}
-			n := f.key.envelope
-			if f.key.chunked {
-				n += envelopes
+			b := &wire[f.key.form.index()]
+			if *b == nil {
+				*b = appendWire(nil, e, f.key.form)
 			}
-			if wire[n] == nil {
-				wire[n] = appendWire(nil, e, f.key.form)
-			}
-			return wire[n]
+			return *b
 		}
 		h.tryTemplates(e.Topics)
 		h.mu.Lock()

@@ -31,7 +31,7 @@ func (st *Stream) Peek() ([]byte, error) {
 			return nil, err
 		}
 		if retry, ok := st.drain.begin(&st.hub.drain, st.wake); ok {
-			st.says(sse.AppendRetry(nil, retry), batch{})
+			st.says(st.feed.key.form.aside(sse.AppendRetry(nil, retry)), batch{})
 			return st.own, nil
 		}
 		if len(st.pending) > 0 {
@@ -197,7 +197,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	case errors.As(err, &trimmed) && st.cursor.part == 0:
 		gap := st.hub.gap(st.cursor.place.String(), trimmed.Origin, Trimmed)
 		st.cursor.place, st.told = trimmed.Origin, trimmed.Origin
-		st.own, st.ownGive = appendWire(nil, gap, form{chunked: st.o.Chunked}), batch{place: trimmed.Origin}
+		st.own, st.ownGive = appendWire(nil, gap, st.feed.key.form), batch{place: trimmed.Origin}
 		return false, nil
 	case err != nil:
 		return false, err

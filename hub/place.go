@@ -108,7 +108,7 @@ func (h *Hub) findTime(ctx context.Context, t time.Time) (begin, error) {
 }
 
 func (h *Hub) findID(ctx context.Context, requested string, b eventlog.Bounds) (begin, error) {
-	id, err := eventlog.ParseID(requested)
+	id, err := parseID(requested)
 	if err != nil && !strings.HasPrefix(requested, eventlog.IDPrefix) {
 		id, err = h.log.ByPublisherID(ctx, requested)
 		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
@@ -135,7 +135,7 @@ func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := eventlog.ParseID(id)
+	at, err := parseID(id)
 	if err != nil && !strings.HasPrefix(id, eventlog.IDPrefix) {
 		at, err = h.log.ByPublisherID(ctx, id)
 		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
@@ -149,6 +149,14 @@ func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 		return e, err
 	}
 	return nil, eventlog.ErrNotFound // deleted
+}
+
+// parseID reads an id of the hub's, in either form.
+func parseID(s string) (eventlog.ID, error) {
+	if id, err := eventlog.ParseURN(s); err == nil {
+		return id, nil
+	}
+	return eventlog.ParseID(s)
 }
 
 func (h *Hub) beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {

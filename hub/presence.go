@@ -32,6 +32,8 @@ type Peer struct {
 	Subject   string // of its token; "" without one
 	Remote    string // its address, or that of the proxy before it
 	UserAgent string // kept up to maxUserAgent bytes
+	TokenID   string // its token's; "" without one
+	Payload   string // JSON that its token has for others to see; "" without one
 }
 
 // maxUserAgent is enough to tell browsers apart; beyond it there is only what
@@ -78,6 +80,7 @@ type StreamFilter struct {
 	ID      StreamID
 	Topics  Selectors // streams that get events of any of these
 	Subject string
+	TokenID string
 
 	// Event asks what became of it on each of the streams.
 	Event *eventlog.Event
@@ -90,6 +93,7 @@ type presence struct {
 	agent  unique.Handle[string]
 	opened int64       // Unix time in nanoseconds
 	start  eventlog.ID // where it began
+	gapped bool        // with a gap
 
 	mu     sync.Mutex  // guards all below
 	given  eventlog.ID // the place up to which Next has given all
@@ -139,6 +143,7 @@ type registry [64]struct {
 
 func (g *registry) add(st *Stream, p Peer) {
 	_, _ = rand.Read(st.id[:]) // never fails, as documented
+	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
 	st.agent = unique.Make(cutBytes(p.UserAgent, maxUserAgent))
 	p.UserAgent = ""
 	st.peer, st.opened = p, time.Now().UnixNano()
@@ -174,7 +179,7 @@ func (g *registry) size() (n int) {
 func (g *registry) find(f StreamFilter) (found []*Stream) {
 	verdicts := map[*feed]bool{} // streams of a feed ask for the same
 	matches := func(st *Stream) bool {
-		if f.ID != (StreamID{}) && st.id != f.ID || f.Subject != "" && st.peer.Subject != f.Subject {
+		if f.ID != (StreamID{}) && st.id != f.ID || f.Subject != "" && st.peer.Subject != f.Subject || f.TokenID != "" && st.peer.TokenID != f.TokenID {
 			return false
 		}
 		if len(f.Topics.text) == 0 {
@@ -211,6 +216,10 @@ func (h *Hub) Streams(f StreamFilter, after StreamID, limit int) (page []StreamI
 	}
 	return page, total
 }
+
+// Watch has f called with each stream that opens, and again when it has ended.
+// It must not block. Call Watch before there are any.
+func (h *Hub) Watch(f func(i StreamInfo, open bool)) { h.watch = f }
 
 // End ends the streams that a filter leaves, and returns how many those are.
 func (h *Hub) End(f StreamFilter, cause error) int {

@@ -71,12 +71,11 @@ func (h *Hub) Delete(ctx context.Context, sel Selectors) (int, error) {
 // publishers gave, and returns how many that were.
 func (h *Hub) DeleteID(ctx context.Context, id string) (n int, err error) {
 	defer h.pages.forget()
-	if strings.HasPrefix(id, eventlog.IDPrefix) {
-		at, err := eventlog.ParseID(id)
-		if err != nil {
-			return 0, nil // nothing has such an id
-		}
+	if at, err := parseID(id); err == nil {
 		return h.deleteAt(ctx, at)
+	}
+	if strings.HasPrefix(id, eventlog.IDPrefix) {
+		return 0, nil // nothing has such an id
 	}
 	for {
 		at, err := h.log.ByPublisherID(ctx, id)
@@ -183,6 +182,9 @@ func CheckID(id string) error {
 		return invalid("the id must not be %q, which asks for everything retained", Earliest)
 	case strings.HasPrefix(id, "#"), strings.HasPrefix(id, eventlog.IDPrefix):
 		return invalid("the id must not begin with # or %s: ids that do are the hub's own", eventlog.IDPrefix)
+	}
+	if _, err := eventlog.ParseURN(id); err == nil {
+		return invalid("the id is a UUID of version 8 that is the hub's own: use one of another version")
 	}
 	return nil
 }

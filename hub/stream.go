@@ -18,6 +18,10 @@ type StreamOptions struct {
 	Chunked   bool          // each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
 	Expires   time.Time     // when the stream has to end; zero: never
 	Peer      Peer          // who reads it
+
+	// Mercure has ids be urn:uuid: and no blank line be without an event, as
+	// clients of that protocol have it.
+	Mercure bool
 }
 
 // A Stream is a subscription as the bytes of one response: its beginning,
@@ -59,7 +63,7 @@ type Stream struct {
 // Stream starts a subscription as a stream, at the place that s.From names.
 // Close ends it. Errors are those of [Hub.Open].
 func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {
-	f, err := h.join(s, form{o.Envelope, o.Chunked})
+	f, err := h.join(s, form{o.Envelope, o.Chunked, o.Mercure})
 	if err != nil {
 		return nil, err
 	}
@@ -70,21 +74,25 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		return nil, err
 	}
 	st.cursor.place, st.pending, st.told = begin.place, begin.pending, begin.start
-	st.start, st.given = begin.start, begin.start
-	first := sse.AppendRetry(nil, o.Retry)
+	st.start, st.given, st.gapped = begin.start, begin.start, begin.gap
+	as := f.key.form
+	first := as.aside(sse.AppendRetry(nil, o.Retry))
 	if begin.gap {
 		// The gap brings the place to go on from. Told beforehand, a stream
 		// that is cut between the two would never hear of the gap; so what
 		// comes first is the place that leads to it.
 		if b, err := sse.AppendID(first, begin.asked); err == nil {
-			first = b // else it was no id, and the client has none to send
+			first = as.aside(b) // else it was no id, and the client has none to send
 		}
 	} else {
-		first = appendPlace(first, begin.start)
+		first = as.appendPlace(first, begin.start)
 	}
 	st.says(first, batch{})
 	st.endAt(o.Expires)
 	h.registry.add(st, o.Peer)
+	if h.watch != nil {
+		h.watch(st.info(nil), true)
+	}
 	h.counters.connects.Add(1)
 	return st, nil
 }
@@ -95,6 +103,9 @@ func (st *Stream) Chunked() bool { return st.o.Chunked }
 // Close ends the stream. Unless [Stream.End] has said why, its client has gone.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {
+		if st.hub.watch != nil {
+			st.hub.watch(st.info(nil), false)
+		}
 		st.hub.counters.disconnects[reasonOf(st.ended())].Add(1)
 	}
 	st.drain.stop()
@@ -191,7 +202,7 @@ func (st *Stream) Beat() {
 		return
 	}
 	st.cursor.place, st.told = head, head
-	st.says(appendPlace(nil, head), batch{place: head})
+	st.says(st.feed.key.form.appendPlace(nil, head), batch{place: head})
 }
 
 // says has blocks go out before all else.
@@ -202,7 +213,6 @@ func (st *Stream) says(blocks []byte, gives batch) {
 	st.own, st.ownGive = append(st.own, blocks...), gives
 }
 
-func appendPlace(dst []byte, place eventlog.ID) []byte {
-	dst, _ = sse.AppendID(dst, place.String()) // an ID's text is always valid
-	return dst
-}
+// Start returns the id of the place just before the first event that the stream
+// gives, and whether that is a gap.
+func (st *Stream) Start() (id string, gap bool) { return st.feed.key.form.place(st.start), st.gapped }

@@ -1,0 +1,49 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+)
+
+const urnPrefix = "urn:uuid:"
+
+// URN returns the ID as a urn:uuid: of version 8 (RFC 9562 §5.8), for clients
+// that want an id to be an IRI: the epoch, then 74 bits that hold lo alone, or a
+// mark, 43 bits of hi and 30 of lo. An ID that does not fit is its text form.
+func (id ID) URN() string {
+	high, low := uint64(0), id.Lo
+	if id.Hi != 0 {
+		if id.Hi >= 1<<43 || id.Lo >= 1<<30 {
+			return id.String()
+		}
+		high, low = 1<<9|id.Hi>>34, id.Hi<<30|id.Lo
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[0:], id.Epoch<<16|8<<12|high<<2|low>>62)
+	binary.BigEndian.PutUint64(b[8:], 1<<63|low&(1<<62-1))
+	h := hex.EncodeToString(b[:])
+	return urnPrefix + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// ParseURN reads what URN wrote, and nothing else.
+func ParseURN(s string) (ID, error) {
+	text, ok := strings.CutPrefix(s, urnPrefix)
+	if !ok || len(text) != 36 {
+		return ID{}, errBadID
+	}
+	var b [16]byte
+	if n, err := hex.Decode(b[:], []byte(strings.ReplaceAll(text, "-", ""))); err != nil || n != 16 {
+		return ID{}, errBadID
+	}
+	first, second := binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])
+	high, low := first>>2&(1<<10-1), first<<62|second&(1<<62-1)
+	id := ID{Epoch: first >> 16, Lo: low}
+	if high != 0 {
+		id.Hi, id.Lo = high&(1<<9-1)<<34|low>>30, low&(1<<30-1)
+	}
+	if id.URN() != s { // one text for one place
+		return ID{}, errBadID
+	}
+	return id, nil
+}

@@ -23,11 +23,12 @@ var layers = map[string][]string{
 	"hub":              {"sse", "eventlog"},
 	"auth":             {"hub"},
 	"internal/park":    {"hub"},
+	"mercure":          {"eventlog", "hub", "auth", "httpapi"},
 	"httpapi":          {"sse", "eventlog", "hub", "auth", "internal/park"},
 	"examples/llm":     {"sse"},
 	"console/site":     {},
 	"console/demo":     {"sse", "console/site", "examples/llm"},
-	"internal/daemon":  {"sse", "auth", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
+	"internal/daemon":  {"sse", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
 	"internal/load":    {},
 	"cmd/tidings":      {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 

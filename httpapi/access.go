@@ -56,7 +56,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	options := cors.Options{
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
 		AllowedHeaders: []string{"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
-		ExposedHeaders: []string{"Last-Event-ID", "Retry-After"},
+		ExposedHeaders: []string{"ETag", "Last-Event-ID", "Link", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
 		MaxAge:         2 * 60 * 60,
 	}
 	anyone := options

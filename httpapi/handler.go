@@ -37,6 +37,7 @@ type Options struct {
 
 // An API is the handler of a hub's resources.
 type API struct {
+	api *api
 	http.Handler
 	lot *park.Lot
 }
@@ -74,7 +75,7 @@ func New(h *hub.Hub, o Options) *API {
 	mux.HandleFunc("/healthz", onlyGet(a.healthz))
 	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
-	return &API{lot: a.lot, Handler: boundBody(func(w http.ResponseWriter, r *http.Request) {
+	return &API{api: a, lot: a.lot, Handler: boundBody(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would clean an IRI's slashes, and lead to another topic.
 		if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok && strings.Contains(rest, "/") && !strings.Contains(r.URL.EscapedPath(), "%2F") {
 			NotFound(w, r)

@@ -14,16 +14,18 @@ import (
 )
 
 // stream serves one subscriber until it goes or the hub ends it: here, or where
-// idle streams are parked.
-func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, envelope hub.Envelope) {
+// idle streams are parked. o says in which form.
+func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
 	if retry, draining := a.hub.Draining(); draining {
 		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
 		return
 	}
-	st, err := a.open(w, r, g, s, hub.StreamOptions{Envelope: envelope, Chunked: r.ProtoAtLeast(1, 1) && a.parks(w, r)})
+	o.Chunked = r.ProtoAtLeast(1, 1) && a.parks(w, r)
+	st, err := a.open(w, r, g, s, o)
 	if err != nil {
 		return // answered
 	}
+	w.Header().Set("Last-Event-ID", beginning(st, s))
 	// The heartbeat is the hub's own, since it carries the place.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
@@ -36,7 +38,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	}
 	if st.Chunked() { // it was to be parked, and could not be
 		st.Close()
-		if st, err = a.hub.Stream(r.Context(), s, a.streamOptions(r, g, hub.StreamOptions{Envelope: envelope})); err != nil {
+		o.Chunked = false
+		if st, err = a.hub.Stream(r.Context(), s, a.streamOptions(r, g, o)); err != nil {
 			return
 		}
 	}
@@ -67,8 +70,21 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 
 func (a *api) streamOptions(r *http.Request, g *auth.Grant, o hub.StreamOptions) hub.StreamOptions {
 	o.Retry, o.Heartbeat, o.Expires = a.Retry, a.Heartbeat, g.Expires
-	o.Peer = hub.Peer{Subject: g.Subject, Remote: r.RemoteAddr, UserAgent: r.UserAgent()}
+	o.Peer = hub.Peer{Subject: g.Subject, TokenID: g.ID, Payload: string(g.Payload), Remote: r.RemoteAddr, UserAgent: r.UserAgent()}
 	return o
+}
+
+// beginning is the id of the place just before what a stream gives first: the
+// one that was asked for, if it is known; before a gap, that is everything.
+func beginning(st *hub.Stream, s hub.Subscription) string {
+	id, gap := st.Start()
+	switch {
+	case gap:
+		return hub.Earliest
+	case s.From.LastEventID != "" && s.From.LastEventID != hub.Earliest:
+		return s.From.LastEventID
+	}
+	return id
 }
 
 // serve writes a stream until its peer goes or the hub ends it.

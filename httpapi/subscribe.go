@@ -30,7 +30,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	case !sse.Accepts(r):
 		NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for application/x-ndjson to read what is retained.").Write(w)
 	default:
-		a.stream(w, r, g, sub, envelope)
+		a.stream(w, r, g, sub, hub.StreamOptions{Envelope: envelope})
 	}
 }
 

@@ -57,15 +57,15 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 }
 
 // forms is how many forms there are.
-const forms = 4 * envelopes
+const forms = 4 * int(envelopes)
 
 func (as form) index() int {
 	n := int(as.envelope)
 	if as.chunked {
-		n += envelopes
+		n += int(envelopes)
 	}
 	if as.mercure {
-		n += 2 * envelopes
+		n += 2 * int(envelopes)
 	}
 	return n
 }

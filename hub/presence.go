@@ -142,7 +142,7 @@ type registry [64]struct {
 }
 
 func (g *registry) add(st *Stream, p Peer) {
-	_, _ = rand.Read(st.id[:]) // never fails, as documented
+	_, _ = rand.Read(st.id[:])                                  // never fails, as documented
 	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
 	st.agent = unique.Make(cutBytes(p.UserAgent, maxUserAgent))
 	p.UserAgent = ""

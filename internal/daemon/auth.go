@@ -15,17 +15,19 @@ import (
 
 // AuthConfig says who may use the hub.
 type AuthConfig struct {
-	JWTKey           []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. May be repeated."`
-	PublisherJWTKey  []string      `name:"publisher-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of publishers and operators alone."`
-	SubscriberJWTKey []string      `name:"subscriber-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of subscribers alone."`
-	JWKS             string        `name:"jwks" placeholder:"URL" help:"Address of a JWK Set with the keys, which is read again as they change."`
-	JWTAlg           []string      `name:"jwt-alg" sep:"," placeholder:"ALG" help:"Algorithms that keys are for, as in HS256,ES256; the usual one of each kind of key unless given."`
-	JWTIssuer        string        `name:"jwt-issuer" placeholder:"ISS" help:"Accept only tokens of this issuer."`
-	JWTAudience      string        `name:"jwt-audience" placeholder:"AUD" help:"Accept only tokens for this audience."`
-	JWTLeeway        time.Duration `name:"jwt-leeway" default:"10s" help:"How far the clocks of hub and issuer may be apart."`
-	CookieName       string        `name:"cookie-name" placeholder:"NAME" help:"Cookie that may carry a token; mercureAuthorization unless given."`
-	Anonymous        bool          `help:"Let anyone subscribe to public events without a token."`
-	NoAuth           bool          `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
+	JWTKey               []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. May be repeated."`
+	PublisherJWTKey      []string      `name:"publisher-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of publishers and operators alone."`
+	SubscriberJWTKey     []string      `name:"subscriber-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of subscribers alone."`
+	JWKS                 string        `name:"jwks" placeholder:"URL" help:"Address of a JWK Set with the keys, which is read again as they change."`
+	JWTAlg               []string      `name:"jwt-alg" sep:"," placeholder:"ALG" help:"Algorithms that keys are for, as in HS256,ES256; the usual one of each kind of key unless given."`
+	JWTIssuer            string        `name:"jwt-issuer" placeholder:"ISS" help:"Accept only tokens of this issuer."`
+	JWTAudience          string        `name:"jwt-audience" placeholder:"AUD" help:"Accept only tokens for this audience."`
+	JWTLeeway            time.Duration `name:"jwt-leeway" default:"10s" help:"How far the clocks of hub and issuer may be apart."`
+	CookieName           string        `name:"cookie-name" placeholder:"NAME" help:"Cookie that may carry a token; mercureAuthorization unless given."`
+	Anonymous            bool          `help:"Let anyone subscribe to public events without a token."`
+	MercureQueryToken    bool          `default:"true" negatable:"" help:"On Mercure's path, take a token from the query, too, where the logs of proxies have it."`
+	MercureSubscriptions bool          `help:"Publish on Mercure's path who subscribes and who leaves, and list who is there."`
+	NoAuth               bool          `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
 
 	// Algorithms of one role alone, as Mercure's settings have them.
 	publisherAlg, subscriberAlg string

@@ -21,6 +21,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog/disklog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/mercure"
 )
 
 // Run serves until ctx ends, drains, and returns when all it started has
@@ -57,11 +58,15 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return err
 	}
 
+	if c.MercureSubscriptions {
+		presence := mercure.Watch(h, logger)
+		defer presence.Close()
+	}
 	api := newAPI(c, h, authority, collectors(log), logger)
 	defer api.Close()
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv := &http.Server{
-		Handler:           handler(c, api, authority, leaving, logger),
+		Handler:           handler(c, dialects(c, h, api, authority), authority, leaving, logger),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -156,6 +161,18 @@ func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Co
 		Version:      Version(),
 		Unparked:     c.Unparked,
 		Collectors:   metrics,
+	})
+}
+
+// dialects serves Mercure's path beside the native API.
+func dialects(c *Config, h *hub.Hub, api *httpapi.API, authority *auth.Auth) http.Handler {
+	m := mercure.New(h, api, mercure.Options{Auth: authority, QueryToken: c.MercureQueryToken, Subscriptions: c.MercureSubscriptions})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if mercure.Serves(r.URL.Path) {
+			m.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
 	})
 }
 

@@ -1,0 +1,27 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// Stream serves one subscriber until it goes or the hub ends it. Of o, it takes
+// the form; the rest is its own.
+func (x *API) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
+	x.api.stream(w, r, g, s, o)
+}
+
+// Refuse answers with a problem for an error of this package, of hub or of
+// auth.
+func (x *API) Refuse(w http.ResponseWriter, r *http.Request, err error) { x.api.refuse(w, r, err) }
+
+// Body reads a request's body within the limit.
+func (x *API) Body(w http.ResponseWriter, r *http.Request) (body []byte, mediaType string, err error) {
+	body, mediaType, _, err = x.api.body(w, r)
+	return body, mediaType, err
+}
+
+// MayPublish returns an error for [API.Refuse] if a grant lacks one of topics.
+func MayPublish(g *auth.Grant, topics []string) error { return mayPublish(g, topics) }

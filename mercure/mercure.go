@@ -1,0 +1,155 @@
+package mercure
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// Path is where a Mercure hub is.
+const Path = "/.well-known/mercure"
+
+// Options configures a [Handler].
+type Options struct {
+	Auth *auth.Auth // who may do what; nil: everyone everything
+
+	// QueryToken lets a token come as the query parameter authorization, where
+	// it ends up in the logs of proxies.
+	QueryToken bool
+
+	// Subscriptions publishes who comes and goes, as private events, and
+	// serves who is there.
+	Subscriptions bool
+}
+
+// A Handler serves Path and what is below it.
+type Handler struct {
+	o   Options
+	hub *hub.Hub
+	api *httpapi.API
+}
+
+// New returns the protocol's handler on h, whose native API serves the streams.
+func New(h *hub.Hub, api *httpapi.API, o Options) *Handler { return &Handler{o: o, hub: h, api: api} }
+
+// Serves reports whether a path is the protocol's.
+func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
+
+func (m *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = m.withToken(r)
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case r.URL.Path != Path && (!m.o.Subscriptions || !strings.HasPrefix(r.URL.EscapedPath()+"/", subscriptionsPath+"/")):
+		httpapi.NewProblem(http.StatusNotFound, "There is nothing here; subscribe and publish at "+Path+".").Write(w)
+	case r.URL.Path != Path && reading:
+		m.subscriptions(w, r)
+	case reading:
+		m.subscribe(w, r)
+	case r.URL.Path == Path && r.Method == http.MethodPost:
+		m.publish(w, r)
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		httpapi.NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes.").Write(w)
+	}
+}
+
+// withToken moves a token from the query to the header, which it does not beat.
+func (m *Handler) withToken(r *http.Request) *http.Request {
+	if !m.o.QueryToken || len(r.Header.Values("Authorization")) > 0 {
+		return r
+	}
+	token := r.URL.Query().Get("authorization")
+	if token == "" {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r
+}
+
+// subscribe serves a stream.
+func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
+	g, err := m.o.Auth.Subscriber(r)
+	if err != nil {
+		m.api.Refuse(w, r, err)
+		return
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		m.api.Refuse(w, r, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()})
+		return
+	}
+	sub := hub.Subscription{Grant: g.Subscribe, From: hub.From{LastEventID: lastEventID(r.Header, q)}}
+	if sub.Selectors, err = hub.ParseSelectors(q["topic"]...); err == nil && len(q["topic"]) == 0 {
+		err = &hub.InvalidError{Reason: "name what to subscribe to, as in " + Path + "?topic=https://example.com/books/{id}"}
+	}
+	if err != nil {
+		m.api.Refuse(w, r, err)
+		return
+	}
+	m.api.Stream(w, r, g, sub, hub.StreamOptions{Mercure: true})
+}
+
+// lastEventID is the place to go on from, in any of the spellings that there
+// have been. The header beats the query.
+func lastEventID(h http.Header, q url.Values) string {
+	if id := h.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	for _, name := range []string{"lastEventID", "last_event_id", "lastEventId", "Last-Event-ID"} {
+		if id := q.Get(name); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// reserved reports whether a topic is under the hub's own path, on whatever
+// host: only the hub publishes there.
+func reserved(topic string) bool {
+	u, err := url.Parse(topic)
+	return err == nil && Serves(path.Clean("/"+u.Path))
+}
+
+// A Link says where a resource's updates are.
+type Link struct {
+	Hub         string // the hub's address
+	LastEventID string // the newest event that the resource has in it; "" is unknown
+	ContentType string // of the updates; "" is the resource's own
+	Self        string // the resource's topic; "" is the address it was asked for by
+}
+
+// Set adds the headers by which a subscriber discovers the hub (Mercure, §3).
+func (l Link) Set(h http.Header) {
+	link := fmt.Sprintf(`<%s>; rel="mercure"`, uri(l.Hub))
+	for _, param := range [][2]string{{"last-event-id", l.LastEventID}, {"content-type", l.ContentType}} {
+		if param[1] != "" {
+			link += fmt.Sprintf(`; %s="%s"`, param[0], quoted(param[1]))
+		}
+	}
+	h.Add("Link", link)
+	if l.Self != "" {
+		h.Add("Link", fmt.Sprintf(`<%s>; rel="self"`, uri(l.Self)))
+	}
+}
+
+// uri keeps an address from ending where it does not (RFC 8288 §3).
+func uri(s string) string { return strings.NewReplacer("<", "%3C", ">", "%3E").Replace(printable(s)) }
+
+// quoted is for a quoted-string (RFC 9110 §5.6.4).
+func quoted(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(printable(s)) }
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,98 @@
+package mercure
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// publish adds an update and answers with its id.
+func (m *Handler) publish(w http.ResponseWriter, r *http.Request) {
+	g, err := m.o.Auth.Publisher(r)
+	if err != nil {
+		m.api.Refuse(w, r, err)
+		return
+	}
+	id, err := m.add(w, r, g)
+	if err != nil {
+		m.api.Refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = io.WriteString(w, id) // the client may be gone
+}
+
+func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id string, err error) {
+	body, mediaType, err := m.api.Body(w, r)
+	if err != nil {
+		return "", err
+	}
+	if mediaType != "application/x-www-form-urlencoded" {
+		return "", httpapi.NewProblem(http.StatusUnsupportedMediaType, "Send an update as a form: application/x-www-form-urlencoded.")
+	}
+	// In a form, ; is a character like others (WHATWG URL §5.1); to ParseQuery
+	// it is an error.
+	form, err := url.ParseQuery(strings.ReplaceAll(string(body), ";", "%3B"))
+	if err != nil {
+		return "", &hub.InvalidError{Reason: "the form is malformed: " + err.Error()}
+	}
+	rec, err := record(form)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range rec.Topics {
+		if reserved(t) {
+			return "", auth.Forbidden("Topics under " + Path + " are the hub's own.")
+		}
+	}
+	if err := httpapi.MayPublish(g, rec.Topics); err != nil {
+		return "", err
+	}
+	results, err := m.hub.Publish(r.Context(), rec)
+	if err != nil {
+		return "", err
+	}
+	if rec.PublisherID != "" {
+		return rec.PublisherID, nil
+	}
+	return results[0].ID.URN(), nil
+}
+
+// record is an update as the log takes it. An id names an update, and does not
+// keep another from having it too. Fields that nobody knows are ignored.
+func record(form url.Values) (eventlog.Record, error) {
+	rec := eventlog.Record{
+		Type:        form.Get("type"),
+		Data:        []byte(form.Get("data")),
+		Private:     form.Has("private"), // whatever its value
+		PublisherID: form.Get("id"),
+	}
+	seen := map[string]bool{}
+	for _, t := range form["topic"] {
+		if !seen[t] { // an alternate that is the canonical one again adds nothing
+			seen[t] = true
+			rec.Topics = append(rec.Topics, t)
+		}
+	}
+	if rec.Type == "message" {
+		rec.Type = "" // the same on the wire
+	}
+	if v := form.Get("retry"); v != "" {
+		ms, err := strconv.ParseUint(v, 10, 32)
+		if err != nil {
+			return rec, &hub.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, up to %d", hub.MaxRetry.Milliseconds())}
+		}
+		rec.Retry = time.Duration(ms) * time.Millisecond
+	}
+	return rec, hub.Check(&rec)
+}

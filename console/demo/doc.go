@@ -5,7 +5,9 @@
 //
 // [Handler] serves files that are part of the binary, under a Content Security
 // Policy that allows nothing inline and nothing foreign. The pages have no
-// private door: they read the public API with the browser's own EventSource.
+// private door: they use the public API alone, with the browser's own EventSource,
+// and what they ask of a generator is an event, too. The one path beside it,
+// /demo/plug/events, leads to the hub that is there to be killed.
 //
 // [Run] publishes real figures of this host. What cannot be read on a system is
 // left out, and said once in the log; it is never made up and never stops the
@@ -18,6 +20,11 @@
 //
 // `host`, each second: `cpu` ([CPU]), `memory` ([Memory]), `disk` ([Disk]) and
 // `network` ([Network]); and, when a threshold is crossed, `alarm` ([Alarm]).
+//
+// `outage`: `pause` ([Outage]), by which a page has the host fall silent.
+//
+// `plug`: `pull`, by which a page has the [Plug]'s hub killed, and `state`
+// ([PlugState]).
 //
 // `stocks/SYMBOL`: `price` ([Price]), of a simulated market, which says that it is
 // one, or of a file.

@@ -7,7 +7,7 @@ import (
 	"github.com/tidings-sse/tidings/console/site"
 )
 
-//go:embed index.html static chat clock llm monitoring news stocks
+//go:embed index.html static chat clock dashboard llm monitoring news stocks
 var files embed.FS
 
 // Handler serves the pages below /demo/. It wants the request's full path, so

@@ -22,6 +22,7 @@ type Event = llm.Event
 type Options struct {
 	LLM    llm.Model    // answers questions; without a URL, a generator in this program does
 	Feeds  []string     // URLs and files of feeds for the news; none: the market's own
+	Plug   *Plug        // the hub to be killed in front of a viewer; nil: none
 	Prices *Prices      // what the stocks show; nil: a simulated market
 	Logger *slog.Logger // nil: slog.Default()
 }
@@ -34,10 +35,12 @@ func Run(ctx context.Context, hub Hub, o Options) {
 		o.Logger = slog.Default()
 	}
 	var wg sync.WaitGroup
+	var silent outages
+	wg.Go(func() { silent.follow(ctx, hub) })
 	// Reading the host can take long on a busy machine; the clock must not wait for it.
 	for topic, generate := range map[string]func(time.Time, emit){
 		"clock": newClock().generate,
-		"host":  newMachine(o.Logger).generate,
+		"host":  silent.guard(newMachine(o.Logger).generate),
 	} {
 		out := &outlet{ctx: ctx, topic: topic, hub: hub, log: o.Logger}
 		wg.Go(func() {
@@ -47,6 +50,9 @@ func Run(ctx context.Context, hub Hub, o Options) {
 	wg.Go(func() { answer(ctx, hub, o) })
 	wg.Go(func() { trade(ctx, hub, o) })
 	wg.Go(func() { report(ctx, hub, o) })
+	if o.Plug != nil {
+		wg.Go(func() { o.Plug.run(ctx, hub) })
+	}
 	wg.Wait()
 }
 

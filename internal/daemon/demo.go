@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/tidings-sse/tidings/console/demo"
@@ -18,6 +19,11 @@ import (
 func demoOptions(c *Config, logger *slog.Logger) (o demo.Options, err error) {
 	o.Logger = logger
 	o.Feeds = c.DemoFeeds
+	if program, err := os.Executable(); err == nil {
+		o.Plug = demo.NewPlug(program, logger)
+	} else {
+		logger.Warn("the demo dashboard has no hub to kill: this program does not know its own file", "error", err)
+	}
 	o.LLM = llm.Model{URL: c.DemoLLMURL, Name: c.DemoLLMModel, Key: c.DemoLLMKey}
 	if c.DemoPrices != "" {
 		if o.Prices, err = demo.ReadPrices(c.DemoPrices); err != nil {

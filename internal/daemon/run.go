@@ -66,7 +66,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	defer api.Close()
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv := &http.Server{
-		Handler:           handler(c, dialects(c, h, api, authority), authority, leaving, logger),
+		Handler:           handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
@@ -177,13 +177,16 @@ func dialects(c *Config, h *hub.Hub, api *httpapi.API, authority *auth.Auth) htt
 }
 
 // handler puts the packages' handlers on one mux, behind one guard.
-func handler(c *Config, api http.Handler, authority *auth.Auth, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
+func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", welcome)
 	if c.Demo {
 		dates := demo.Dates(leaving)
 		pages = http.NewServeMux()
 		pages.Handle("/demo/", demo.Handler())
+		if plug != nil {
+			pages.Handle("GET /demo/plug/events", plug.Events(leaving))
+		}
 		pages.Handle("GET /test/server-sent-events", dates)
 		pages.Handle("GET /{$}", demo.Root(dates))
 	}

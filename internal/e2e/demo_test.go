@@ -26,6 +26,7 @@ var demoPages = map[string]string{
 	"stocks/":     `document.querySelectorAll("#board .tile").length > 20 && document.querySelector("#board polyline[points]")`,
 	"news/":       `document.querySelector("#form")`,
 	"chat/":       `document.querySelector("#people li")`,
+	"dashboard/":  counted + ` > 20`,
 	"llm/":        `document.querySelector("#suggestions button")`,
 	"monitoring/": call(plotIsDrawn, "#network-plot canvas"),
 }
@@ -263,7 +264,11 @@ func TestDemoScreenshots(t *testing.T) {
 				page.until(`document.documentElement.lang === $1`, lang)
 			}
 			for _, scheme := range []string{"light", "dark"} {
-				for _, size := range [][2]int64{{390, 844}, {1440, 900}} {
+				sizes := [][2]int64{{390, 844}, {1440, 900}}
+				if name == "dashboard" {
+					sizes = append(sizes, [2]int64{1920, 1080})
+				}
+				for _, size := range sizes {
 					file := fmt.Sprintf("%s-%s-%s-%dx%d.png", name, lang, scheme, size[0], size[1])
 					if err := os.WriteFile(filepath.Join(dir, file), page.screenshot(scheme, size[0], size[1]), 0o644); err != nil {
 						t.Fatal(err)

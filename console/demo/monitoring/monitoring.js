@@ -4,6 +4,7 @@ import { setupPage } from "../static/page.js";
 import { Stream } from "../static/stream.js";
 import { addAlarm, forgetStanding } from "./alarms.js";
 import { Meter } from "./meter.js";
+import { watchOutages } from "./outage.js";
 import texts from "./text.js";
 
 const SPAN = 120; // seconds
@@ -118,5 +119,6 @@ function showNotes() {
   meters.network.note(t("network.note"));
 }
 
+watchOutages(stream);
 setupPage(texts, stream);
 onLanguage(showNotes);

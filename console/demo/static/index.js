@@ -23,7 +23,7 @@ const news = []; // the newest first
 const stream = new Stream("/events?topic=clock&topic=host&topic=stocks/{symbol}&topic=news&last=60&type=message&type=cpu&type=price&type=item")
   .on("message", (event) => {
     const date = new Date(event.data);
-    if (isNaN(date)) return addNews(event); // the clock's unnamed events are dates
+    if (isNaN(date)) return addNews(event); // the clock's are dates
     byId("preview-time").textContent = clockTime(date);
     return date.getTime();
   })

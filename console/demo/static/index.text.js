@@ -14,6 +14,7 @@ export default {
     "index.monitoring": "本机真实的 CPU、内存、磁盘与网络数据，实时绘图，越限告警。",
     "index.llm.text": "刷新之后能从半句话处接着写的回答，因为每个词元都是一个",
     "index.llm": "逐词生成；刷新、断网、换设备，都不会丢。",
+    "index.dashboard": "一屏看全部；还能当面杀掉一个推送中心，看它一条不丢。",
     "index.shell": "打开两个终端试试",
     "# one listens": "# 一个订阅",
     "# the other publishes": "# 另一个发布",

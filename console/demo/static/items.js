@@ -2,9 +2,11 @@
 
 import { language } from "./i18n.js";
 
+const DATE = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/; // what the clock's unnamed events are
+
 // asItem reads an event; of what anybody may publish, it takes what is a title.
 export function asItem({ type, data }) {
-  if (type === "message") return data.trim() ? { title: data, t: null, source: "" } : null;
+  if (type === "message") return data.trim() && !DATE.test(data) ? { title: data, t: null, source: "" } : null;
   try {
     const { title, title_zh, summary, link, source, t } = JSON.parse(data);
     if (typeof title !== "string" || !title.trim()) return null;

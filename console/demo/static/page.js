@@ -15,6 +15,7 @@ const PAGES = [
   { path: "/demo/chat/", name: "nav.chat" },
   { path: "/demo/monitoring/", name: "nav.monitoring" },
   { path: "/demo/llm/", name: "nav.llm" },
+  { path: "/demo/dashboard/", name: "nav.dashboard" },
 ];
 
 // setupPage builds the page around its own content. own is the page's dictionary;
@@ -30,7 +31,7 @@ export function setupPage(own, stream) {
   if (stream) {
     mountConnection(stream, {
       controls: document.getElementById("controls"),
-      panel: document.getElementById("connection"),
+      panel: document.getElementById("connection") ?? el("section"), // a big screen has none
       notices,
     });
   }

@@ -1,6 +1,7 @@
 // A Stream is one native EventSource with what the standard leaves to the page:
 // who closed it, how often it came back, and how long events took to the screen.
-// Reconnecting is the browser's own business; nothing here ever does it.
+// Reconnecting is the browser's own business; nothing here ever does it, unless a
+// page that nobody looks after asks for more (revive).
 
 const STATES = ["connecting", "open", "closed"]; // by readyState
 const MINUTE = 60_000;
@@ -32,6 +33,7 @@ export class Stream {
 
   #source = null;
   #url;
+  #revive;
   #handlers = new Map();
   #listeners = { change: new Set(), gap: new Set(), open: new Set() };
   #openedAt = Infinity;
@@ -39,7 +41,10 @@ export class Stream {
   #unpainted = [];
 
   // url is a string, or a function of the stream, asked each time it is opened.
-  constructor(url) {
+  // revive, in ms, is for a screen on a wall: opened again so long after the
+  // browser has given up for good, as it does when a proxy answers 502.
+  constructor(url, { revive = 0 } = {}) {
+    this.#revive = revive;
     this.#url = typeof url === "function" ? url : () => url;
     // A hidden page is not painted: what waits for it would count as delay.
     document.addEventListener("visibilitychange", () => (this.#unpainted = []));
@@ -136,6 +141,7 @@ export class Stream {
     if (this.state === "closed") {
       this.closedBy = "server";
       this.#endOutage();
+      if (this.#revive) setTimeout(() => this.open(), this.#revive);
     } else if (this.#wasOpen && this.outages.at(-1)?.to !== null) {
       this.outages.push({ from: Date.now(), to: null });
     }

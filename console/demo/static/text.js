@@ -10,6 +10,7 @@ export default {
     "nav.chat": "Chat",
     "nav.monitoring": "Monitoring",
     "nav.llm": "LLM answer",
+    "nav.dashboard": "Dashboard",
     skip: "Skip to the demo",
     footer: "Every page here reads this hub's public API with the browser's own EventSource. There is no private door.",
 
@@ -53,6 +54,7 @@ export default {
     "nav.chat": "聊天室",
     "nav.monitoring": "主机监控",
     "nav.llm": "大模型回答",
+    "nav.dashboard": "大屏",
     skip: "跳到演示内容",
     footer: "这里的每个页面都只用浏览器自带的 EventSource 访问公开 API，没有任何私有接口。",
 

@@ -1,0 +1,84 @@
+// The hub that is killed in front of the viewer, and the count of what came.
+
+import { oncePerFrame, setText } from "../static/dom.js";
+import { publish } from "../static/hub.js";
+import { onLanguage, t } from "../static/i18n.js";
+import { drawSpark, sparkline } from "../static/spark.js";
+import { resuming, Stream } from "../static/stream.js";
+
+const REVIVE = 2000; // ms
+const SLOT = 500; // ms
+const SLOTS = 120; // of the line: a minute
+const byId = (id) => document.getElementById(id);
+
+let last = null; // the newest number
+let received = 0;
+let lost = 0; // numbers that were skipped
+let twice = 0; // numbers that came again
+let state = null; // what the publisher says: see PlugState
+let darkSince = null;
+
+const numbers = new Stream("/demo/plug/events?topic=counter&last=1", { revive: REVIVE }).on("message", ({ data }) => {
+  const number = Number(data);
+  received++;
+  if (last !== null && number <= last) twice++;
+  else if (last !== null) lost += number - last - 1;
+  byId("number").dataset.first ??= number;
+  last = Math.max(number, last ?? 0);
+  arrived();
+  show();
+});
+// What the hub says is gone is lost, and shows as numbers that are skipped. Only a
+// hub of another run has numbers of its own.
+numbers.onGap(({ reason }) => {
+  if (reason === "epoch") last = null;
+});
+
+const word = new Stream(resuming(["plug"], "last=1"), { revive: REVIVE }).on("state", ({ data }) => {
+  const now = JSON.parse(data);
+  if (state && now.produced < state.produced) last = null; // another run, which counts from 1 again
+  if (state?.up && !now.up) darkSince = Date.now();
+  state = now;
+  show();
+});
+
+const slots = []; // [slot, arrivals], the newest last
+function arrived() {
+  const slot = Math.floor(Date.now() / SLOT);
+  if (slots.at(-1)?.[0] === slot) slots.at(-1)[1]++;
+  else slots.push([slot, 1]);
+  if (slots.length > SLOTS) slots.shift();
+}
+
+const flow = sparkline();
+
+const show = oncePerFrame(() => {
+  setText(byId("number"), last === null ? "–" : last.toLocaleString("en"));
+  setText(byId("received"), received.toLocaleString("en"));
+  setText(byId("lost"), lost.toLocaleString("en"));
+  setText(byId("twice"), twice.toLocaleString("en"));
+  byId("lost").parentElement.dataset.lost = String(lost > 0);
+  if (state) setText(byId("kills"), String(state.kills));
+  const up = state?.up ?? false;
+  byId("life").dataset.up = byId("life").closest(".plug").dataset.up = String(up);
+  setText(byId("life"), !state ? "\u00a0" : up ? t("plug.up", state) : darkSince ? t("plug.down") : t("plug.starting"));
+  byId("pull").disabled = !up;
+
+  const now = Math.floor(Date.now() / SLOT);
+  const counts = new Map(slots);
+  const line = Array.from({ length: SLOTS }, (_, i) => counts.get(now - SLOTS + i) ?? 0);
+  drawSpark(flow, line, { low: 0, high: Math.max(...line, 20) });
+});
+
+// startPlug opens the stream of numbers, which has the child hub started.
+export function startPlug() {
+  byId("flow").append(flow);
+  byId("pull").addEventListener("click", async () => {
+    byId("pull").disabled = true;
+    await publish("plug", "pull", { t: Date.now() }).catch((error) => setText(byId("life"), error.message));
+  });
+  onLanguage(show);
+  numbers.open();
+  word.open();
+  setInterval(show, SLOT); // the line moves on in silence, too
+}

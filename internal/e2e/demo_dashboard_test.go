@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+)
+
+const (
+	counted  = `Number(document.querySelector("#number").textContent.replaceAll(",", ""))`
+	nonelost = `document.querySelector("#lost").textContent === "0" && document.querySelector("#twice").textContent === "0"`
+)
+
+// A hub is killed in front of the viewer, twice, and not a number is missing.
+func TestDemoDashboardPlug(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	page := openDemo(t, h, "/demo/dashboard/?lang=en")
+	page.until(counted + ` > 20`)
+	processes := map[string]bool{}
+	for kills := 1; kills <= 2; kills++ {
+		page.until(`document.querySelector("#life").dataset.up === "true" && !document.querySelector("#pull").disabled`)
+		processes[page.text("#life")] = true
+		page.click("#pull")
+		page.until(`document.querySelector("#life").dataset.up === "false"`)
+		before := js[int](page, counted)
+		page.until(`document.querySelector("#kills").textContent === String($1)`, kills)
+		page.until(counted+` > $1`, before+60) // those of the dark time, and more
+	}
+	if !js[bool](page, nonelost) {
+		t.Errorf("lost %s, twice %s", page.text("#lost"), page.text("#twice"))
+	}
+	// Counted in another way: as many came as there are from the first to the last.
+	page.until(counted + ` - Number(document.querySelector("#number").dataset.first) + 1 === Number(document.querySelector("#received").textContent.replaceAll(",", ""))`)
+	if len(processes) != 2 {
+		t.Errorf("the same process twice: %v", processes)
+	}
+	page.noProblems(true)
+}
+
+func TestDemoDashboardShowsIt(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	h.publish("news", "early news")
+	h.publish("chat/lobby", `{"from":"a","name":"Heron","text":"early talk","t":1}`, "type", "say")
+	page := openDemo(t, h, "/demo/dashboard/")
+	page.until(`document.querySelector("#headlines").textContent.includes("early news")`)
+	page.until(`document.querySelector("#said").textContent.includes("early talk")`)
+	page.changes("#time")
+	page.until(`document.querySelectorAll("#movers li").length === 8`)
+	page.until(`[...document.querySelectorAll("#meters strong")].every((figure) => /^\d/.test(figure.textContent))`)
+	h.publish("llm", `{"id":"q1","prompt":"what is SSE?","t":1}`, "type", "ask")
+	page.until(`document.querySelector("#question").textContent === "what is SSE?"`)
+	page.until(`document.querySelector("#answer").textContent.includes("I am no language model")`)
+	h.publish("host", `{"t":1,"metric":"disk","level":"critical","value":97.5,"threshold":95,"since":1}`, "type", "alarm")
+	page.until(`document.querySelector("#alarm").dataset.level === "critical"`)
+
+	send(page, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 1920, Height: 1080, DeviceScaleFactor: 1})
+	page.until(`innerWidth === 1920`)
+	if below := js[float64](page, `document.querySelector("#screen").getBoundingClientRect().bottom - innerHeight`); below > 1 {
+		t.Errorf("on 1920 by 1080 the screen goes on %v pixels below", below)
+	}
+
+	// Nobody is there to press Open: it goes on by itself after a restart, also
+	// when a proxy's 502 has ended its stream for good.
+	h.kill()
+	page.until(stateIs, "connecting")
+	ln, err := net.Listen("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })}
+	go func() { _ = proxy.Serve(ln) }()
+	page.until(stateIs, "closed")
+	_ = proxy.Close()
+	h.start("--demo")
+	page.until(stateIs, "open")
+	page.changes("#time")
+	page.noProblems(true)
+}
+
+// An outage of the page's own stream leaves no hole; of the host, one that is told.
+func TestDemoMonitoringOutages(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	page := openDemo(t, h, "/demo/monitoring/")
+	page.changes("#cpu-moment")
+	page.click("#cut")
+	page.until(stateIs, "closed")
+	page.until(`document.querySelector("#outage-banner [data-why=cut]")`)
+	page.until(stateIs, "open")
+	page.until(`!document.querySelector("#outage-banner [data-why]")`)
+	page.until(`document.querySelector("#connection .request").textContent.includes("last_event_id=")`)
+
+	second := openDemo(t, h, "/demo/monitoring/")
+	second.changes("#cpu-moment")
+	page.click("#silence")
+	page.until(`document.querySelector("#outage-banner [data-why=silence]")`)
+	second.until(`document.querySelector("#outage-banner [data-why=unknown]")`)
+	page.until(`!document.querySelector("#outage-banner [data-why]")`)
+	page.changes("#cpu-moment")
+	page.noProblems(false)
+	second.noProblems(false)
+}

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
@@ -18,8 +22,7 @@ import (
 type model struct {
 	t         *testing.T
 	rng       *rand.Rand
-	open      func(*testing.T, eventlog.Retention) eventlog.Log
-	reopens   bool // the log is closed and opened with the hub
+	disk      *vfs.MemFS // whose power can be cut; nil is a log in memory
 	retention eventlog.Retention
 	log       eventlog.Log
 	hub       *Hub
@@ -34,6 +37,7 @@ type published struct {
 	typ    string
 	data   string
 	secret bool
+	gone   bool // deleted: only those who had it under way may get it
 }
 
 // A modelStream is a stream and the place that it has been delivered up to.
@@ -47,19 +51,18 @@ type modelStream struct {
 }
 
 // TestModel publishes, subscribes, reads, cuts, resumes, deletes and restarts
-// at random, and finds that every stream gets what a plain slice says it must.
+// at random, cleanly or with the power cut, and finds that every stream gets
+// what a plain slice says it must.
 func TestModel(t *testing.T) {
-	for name, open := range map[string]func(*testing.T, eventlog.Retention) eventlog.Log{
-		"memory": func(_ *testing.T, r eventlog.Retention) eventlog.Log { return eventlog.NewMemory(r) },
-		"disk":   nil,
+	for name, disk := range map[string]func() *vfs.MemFS{
+		"memory": func() *vfs.MemFS { return nil },
+		"disk":   vfs.NewCrashableMem,
 	} {
 		for seed := range uint64(10) {
 			t.Run(fmt.Sprint(name, "/", seed), func(t *testing.T) {
-				m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 1)), open: open}
-				if open == nil {
-					m.onDisk(t.TempDir())
-				}
+				m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 1)), disk: disk()}
 				m.retention = eventlog.Retention{Events: int64(50 + m.rng.IntN(400))}
+				m.log = m.open()
 				m.start()
 				defer func() { m.stop(); _ = m.log.Close() }()
 				for range 400 {
@@ -73,30 +76,24 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// onDisk has the log itself closed and opened again with each restart.
-func (m *model) onDisk(dir string) {
-	m.reopens = true
-	m.open = func(t *testing.T, r eventlog.Retention) eventlog.Log {
-		if m.log != nil {
-			if err := m.log.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		log, err := disklog.Open(dir, disklog.Options{Retention: r, MinFree: -1, Relaxed: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return log
+func (m *model) open() eventlog.Log {
+	if m.disk == nil {
+		return eventlog.NewMemory(m.retention)
 	}
+	log, err := disklog.Open("data", disklog.Options{FS: m.disk, Retention: m.retention, MinFree: -1})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return log
 }
 
 func (m *model) start() {
-	if m.log == nil || m.hub != nil && m.reopens {
-		m.log = m.open(m.t, m.retention)
-	}
 	var err error
 	if m.hub, err = New(m.log, Options{}); err != nil {
 		m.t.Fatal(err)
+	}
+	for _, s := range m.subs {
+		m.reopen(s)
 	}
 }
 
@@ -105,6 +102,75 @@ func (m *model) stop() {
 		s.st.Close()
 	}
 	m.hub.Close()
+}
+
+// restart has the hub stop and start, with a log on disk closed and opened.
+func (m *model) restart() {
+	m.stop()
+	if m.disk != nil {
+		if err := m.log.Close(); err != nil {
+			m.t.Fatal(err)
+		}
+		m.log = m.open()
+	}
+	m.start()
+}
+
+// cutPower ends the hub in the middle of publishing, and starts it with what
+// the disk has. All that was acknowledged by then is there, and what was not
+// is there as it was published or not at all.
+func (m *model) cutPower() {
+	recs := make([]eventlog.Record, 1+m.rng.IntN(20))
+	for i := range recs {
+		recs[i] = m.record(len(m.all) + i)
+	}
+	var acked atomic.Int64
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		for _, r := range recs {
+			if _, err := m.hub.Publish(context.Background(), r); err != nil {
+				m.t.Error(err)
+				return
+			}
+			acked.Add(1)
+		}
+	}()
+	for enough := int64(m.rng.IntN(len(recs))); acked.Load() < enough; {
+		runtime.Gosched()
+	}
+	least := int(acked.Load())
+	after := m.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: m.rng.IntN(101), RNG: m.rng})
+	<-published // on a disk that is no more
+	m.stop()
+	_ = m.log.Close()
+	m.disk = after
+	m.log = m.open()
+
+	last := m.origin()
+	if n := len(m.all); n > 0 {
+		last = m.all[n-1].id
+	}
+	n := 0
+	for e, err := range m.log.Read(context.Background(), last, eventlog.Query{}) {
+		if err != nil || n == len(recs) || string(e.Data) != string(recs[n].Data) {
+			m.t.Fatalf("after a power cut, the %d-th of %d is %v, %v", n, len(recs), e, err)
+		}
+		m.add(e.ID, recs[n])
+		n++
+	}
+	if n < least {
+		m.t.Fatalf("after a power cut %d events are there, and %d were acknowledged", n, least)
+	}
+	m.start()
+}
+
+func (m *model) origin() eventlog.ID {
+	b, err := m.log.Bounds(context.Background())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return b.Origin
 }
 
 func (m *model) step() {
@@ -117,40 +183,60 @@ func (m *model) step() {
 		m.drainStream(m.subs[m.rng.IntN(len(m.subs))], 1+m.rng.IntN(40))
 	case n < 97 && len(m.subs) > 0:
 		m.resume(m.subs[m.rng.IntN(len(m.subs))])
-	case n == 99: // the hub stops and starts on the same log
-		m.stop()
-		m.start()
-		for _, s := range m.subs {
-			m.reopen(s)
-		}
+	case n == 97 && len(m.all) > 0:
+		m.delete(m.rng.IntN(len(m.all)))
+	case n == 98 && m.disk != nil:
+		m.cutPower()
+	case n == 99:
+		m.restart()
 	}
 }
 
 func (m *model) publish(n int) {
 	for range n {
-		r := eventlog.Record{
-			Topics: []string{"a", "b", "orders/1", "orders/2", "other"}[m.rng.IntN(5):][:1],
-			Type:   []string{"", "price"}[m.rng.IntN(2)],
-			Data:   fmt.Append(nil, len(m.all), strings.Repeat("x", m.rng.IntN(2000))),
-
-			Private: m.rng.IntN(3) == 0,
-		}
-		if m.rng.IntN(4) == 0 && r.Topics[0] != "b" {
-			r.Topics = append(slices.Clone(r.Topics), "b")
-		}
-		if m.rng.IntN(5) == 0 {
-			r.PublisherID = fmt.Sprint("p", len(m.all))
-		}
+		r := m.record(len(m.all))
 		results, err := m.hub.Publish(context.Background(), r)
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		name := results[0].ID.String()
-		if r.PublisherID != "" {
-			name = r.PublisherID
-		}
-		m.all = append(m.all, published{results[0].ID, name, r.Topics, r.Type, string(r.Data), r.Private})
+		m.add(results[0].ID, r)
 	}
+}
+
+// record is the n-th to be published.
+func (m *model) record(n int) eventlog.Record {
+	r := eventlog.Record{
+		Topics: []string{"a", "b", "orders/1", "orders/2", "other"}[m.rng.IntN(5):][:1],
+		Type:   []string{"", "price"}[m.rng.IntN(2)],
+		Data:   fmt.Append(nil, n, strings.Repeat("x", m.rng.IntN(2000))),
+
+		Private: m.rng.IntN(3) == 0,
+	}
+	if m.rng.IntN(4) == 0 && r.Topics[0] != "b" {
+		r.Topics = append(slices.Clone(r.Topics), "b")
+	}
+	if m.rng.IntN(5) == 0 {
+		r.PublisherID = fmt.Sprint("p", n)
+	}
+	return r
+}
+
+func (m *model) add(id eventlog.ID, r eventlog.Record) {
+	name := id.String()
+	if r.PublisherID != "" {
+		name = r.PublisherID
+	}
+	m.all = append(m.all, published{id: id, name: name, topics: r.Topics, typ: r.Type, data: string(r.Data), secret: r.Private})
+}
+
+// delete takes an event away, if it is still there.
+func (m *model) delete(i int) {
+	p := &m.all[i]
+	n, err := m.hub.DeleteID(context.Background(), p.name)
+	if retained := p.id.Compare(m.origin()) > 0; err != nil || n > 1 || retained && !p.gone && n != 1 || p.gone && n > 0 {
+		m.t.Fatalf("Delete of %s = %d, %v; retained: %v, deleted before: %v", p.name, n, err, retained, p.gone)
+	}
+	p.gone = true
 }
 
 func (m *model) subscribe() {
@@ -217,6 +303,11 @@ func (m *model) drainStream(s *modelStream, n int) {
 				continue
 			}
 			i := m.next(s)
+			for k := s.at; k < i; k++ {
+				if m.all[k].gone && m.all[k].name == e.id { // it was under way
+					i = k
+				}
+			}
 			if i == len(m.all) || e.id != m.all[i].name || e.data != m.all[i].data || e.typ != typeName(m.all[i].typ) {
 				m.t.Fatalf("stream of %v %v %v got %s %.10q; the model is at %d of %d", s.selectors, s.types, s.grant, e.id, e.data, i, len(m.all))
 			}
@@ -225,11 +316,12 @@ func (m *model) drainStream(s *modelStream, n int) {
 	}
 }
 
-// next is the index of the next event that a stream wants, retained or not.
+// next is the index of the next event that a stream wants, retained or not, and
+// that nobody has deleted.
 func (m *model) next(s *modelStream) int {
 	for i := s.at; i < len(m.all); i++ {
 		p := m.all[i]
-		if p.selectedBy(s.selectors) && (!p.secret || p.selectedBy(s.grant)) && (s.types == nil || slices.Contains(s.types, typeName(p.typ))) {
+		if !p.gone && p.selectedBy(s.selectors) && (!p.secret || p.selectedBy(s.grant)) && (s.types == nil || slices.Contains(s.types, typeName(p.typ))) {
 			return i
 		}
 	}
@@ -245,7 +337,8 @@ func (p *published) selectedBy(selectors []string) bool {
 }
 
 // gap checks that a gap is true: retention has passed the stream's place. If
-// that was a publisher's id, nobody knows any more where it was.
+// that was a publisher's id, or one that was deleted, nobody knows any more
+// where it was.
 func (m *model) gap(s *modelStream, data string) {
 	var g Gap
 	if err := json.Unmarshal([]byte(data), &g); err != nil || g.Reason != Trimmed && (g.Reason != Unknown || g.Requested[0] != 'p') {
@@ -266,7 +359,7 @@ func (m *model) gap(s *modelStream, data string) {
 	if g.Reason == Trimmed && (at <= s.at || to.Compare(b.Origin) > 0) {
 		m.t.Fatalf("a gap up to %v, but the stream was at %d of %d and the log begins after %v", to, s.at, at, b.Origin)
 	}
-	if g.Reason == Unknown && m.all[s.at-1].id.Compare(b.Origin) > 0 {
+	if g.Reason == Unknown && !m.all[s.at-1].gone && m.all[s.at-1].id.Compare(b.Origin) > 0 {
 		m.t.Fatalf("%s is retained and said to be unknown", g.Requested)
 	}
 	s.at = at

@@ -218,3 +218,31 @@ func TestFloor(t *testing.T) {
 		t.Errorf("%d events, want %d", got, n+1)
 	}
 }
+
+// TestPreallocationLeavesRoom has a store that could take, for later, all that
+// is left above the floor.
+func TestPreallocationLeavesRoom(t *testing.T) {
+	fs := vfs.NewMem()
+	f := &preallocated{}
+	g := &guarded{File: f, g: &guard{FS: fs, spare: 200}}
+	for _, tt := range []struct {
+		free uint64
+		want int64
+	}{{1000, 100}, {300, 100}, {299, 0}, {1, 0}} {
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: tt.free})
+		f.length = 0
+		if err := g.Preallocate(0, 100); err != nil || f.length != tt.want {
+			t.Errorf("with %d bytes free, of which 200 are to be left, %d of 100 were taken, %v", tt.free, f.length, err)
+		}
+	}
+}
+
+type preallocated struct {
+	vfs.File
+	length int64
+}
+
+func (f *preallocated) Preallocate(_, length int64) error {
+	f.length = length
+	return nil
+}

@@ -35,6 +35,8 @@ type guard struct {
 	fullDisk func()      // called when the disk is full; makes room if it can
 	newWAL   func(name string) error
 	needed   func(name string) bool // not to be removed yet
+	dir      string                 // where the disk's free space is asked for
+	spare    int64                  // how much of it is to be left when files are preallocated
 
 	syncTimes prometheus.Histogram // of the write-ahead log
 
@@ -228,9 +230,12 @@ func (f *guarded) WriteAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// Preallocate helps, or not: the space is asked for again by the write.
+// Preallocate helps, or not: the space is asked for again by the write. Near the
+// floor it would take, for later, what is needed now.
 func (f *guarded) Preallocate(offset, length int64) error {
-	if !f.g.frozen.Load() {
+	usage, err := f.g.FS.GetDiskUsage(f.g.dir)
+	tight := err == nil && usage.AvailBytes < uint64(length+f.g.spare)
+	if !f.g.frozen.Load() && !tight {
 		_ = f.File.Preallocate(offset, length)
 	}
 	return nil

@@ -134,6 +134,8 @@ func open(dir string, o Options) (_ *Log, err error) {
 		fullDisk: l.full,
 		newWAL:   l.noteWAL,
 		needed:   l.needed,
+		dir:      dir,
+		spare:    max(0, 2*o.MinFree),
 		wound:    make(chan struct{}),
 
 		syncTimes: newSyncTimes(),

@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"cmd/tidings":      {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 
 	"examples/llm/answerer": {"examples/llm"},
+	"examples/publish/go":   {},
 
 	"console/site/sitetest": {"console/site"},
 	"internal/checker":      {"sse"},

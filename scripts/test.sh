@@ -13,7 +13,7 @@ in_module() { (cd "$1" && shift && "$@"); }
 
 step "tools"
 missing=()
-declare -A packages=([chromium]=chromium [nginx]=nginx [node]=nodejs [ip]=iproute2 [mkfs.ext4]=e2fsprogs)
+declare -A packages=([chromium]=chromium [nginx]=nginx [node]=nodejs [npm]=npm [curl]=curl [python3]=python3 [php]=php-cli [ip]=iproute2 [mkfs.ext4]=e2fsprogs)
 for tool in "${!packages[@]}"; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${packages[$tool]}")
 done

@@ -144,7 +144,7 @@ func TestNodeExampleResumes(t *testing.T) {
 func startExample(t *testing.T) *site {
 	t.Helper()
 	s := startSite(t)
-	s.Handle("/browser/", http.StripPrefix("/browser/", http.FileServer(http.Dir(filepath.Join(examples, "browser")))))
+	s.handleDir("/browser/", filepath.Join(examples, "browser"))
 	return s
 }
 

@@ -31,6 +31,11 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
+// handleDir serves a directory's files below path.
+func (s *site) handleDir(path, dir string) {
+	s.Handle(path, http.StripPrefix(path, http.FileServer(http.Dir(dir))))
+}
+
 // origin is the site under a host name.
 func (s *site) origin(host string) string { return "http://" + host + ":" + s.port }
 

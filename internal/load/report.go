@@ -58,6 +58,8 @@ type Usage struct {
 	PSSIdle      int64   `json:"pss_idle,omitempty"`
 	PSSAfter     int64   `json:"pss_after,omitempty"`
 	PSSPerStream float64 `json:"pss_per_idle_stream,omitempty"`
+	// Of the whole machine: a stream's two ends, if both are here.
+	KernelPerStream float64 `json:"kernel_per_idle_stream,omitempty"`
 }
 
 func newReport(bench string, e *endpoint) *Report {
@@ -126,7 +128,7 @@ func (u *Usage) print(row func(string, string, ...any), side string, streams int
 	}
 	row(side+" memory", "%s, %s after (RSS)", text, mib(u.RSSAfter))
 	if u.PSSPerStream != 0 {
-		row("an idle stream", "%.0f B (PSS)", u.PSSPerStream)
+		row("an idle stream", "%.0f B (PSS), and %.0f B of the kernel's for both ends", u.PSSPerStream, u.KernelPerStream)
 	}
 }
 

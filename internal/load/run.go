@@ -141,6 +141,10 @@ func (r *run) openAll(a *audience, settle time.Duration, report *Report) (*Usage
 	if err != nil {
 		return nil, err
 	}
+	kernel, err := kernelMemory()
+	if err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	said := began
 	err = a.open(r.ctx, func(n int64) {
@@ -164,7 +168,9 @@ func (r *run) openAll(a *audience, settle time.Duration, report *Report) (*Usage
 	}
 	server.RSSIdle, server.PSSIdle = idle.rss, idle.pss
 	server.PSSPerStream = float64(idle.pss-server.PSSBefore) / float64(len(a.streams))
-	return server, nil
+	kernelIdle, err := kernelMemory()
+	server.KernelPerStream = float64(kernelIdle-kernel) / float64(len(a.streams))
+	return server, err
 }
 
 // memoryBefore returns what the server has in memory to begin with, or nil if

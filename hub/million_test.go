@@ -1,0 +1,146 @@
+package hub_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// BenchmarkMillion is the hub's own part in a million streams, without sockets:
+// what it holds for each, and how long it takes from a publish until every
+// stream of the topic has been woken and has taken the event.
+//
+//	go test -run '^$' -bench Million -benchtime 10x ./hub
+func BenchmarkMillion(b *testing.B) {
+	const streams = 1_000_000
+	for _, topics := range []int{1, streams} {
+		b.Run(fmt.Sprintf("%d topics of %d", topics, streams/topics), func(b *testing.B) {
+			million(b, topics, streams)
+		})
+	}
+}
+
+func million(b *testing.B, topics, streams int) {
+	log := eventlog.NewMemory(eventlog.Retention{Events: 1000})
+	h, err := hub.New(log, hub.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(h.Close(), log.Close()); err != nil {
+			b.Error(err)
+		}
+	}()
+	names := make([]string, topics)
+	for i := range names {
+		names[i] = fmt.Sprint("topic/", i)
+	}
+	data := []byte(`{"price":12.5,"symbol":"TDNG","volume":1200,"note":"a hundred bytes of data, more or less, per event"}`)
+	hall := &hall{data: data}
+
+	before := heap()
+	seats := make([]seat, streams)
+	for i := range seats {
+		sel, err := hub.ParseSelectors(names[i%topics])
+		if err != nil {
+			b.Fatal(err)
+		}
+		st, err := h.Stream(context.Background(), hub.Subscription{Selectors: sel}, hub.StreamOptions{
+			Retry: 3 * time.Second, Heartbeat: 15 * time.Second, Chunked: true,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer st.Close()
+		seats[i] = seat{st: st, hall: hall}
+		st.Park(&seats[i])
+		seats[i].take(nil)
+	}
+	opened := heap() - before
+
+	n := 0
+	for b.Loop() {
+		_, err := h.Publish(context.Background(), eventlog.Record{Topics: []string{names[n*7919%topics]}, Data: data})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n++
+		hall.serve(b, streams/topics)
+	}
+	b.ReportMetric(float64(opened)/float64(streams), "B/stream")
+	b.ReportMetric(float64(b.Elapsed())/float64(n*streams/topics), "ns/delivery")
+	runtime.KeepAlive(seats)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what finalizers and pools held
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// A hall has those who were woken stand in line, as a shard does that writes.
+type hall struct {
+	data []byte
+	mu   sync.Mutex
+	line []*seat
+	come sync.Cond
+}
+
+type seat struct {
+	st   *hub.Stream
+	hall *hall
+}
+
+func (s *seat) Wake() {
+	s.hall.mu.Lock()
+	defer s.hall.mu.Unlock()
+	s.hall.line = append(s.hall.line, s)
+	s.hall.come.Signal()
+}
+
+// take takes what there is, and reports whether data is in it.
+func (s *seat) take(data []byte) (found bool, err error) {
+	for {
+		p, err := s.st.Peek()
+		if len(p) == 0 || err != nil {
+			return found, err
+		}
+		found = found || data != nil && bytes.Contains(p, data)
+		s.st.Advance(len(p))
+	}
+}
+
+// serve goes through the line until so many have had the event.
+func (h *hall) serve(b *testing.B, want int) {
+	for want > 0 {
+		h.mu.Lock()
+		if h.come.L == nil {
+			h.come.L = &h.mu
+		}
+		for len(h.line) == 0 {
+			h.come.Wait()
+		}
+		line := h.line
+		h.line = nil
+		h.mu.Unlock()
+		for _, s := range line {
+			found, err := s.take(h.data)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if found {
+				want--
+			}
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package load
+
+func kernelMemory() (int64, error) { return 0, nil }

@@ -27,8 +27,9 @@ var layers = map[string][]string{
 	"httpapi":          {"sse", "eventlog", "hub", "auth", "internal/park"},
 	"examples/llm":     {"sse"},
 	"console/site":     {},
+	"console":          {"console/site"},
 	"console/demo":     {"sse", "console/site", "examples/llm"},
-	"internal/daemon":  {"sse", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console/demo", "examples/llm"},
+	"internal/daemon":  {"sse", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console", "console/demo", "examples/llm"},
 	"internal/load":    {},
 	"cmd/tidings":      {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 

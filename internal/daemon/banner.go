@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/tidings-sse/tidings/console"
 )
 
 // Version returns the program's version.
@@ -22,6 +24,7 @@ func Version() string {
 func banner(out io.Writer, c *Config, addr net.Addr) {
 	url := "http://" + visibleHost(c.Listen, addr)
 	fmt.Fprintf(out, "tidings %s\n\n", Version())
+	fmt.Fprintf(out, "  console    %s%s\n", url, console.Path)
 	if c.Demo {
 		fmt.Fprintf(out, "  demos      %s/demo/\n", url)
 	}
@@ -94,8 +97,13 @@ func visibleHost(asked string, addr net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-// welcome is what / says while there is no page to lead to.
+// welcome leads a person to the console, and tells a program what to do.
 func welcome(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Redirect(w, r, console.Path, http.StatusFound)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintf(w, "This is a Tidings hub.\n\n  subscribe  curl -N http://%[1]s/events/news\n  publish    curl -d hello http://%[1]s/events/news\n", r.Host)
+	fmt.Fprintf(w, "This is a Tidings hub.\n\n  console    http://%[1]s/console/\n  subscribe  curl -N http://%[1]s/events/news\n  publish    curl -d hello http://%[1]s/events/news\n", r.Host)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/console"
 	"github.com/tidings-sse/tidings/console/demo"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
@@ -179,10 +180,12 @@ func dialects(c *Config, h *hub.Hub, api *httpapi.API, authority *auth.Auth) htt
 // handler puts the packages' handlers on one mux, behind one guard.
 func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
 	pages := http.NewServeMux()
-	pages.HandleFunc("/{$}", welcome)
+	pages.Handle(console.Path, console.Handler())
+	pages.HandleFunc("GET /{$}", welcome)
 	if c.Demo {
 		dates := demo.Dates(leaving)
 		pages = http.NewServeMux()
+		pages.Handle(console.Path, console.Handler())
 		pages.Handle("/demo/", demo.Handler())
 		if plug != nil {
 			pages.Handle("GET /demo/plug/events", plug.Events(leaving))
@@ -195,7 +198,7 @@ func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug,
 	return access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only what is theirs goes to the pages: a mux cleans paths, and with
 		// them the slashes of a topic.
-		if r.URL.Path == "/" || c.Demo && (strings.HasPrefix(r.URL.Path, "/demo") || r.URL.Path == "/test/server-sent-events") {
+		if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(console.Path, "/")) || c.Demo && (strings.HasPrefix(r.URL.Path, "/demo") || r.URL.Path == "/test/server-sent-events") {
 			pages.ServeHTTP(w, r)
 			return
 		}

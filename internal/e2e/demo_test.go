@@ -1,17 +1,10 @@
 package e2e
 
 import (
-	"bytes"
 	"cmp"
-	"fmt"
-	"image"
-	"image/png"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -246,75 +239,16 @@ func TestDemosWithoutEventSource(t *testing.T) {
 // what needs no eye.
 func TestDemoScreenshots(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("TIDINGS_ARTIFACTS")
-	if dir == "" {
-		dir = t.TempDir()
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	h := startHub(t, "--demo")
 	for name, ready := range demoPages {
 		page := openDemo(t, h, "/demo/"+name+"?lang=en")
 		name = strings.TrimSuffix(cmp.Or(name, "index/"), "/")
 		page.until(ready)
-		for _, lang := range []string{"en", "zh-CN"} {
-			if js[string](page, `document.documentElement.lang`) != lang {
-				page.click("#lang")
-				page.until(`document.documentElement.lang === $1`, lang)
-			}
-			for _, scheme := range []string{"light", "dark"} {
-				sizes := [][2]int64{{390, 844}, {1440, 900}}
-				if name == "dashboard" {
-					sizes = append(sizes, [2]int64{1920, 1080})
-				}
-				for _, size := range sizes {
-					file := fmt.Sprintf("%s-%s-%s-%dx%d.png", name, lang, scheme, size[0], size[1])
-					if err := os.WriteFile(filepath.Join(dir, file), page.screenshot(scheme, size[0], size[1]), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+		if name == "dashboard" {
+			shoot(page, name, [2]int64{1920, 1080})
+		} else {
+			shoot(page, name)
 		}
 		page.noProblems(false)
 	}
-}
-
-// screenshot shows the page on a screen of that size, and checks that it fits
-// and follows the colour scheme.
-func (b *tab) screenshot(scheme string, width, height int64) []byte {
-	b.t.Helper()
-	send(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-	})
-	send(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600,
-	})
-	b.until(`innerWidth === $1`, width)
-	js[bool](b, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)
-	if over := js[int](b, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		b.t.Errorf("%s, %d wide: the page is %d pixels wider", js[string](b, `location.href`), width, over)
-	}
-	shot := run(b, chromedp.CaptureScreenshot())
-	picture, err := png.Decode(bytes.NewReader(shot))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if got := brightness(picture); (got < 0.5) != (scheme == "dark") {
-		b.t.Errorf("%s: in the %s scheme the brightness is %.2f of 1", js[string](b, `location.href`), scheme, got)
-	}
-	return shot
-}
-
-// brightness is that of the average pixel, from 0 to 1.
-func brightness(m image.Image) float64 {
-	sum, n := 0.0, 0.0
-	for y := m.Bounds().Min.Y; y < m.Bounds().Max.Y; y += 3 {
-		for x := m.Bounds().Min.X; x < m.Bounds().Max.X; x += 3 {
-			r, g, b, _ := m.At(x, y).RGBA()
-			sum += float64(r + g + b)
-			n += 3 * 0xffff
-		}
-	}
-	return sum / n
 }

@@ -106,3 +106,13 @@ func (h *hub) publishNumbers(topic string, first, last int) []string {
 	}
 	return ids
 }
+
+// mintToken has the program make a token.
+func mintToken(t *testing.T, key string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(binary, append([]string{"token", "--key", key}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("tidings token: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}

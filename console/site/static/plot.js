@@ -40,7 +40,7 @@ export class Plot {
           y: { range: range ? () => range : (_, __, max) => [0, niceTop(Math.max(max ?? 0, floor))] },
         },
         axes: [
-          { ...axis, space: 70, size: 26, values: (u, at) => at.map((s) => timeLabel(s, u.scales.x)) },
+          { ...axis, space: 70, size: 26, values: (u, at) => at.map((s) => timeLabel(s, u.scales.x, u.over.clientWidth)) },
           { ...axis, space: 38, size: 66, gap: 6, incrs: steps, values: (_, at) => at.map((v) => format(v).replace(/\.0+(?!\d)/, "")) },
         ],
         series: [{}, ...series.map((s) => line(s, colour))],
@@ -117,8 +117,8 @@ function niceTop(max) {
   return 2 ** Math.ceil(Math.log2(max * 1.08));
 }
 
-// timeLabel leaves out what would not fit at the plot's edges.
-function timeLabel(seconds, { min, max }) {
-  const margin = (max - min) * 0.08;
+// timeLabel leaves out what would not fit at the edges of a plot of that width.
+function timeLabel(seconds, { min, max }, width) {
+  const margin = (max - min) * Math.max(0.08, 30 / width);
   return seconds < min + margin || seconds > max - margin ? "" : new Date(seconds * 1000).toLocaleTimeString("en-GB");
 }

@@ -1,0 +1,85 @@
+// The hub's public API, with the token that the user signed in with.
+
+const KEY = "tidings.token";
+const listeners = new Set();
+let token = stored();
+let kickable = false;
+
+// A Problem is what the hub answered instead: its own sentence, and the status.
+export class Problem extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export const signedIn = () => token !== "";
+
+// signIn keeps a token for this tab, or "" to forget it.
+export function signIn(value) {
+  token = value.trim();
+  try {
+    if (token) sessionStorage.setItem(KEY, token);
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // kept for this page alone
+  }
+}
+
+function stored() {
+  try {
+    return sessionStorage.getItem(KEY) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+// onRefused hears of answers that a (better) token would change.
+export const onRefused = (f) => listeners.add(f);
+
+async function ask(path, { headers = {}, ...options } = {}) {
+  const answer = await fetch(path, { ...options, headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers });
+  if (path.startsWith("/subscriptions")) kickable = answer.headers.get("Allow")?.includes("DELETE") ?? false;
+  if (answer.ok) return answer;
+  const { detail, title } = await answer.json().catch(() => ({ title: answer.statusText }));
+  const problem = new Problem(answer.status, detail ?? title);
+  if (answer.status === 401) for (const f of listeners) f(problem);
+  throw problem;
+}
+
+export async function getJSON(path) {
+  return (await ask(path)).json();
+}
+
+export async function getLines(path) {
+  const text = await (await ask(path)).text();
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+}
+
+// publish resolves to the new event's id.
+export async function publish(event) {
+  const answer = await ask("/events", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(event),
+  });
+  return (await answer.json()).id;
+}
+
+// mayKick tells whether streams can be ended here, once they have been listed.
+export const mayKick = () => kickable;
+
+// kick ends a stream; with a duration, as in "10m", it is not let in meanwhile.
+export function kick(id, duration) {
+  const query = new URLSearchParams({ id });
+  if (duration) query.set("for", duration);
+  return ask(`/subscriptions?${query}`, { method: "DELETE" });
+}
+
+// streamURL is for a native EventSource, which sends no headers: in place of the
+// token it has a ticket for what the token grants.
+export async function streamURL(query) {
+  if (!token) return `/events?${query}`;
+  const { ticket } = await (await ask("/tickets", { method: "POST" })).json();
+  return `/events?${query}&ticket=${encodeURIComponent(ticket)}`;
+}

@@ -1,0 +1,251 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// openConsole opens the console and waits until its tail is live.
+func openConsole(t *testing.T, h *hub, hash string) *tab {
+	t.Helper()
+	page := openTab(t, h.url("/console/?lang=en"+hash))
+	page.until(stateIs, "open")
+	return page
+}
+
+// typeIn puts text into a field as a user does, in place of what is there.
+func (b *tab) typeIn(selector, text string) {
+	b.t.Helper()
+	js[bool](b, `(() => { const field = document.querySelector($1); field.focus(); field.select(); return true; })()`, selector)
+	run(b, chromedp.SendKeys(selector, text))
+}
+
+const rowsShown = `[...document.querySelectorAll("#list .row:not([hidden])")]`
+
+func TestConsoleLeadsToAFirstEvent(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	page := openTab(t, h.url("/?"))
+	page.until(`location.pathname === "/console/"`)
+	page.until(`!document.querySelector("#waiting").hidden`)
+	if line := page.text("#waiting-snippets code"); !strings.Contains(line, h.url("/events/hello")) {
+		t.Errorf("the line to copy is %q", line)
+	}
+	for id, says := range map[string]string{
+		"curl": "curl -N", "js": "new EventSource", "react": "useEffect", "vue": "onUnmounted", "node": "await fetch", "python": "urlopen", "php": "stream_context_create", "go": "http.Post",
+	} {
+		page.click("#waiting-snippets-" + id)
+		page.until(`document.querySelector("#waiting-snippets-panel").textContent.includes($1)`, says)
+		if text := page.text("#waiting-snippets-panel"); !strings.Contains(text, h.url("/events/hello")) {
+			t.Errorf("%s: without this hub's address: %s", id, text)
+		}
+	}
+	// What the curl line says, done.
+	resp, err := client.Post(h.url("/events/hello"), "application/x-www-form-urlencoded", strings.NewReader("hello from curl"))
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("publish: %v", err)
+	}
+	_ = resp.Body.Close()
+	page.until(rowsShown + `[0]?.textContent.includes("hello from curl") && document.querySelector("#waiting").hidden`)
+	page.noProblems(false)
+}
+
+func TestConsoleTail(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	h.publish("news", "before")
+	page := openConsole(t, h, "")
+	page.until(rowsShown + `[0]?.textContent.includes("before")`) // what is retained comes first
+	h.publish("orders/7", `{"eur":42}`, "type", "price")
+	page.until(rowsShown + `[0].querySelector(".type").textContent === "price"`)
+	page.until(`document.querySelector("#named-hint").textContent.includes("onmessage")`)
+
+	page.typeIn("#text-filter", "eur")
+	page.until(rowsShown + `.length === 1`)
+	page.typeIn("#text-filter", "nothing has this")
+	page.until(`!document.querySelector("#nothing").hidden`)
+	js[bool](page, `(() => { const f = document.querySelector("#text-filter"); f.value = ""; return f.dispatchEvent(new Event("input")); })()`)
+	page.typeIn("#selector", "orders/{id}")
+	page.until(rowsShown + `.length === 1 && ` + rowsShown + `[0].textContent.includes("orders/7")`)
+
+	page.until(stateIs, "open")
+	page.click("#pause")
+	h.publish("orders/8", "while paused")
+	page.until(`document.querySelector("#newer").textContent.startsWith("1 ")`)
+	if n := js[int](page, rowsShown+`.length`); n != 1 {
+		t.Errorf("paused, and it shows %d events", n)
+	}
+	page.click("#newer")
+	page.until(rowsShown + `[0].textContent.includes("while paused")`)
+	page.noProblems(false)
+}
+
+func TestConsolePublishes(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	page := openConsole(t, h, "#events")
+	page.click("#first")
+	page.until(`document.querySelector("#waiting").hidden`)
+	page.typeIn("#publish-type", "price")
+	page.click("#publish-form button")
+	page.until(`document.querySelector("#publish-result").classList.contains("good")`)
+	page.until(rowsShown + `[0].querySelector(".type").textContent === "price"`)
+	page.typeIn("#publish-type", "gap") // the hub's own
+	page.click("#publish-form button")
+	page.until(`document.querySelector("#publish-result").classList.contains("bad") && document.querySelector("#publish-result").textContent.includes("hub's own")`)
+	page.noProblems(true)
+}
+
+func TestConsoleInspectsAnEvent(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	h.publish("news", "before")
+	other := openConsole(t, h, "")
+	other.typeIn("#selector", "elsewhere")
+	other.until(`document.querySelector("#nothing").textContent.includes("elsewhere")`)
+	other.until(stateIs, "open")
+	page := openConsole(t, h, "") // in front, where the keys go
+	id := h.publish("news", `{"a":[1,2]}`, "type", "update")
+	page.until(rowsShown + `[0]?.textContent.includes("update")`)
+	js[bool](page, `document.querySelector("#list").focus() ?? true`)
+	run(page, chromedp.SendKeys("#list", kb.ArrowDown))
+	page.until(`!document.querySelector("#inspector").hidden`)
+	facts := page.text("#inspector-facts")
+	for _, says := range []string{id, "update", "news", "11 B"} {
+		if !strings.Contains(facts, says) {
+			t.Errorf("the facts have no %q: %s", says, facts)
+		}
+	}
+	if data := page.text("#inspector-data"); !strings.Contains(data, "\"a\": [\n") {
+		t.Errorf("the data is not laid out: %s", data)
+	}
+	page.until(`document.querySelector(".outcome.delivered b")?.textContent === "1"`)
+	page.until(`document.querySelector(".outcome.not_subscribed b")?.textContent === "1"`)
+	page.until(`document.querySelector("#inspector-hear").textContent.includes('addEventListener("update"')`)
+	run(page, chromedp.SendKeys("#list", kb.Escape))
+	page.until(`document.querySelector("#inspector").hidden`)
+	page.noProblems(false)
+}
+
+func TestConsoleShowsFigures(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	page := openConsole(t, h, "#overview")
+	h.publishNumbers("news", 1, 20)
+	for _, id := range []string{"streams", "published", "delivered", "latency", "lag", "out", "memory", "log"} {
+		page.until(`/\d/.test(document.querySelector($1).textContent)`, "#plot-"+id+" .figure")
+		page.until(plotIsDrawn, "#plot-"+id+" canvas")
+	}
+	gone := openConsole(t, h, "")
+	gone.close()
+	page.until(`document.querySelector("#reasons .client_gone b")?.textContent === "1"`)
+	page.click(`#tabs a[href="#topics"]`)
+	page.until(`document.querySelector('#topics-table tr[data-key="news"]')?.textContent.includes("20")`)
+	page.click(`#topics-table tr[data-key="news"] button:last-child`)
+	page.until(`location.hash === "#streams" && document.querySelectorAll("#streams-table tbody tr").length === 1`)
+	page.click(`#tabs a[href="#topics"]`)
+	page.click(`#topics-table tr[data-key="news"] button`)
+	page.until(`location.hash === "#events" && document.querySelector("#selector").value === "news"`)
+	page.until(rowsShown + `.length > 10`)
+	page.noProblems(false)
+}
+
+// Ten thousand events a second, for some seconds, neither freeze the page nor
+// grow it.
+func TestConsoleUnderLoad(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	page := openConsole(t, h, "")
+	js[bool](page, `(() => {
+		window.longest = 0; // task, in ms
+		new PerformanceObserver((list) => {
+			for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration);
+		}).observe({ type: "longtask" });
+		return true;
+	})()`)
+	const batches, each = 40, 1000
+	for n := range batches {
+		var body strings.Builder
+		for i := range each {
+			fmt.Fprintf(&body, `{"topic":"load","type":"tick","data":{"n":%d,"pad":"%s"}}`+"\n", n*each+i, strings.Repeat("x", 80))
+		}
+		resp, err := client.Post(h.url("/events"), "application/x-ndjson", strings.NewReader(body.String()))
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("publish: %v", err)
+		}
+		_ = resp.Body.Close()
+	}
+	page.until(`document.querySelector("#tail-count").textContent === "40,000 events"`)
+	page.until(rowsShown + `[0].textContent.includes('"n":39999')`)
+	if rows := js[int](page, `document.querySelectorAll("#list .row").length`); rows > 100 {
+		t.Errorf("the list has %d rows", rows)
+	}
+	page.typeIn("#text-filter", `"n":39990`)
+	page.until(rowsShown + `.length === 1`)
+	t.Logf("the longest task took %.0f ms", js[float64](page, `window.longest`))
+	page.noProblems(false)
+}
+
+func TestConsoleWithKeys(t *testing.T) {
+	t.Parallel()
+	const key = "a secret of thirty-two bytes or more"
+	h := startHub(t, "--jwt-key", key)
+	page := openTab(t, h.url("/console/?lang=en"))
+	page.until(`!document.querySelector("#view-sign-in").hidden`)
+	page.typeIn("#token", "not.a.token")
+	page.click("#sign-in-form button")
+	page.until(`document.querySelector("#sign-in-problem").textContent !== "" && !document.querySelector("#view-sign-in").hidden`)
+	page.typeIn("#token", mintToken(t, key, "--admin", "--publish", "*", "--subscribe", "*"))
+	page.click("#sign-in-form button")
+	page.until(`document.querySelector("#view-sign-in").hidden`)
+	page.click(`#tabs a[href="#overview"]`)
+	page.until(`/\d/.test(document.querySelector("#plot-memory .figure").textContent)`)
+	run(page, chromedp.Reload())
+	page.until(`/\d/.test(document.querySelector("#plot-memory .figure").textContent)`) // the token stays with the tab
+	page.click("#sign-out")
+	page.until(`!document.querySelector("#view-sign-in").hidden`)
+	page.noProblems(true)
+}
+
+// The console in all that it comes in, for people to look at.
+func TestConsoleScreenshots(t *testing.T) {
+	t.Parallel()
+	empty := startHub(t)
+	page := openConsole(t, empty, "")
+	page.until(`!document.querySelector("#waiting").hidden`)
+	shoot(page, "console-waiting")
+	page.noProblems(false)
+
+	h := startHub(t, "--demo")
+	page = openConsole(t, h, "")
+	for i := range 30 {
+		h.publish(fmt.Sprintf("https://shop.example/orders/%d", i%7), fmt.Sprintf(`{"order":%d,"total":{"eur":%d.50},"items":["lamp","chair"]}`, i, 20+i*3), "type", []string{"created", "paid", "message"}[i%3])
+	}
+	for view, ready := range map[string]string{
+		"events":   rowsShown + `.length > 8`,
+		"overview": call(plotIsDrawn, "#plot-published canvas"),
+		"topics":   `document.querySelectorAll("#topics-table tbody tr").length > 5`,
+		"streams":  `document.querySelectorAll("#streams-table tbody tr").length > 0`,
+		"connect":  `document.querySelector("#connect-snippets code")`,
+	} {
+		js[bool](page, `(location.hash = $1, true)`, "#"+view)
+		page.until(ready)
+		shoot(page, "console-"+view)
+	}
+	js[bool](page, `(location.hash = "#events", true)`)
+	js[bool](page, `(() => { const f = document.querySelector("#text-filter"); f.value = "order"; return f.dispatchEvent(new Event("input")); })()`)
+	page.click("#list .row:nth-child(2)")
+	page.until(`document.querySelector(".outcome.delivered")`)
+	shoot(page, "console-inspector")
+	page.noProblems(false)
+
+	keyed := startHub(t, "--jwt-key", "a secret of thirty-two bytes or more")
+	page = openTab(t, keyed.url("/console/?lang=en"))
+	page.until(`!document.querySelector("#view-sign-in").hidden`)
+	shoot(page, "console-sign-in")
+}

@@ -135,28 +135,30 @@ func (s *stream) place(e entry, t *tally) {
 		return
 	}
 	for {
-		// Only if none has come meanwhile is an event new that is not found.
 		length := s.feed.length.Load()
 		if known := s.feed.at(s.next); known != nil && known.number == e.number {
 			s.accept(known, t)
 			return
 		}
-		if at, ok := s.feed.find(e.number, s.next); ok && at < s.next {
-			t.faults.Doubled++
-			return
-		} else if ok { // what is between has been missed, or comes too late
-			s.next = at
-			continue
-		}
-		added, inOrder := s.feed.add(length, e)
-		if !added {
-			continue
-		}
-		if !inOrder {
+		at, added := s.feed.add(e)
+		if !added { // it has been seen, or it comes after a later one
+			var found bool
+			if at, found = s.feed.find(e.number, s.next); found && at < s.next {
+				t.faults.Doubled++
+				return
+			} else if found { // what is between has been missed, or comes too late
+				s.next = at
+				continue
+			}
+			// Nobody has brought it meanwhile, so nobody did before.
+			if !s.feed.addAt(length, e) {
+				continue
+			}
+			at = length
 			t.faults.Reordered++
 		}
-		s.next = length
-		s.accept(s.feed.at(length), t)
+		s.next = at
+		s.accept(s.feed.at(at), t)
 		return
 	}
 }

@@ -43,14 +43,32 @@ func (f *feed) at(i int64) *entry {
 	return &(*f.blocks.Load())[i>>8][i&255]
 }
 
-// add adds an event at position i, copying its bytes, unless another stream has
-// been faster. What a publisher sent earlier may not come later.
-func (f *feed) add(i int64, e entry) (added, inOrder bool) {
+// add adds an event that its publisher sent after all that have come so far,
+// and returns its position. Such an event is new.
+func (f *feed) add(e entry) (at int64, added bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.follows(e.event) {
+		return 0, false
+	}
+	at = f.length.Load()
+	f.put(at, e)
+	return at, true
+}
+
+// addAt adds any event, unless another has come to that position.
+func (f *feed) addAt(i int64, e entry) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.length.Load() != i {
-		return false, true
+		return false
 	}
+	f.put(i, e)
+	return true
+}
+
+// put copies the event's bytes. f.mu is held.
+func (f *feed) put(i int64, e entry) {
 	blocks := *f.blocks.Load()
 	if int(i>>8) == len(blocks) {
 		blocks = append(blocks, new(block))
@@ -66,7 +84,6 @@ func (f *feed) add(i int64, e entry) (added, inOrder bool) {
 	}
 	blocks[i>>8][i&255] = e
 	f.length.Store(i + 1)
-	return true, f.follows(e.event)
 }
 
 // follows notes that e has come, and reports whether it came after all that its

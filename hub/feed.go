@@ -200,7 +200,6 @@ func (f *feed) drop(n int) {
 
 // A cursor is one subscriber's place in a feed. The feed's lock guards it.
 type cursor struct {
-	grant    Selectors // the private events that it may see
 	attached bool
 	joining  bool
 	off      uint64      // of the next byte to take from the window
@@ -208,7 +207,8 @@ type cursor struct {
 	partOf   eventlog.ID // the one after it that was taken in part,
 	part     int         // and how much of it; 0: none
 	waker    Waker
-	at       int // index in the feed's waiting, plus one; 0: not in it
+	at       int       // index in the feed's waiting, plus one; 0: not in it
+	grant    Selectors // the private events that it may see
 }
 
 // wait has c notified of the next event.
@@ -311,19 +311,26 @@ func (f *feed) peek(c *cursor) run {
 	}
 }
 
-// advance moves c on by n bytes, to a part of the event after a place.
-func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) {
+// advance moves c on by n bytes, to a part of the event after a place. It
+// reports whether there is more; if not, c is caught up, and is woken at the next
+// event.
+func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.place, c.partOf, c.part = place, partOf, part
 	if !c.attached {
-		return
+		return true
 	}
-	if c.off += uint64(n); c.off < f.base {
-		f.release(c) // the window has moved on meanwhile
-	} else if c.off == f.end() {
+	c.off += uint64(n)
+	switch {
+	case c.off < f.base: // the window has moved on meanwhile
+		f.release(c)
+	case c.off == f.end():
 		f.caughtUp()
+		f.enqueue(c)
+		return false
 	}
+	return true
 }
 
 // stepOver moves c past what it may not see.

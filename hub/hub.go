@@ -31,6 +31,7 @@ type Hub struct {
 	pages  *pages
 	held   atomic.Int64 // bytes in the windows of all feeds
 
+	err      atomic.Pointer[error] // why the pump ended
 	registry registry
 	watch    func(i StreamInfo, open bool) // nil: nobody does
 	counters counters
@@ -40,7 +41,6 @@ type Hub struct {
 	subscribers int
 	head        eventlog.ID // every event up to it has been routed
 	ahead       []Waker     // of those who wait for the head to move
-	err         error       // why the pump ended
 }
 
 // New returns a hub on log, which stays the caller's to close, after the hub.
@@ -79,9 +79,10 @@ func (h *Hub) Close() error {
 
 // Err tells why the hub has stopped delivering, or nil while it does.
 func (h *Hub) Err() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.err
+	if err := h.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Done is closed when the hub delivers no more.
@@ -100,13 +101,12 @@ func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
 			h.skip(after)
 			continue
 		}
-		h.mu.Lock()
-		h.err = ErrClosed
-		if err != nil && ctx.Err() == nil && !errors.Is(err, eventlog.ErrClosed) {
-			h.err = err
+		if err == nil || ctx.Err() != nil || errors.Is(err, eventlog.ErrClosed) {
+			err = ErrClosed
+		} else {
 			h.logger.Error("the event log failed", "err", err)
 		}
-		h.mu.Unlock()
+		h.err.Store(&err)
 		return
 	}
 }
@@ -180,8 +180,8 @@ func (h *Hub) skip(to eventlog.ID) {
 func (h *Hub) reached(place eventlog.ID, w Waker) (head eventlog.ID, ok bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err != nil || place.Compare(h.head) <= 0 {
-		return h.head, true, h.err
+	if err := h.Err(); err != nil || place.Compare(h.head) <= 0 {
+		return h.head, true, err
 	}
 	h.ahead = append(h.ahead, w)
 	return h.head, false, nil
@@ -198,8 +198,8 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.err != nil {
-		return nil, h.err
+	if err := h.Err(); err != nil {
+		return nil, err
 	}
 	f.start = h.head
 	if known := h.router.feeds[f.key]; known != nil {

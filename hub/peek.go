@@ -92,20 +92,21 @@ func (st *Stream) Farewell() string {
 	return ""
 }
 
-// Advance notes that the first n bytes of what was peeked at have been written.
-func (st *Stream) Advance(n int) {
-	st.advance(n)
-	st.gives(n, &st.hub.counters)
-	st.wrote(&st.hub.counters)
+// Advance notes that the first n bytes of what was peeked at have been written,
+// and reports whether there may be more. If not, the waker will be woken.
+func (st *Stream) Advance(n int) (more bool) {
+	more = st.advance(n)
+	st.gave(n, &st.hub.counters)
+	return more
 }
 
-func (st *Stream) advance(n int) {
+func (st *Stream) advance(n int) (more bool) {
 	if len(st.own) > 0 {
 		if st.own = st.own[n:]; len(st.own) == 0 {
 			st.own = nil
 			st.batch, st.ownGive = st.ownGive, batch{}
 		}
-		return
+		return true
 	}
 	passed, partOf, part := st.run.at(n)
 	if passed > 0 {
@@ -124,8 +125,8 @@ func (st *Stream) advance(n int) {
 	if part > 0 && passed == 0 {
 		part += st.cursor.part
 	}
-	st.feed.advance(&st.cursor, n, place, partOf, part)
 	st.run = run{}
+	return st.feed.advance(&st.cursor, n, place, partOf, part)
 }
 
 // whole returns how many of the n bytes that were peeked at to take, if it is to

@@ -88,17 +88,17 @@ type StreamFilter struct {
 
 // presence is what a [Stream] shows of itself.
 type presence struct {
+	mu     sync.Mutex  // guards what follows
+	given  eventlog.ID // the place up to which Next has given all
+	sent   eventlog.ID // and up to which that was written
+	oldest int64       // as in batch
+
 	id     StreamID
 	peer   Peer // without the UserAgent
 	agent  unique.Handle[string]
 	opened int64       // Unix time in nanoseconds
 	start  eventlog.ID // where it began
 	gapped bool        // with a gap
-
-	mu     sync.Mutex  // guards all below
-	given  eventlog.ID // the place up to which Next has given all
-	sent   eventlog.ID // and up to which that was written
-	oldest int64       // as in batch
 }
 
 // A batch is what a stream gives to be written at a time.
@@ -117,6 +117,21 @@ func (st *Stream) gives(bytes int, c *counters) {
 	st.presence.mu.Lock()
 	st.given, st.oldest = st.batch.place, st.batch.oldest
 	st.presence.mu.Unlock()
+	st.batch = batch{}
+}
+
+// gave is gives and wrote in one, for what has been written already.
+func (st *Stream) gave(bytes int, c *counters) {
+	if st.batch == (batch{}) {
+		return
+	}
+	c.delivered(st.batch.events, bytes)
+	st.presence.mu.Lock()
+	st.given, st.sent = st.batch.place, st.batch.place
+	st.presence.mu.Unlock()
+	if st.batch.oldest != 0 {
+		c.latency.add(time.Duration(time.Now().UnixNano() - st.batch.oldest))
+	}
 	st.batch = batch{}
 }
 

@@ -36,28 +36,29 @@ type StreamOptions struct {
 // takes from pages of the log until it can join the window. Where it begins
 // makes no difference.
 type Stream struct {
-	hub  *Hub
-	feed *feed
-	o    StreamOptions
+	hub *Hub
 
-	presence
+	// For each write, what follows is looked at, and little else: with many
+	// streams it is not in the processor's cache, so it lies together.
+	feed    *feed
+	own     []byte                // blocks of this stream alone, to go out before all else
+	pending []*eventlog.Event     // to go out before what follows the cursor's place
+	end     atomic.Pointer[error] // the cause
+	drain   drainTimer
+	told    eventlog.ID // the place that the client has as its last event ID
+	run     run         // what Peek has found
+	batch   batch       // what is about to be written
 	cursor  cursor
-	told    eventlog.ID       // the place that the client has as its last event ID
-	pending []*eventlog.Event // to go out before what follows the cursor's place
-	own     []byte            // blocks of this stream alone, to go out before all else
-	ownGive batch             // what is given with the last of them
-	run     run               // what Peek has found
-	page    *pageEntry        // that the stream reads or waits for; nil: none
-	pageAt  eventlog.ID       // the place that the page follows, or the last one did
-	buf     *[takeSize]byte   // of Next, while there is something to take
+	presence
 
-	drain  drainTimer
-	end    atomic.Pointer[error] // the cause
-	expiry *time.Timer           // nil: never
-	closed bool                  // guarded by hub.mu
-
-	batch     batch // what is about to be written
-	catchesUp bool  // it has read from the log since it last took from the window
+	ownGive   batch           // what is given with the last of own
+	page      *pageEntry      // that the stream reads or waits for; nil: none
+	pageAt    eventlog.ID     // the place that the page follows, or the last one did
+	catchesUp bool            // it has read from the log since it last took from the window
+	buf       *[takeSize]byte // of Next, while there is something to take
+	expiry    *time.Timer     // nil: never
+	o         StreamOptions
+	closed    bool // guarded by hub.mu
 }
 
 // Stream starts a subscription as a stream, at the place that s.From names.

@@ -51,7 +51,7 @@ func (p *parked) write(b []byte) (int, error) {
 	for {
 		// Not by way of the scheduler, for it does not block and takes some
 		// microseconds.
-		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, uintptr(p.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -78,13 +78,17 @@ func (p *parked) run() (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		more := true
 		if n > 0 {
-			p.st.Advance(n)
+			more = p.st.Advance(n)
 			p.last = p.shard.now
 		}
 		if n < len(b) {
 			p.st.Rest()
 			p.shard.block(p, n > 0)
+			return false, nil
+		}
+		if !more {
 			return false, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+
 	"sync"
 	"time"
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/dustin/go-humanize"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
@@ -63,6 +64,7 @@ func drawAll(dir string) error {
 	return drawHighest(rows, filepath.Join(dir, "highest.svg"))
 }
 
+// readRows returns the raw numbers of an earlier run.
 func readRows(dir, suite string) ([]row, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, suite+".json"))
 	if err != nil {
@@ -75,14 +77,18 @@ func readRows(dir, suite string) ([]row, error) {
 
 func (c *chart) draw(rows []row, path string) error {
 	p := newPlot(c.title, c.x, c.y)
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.X.Scale = plot.LogScale{}
 	p.Y.Min = 0
-	for i, s := range c.series {
+	var ticks plot.ConstantTicks
+	for i, s := range c.series { // whose rows have the same cases, in ascending order
 		var points plotter.XYs
 		for _, r := range rows {
 			x, err := strconv.ParseFloat(r.Case, 64)
 			if err != nil {
 				return err
+			}
+			if len(ticks) == 0 || ticks[len(ticks)-1].Value < x {
+				ticks = append(ticks, plot.Tick{Value: x, Label: humanize.SIWithDigits(x, 0, "")})
 			}
 			f := figure{of: s.of, less: true}
 			if y := f.best(r); r.Contender == s.contender && y > 0 {
@@ -99,21 +105,25 @@ func (c *chart) draw(rows []row, path string) error {
 		p.Add(line, dots)
 		p.Legend.Add(s.label, line, dots)
 	}
+	p.X.Tick.Marker = ticks
+	p.X.Max *= 1.2 // the last label is wider than its tick
 	return p.Save(14*vg.Centimeter, 9*vg.Centimeter, path)
 }
 
-// drawHighest draws the highest rates as bars, on a logarithmic scale.
+// drawHighest draws the highest rates as bars.
 func drawHighest(rows []row, path string) error {
-	p := newPlot("All delivered and p99 < 1 s: 5000 streams, 100 B", "", "deliveries/s")
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Y.Min = 1e4
+	p := newPlot("All delivered and p99 < 1 s: 5000 streams, 100 B", "", "million deliveries/s")
+	p.Y.Min = 0
 	var values plotter.Values
 	var names []string
+	var labels plotter.XYLabels
 	f := figure{of: deliveries}
 	for _, r := range rows {
-		if v := f.best(r); v > 0 {
+		if v := f.best(r) / 1e6; v > 0 {
+			labels.XYs = append(labels.XYs, plotter.XY{X: float64(len(values)), Y: v})
+			labels.Labels = append(labels.Labels, fmt.Sprintf("%.2g", v))
 			values, names = append(values, v), append(names, r.Contender)
-			p.Y.Max = max(p.Y.Max, 2*v)
+			p.Y.Max = max(p.Y.Max, 1.15*v)
 		}
 	}
 	bars, err := plotter.NewBarChart(values, vg.Points(36))
@@ -121,9 +131,17 @@ func drawHighest(rows []row, path string) error {
 		return err
 	}
 	bars.Color, bars.LineStyle.Width = colors[0], 0
-	bars.XMin = 0
-	p.Add(bars)
+	text, err := plotter.NewLabels(labels)
+	if err != nil {
+		return err
+	}
+	for i := range text.TextStyle {
+		text.TextStyle[i].XAlign = draw.XCenter
+	}
+	text.Offset.Y = vg.Points(4)
+	p.Add(bars, text)
 	p.NominalX(names...)
+	p.X.Min, p.X.Max = -0.5, float64(len(values))-0.5
 	return p.Save(14*vg.Centimeter, 9*vg.Centimeter, path)
 }
 
@@ -133,6 +151,7 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.Title.Padding = vg.Points(6)
 	p.Title.TextStyle.Font.Size = font.Points(12)
+	p.Legend.Padding = vg.Points(3)
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Add(plotter.NewGrid())
 	return p

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -114,4 +117,28 @@ func TestDemoLLMWithoutModel(t *testing.T) {
 	page.click("#stop")
 	page.until(`document.querySelector("#outcome").textContent === "Stopped."`)
 	page.noProblems(false)
+}
+
+// The example's program, beside a hub without demos.
+func TestLLMExample(t *testing.T) {
+	t.Parallel()
+	m := startModel(t)
+	h := startHub(t)
+	answerer := filepath.Join(t.TempDir(), "answerer.exe")
+	if out, err := exec.Command("go", "build", "-o", answerer, "../../examples/llm/answerer").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	start(t, exec.Command(answerer, "-hub", h.url(""), "-url", m.url, "-model", "parrot"))
+	h.publish("llm", `{"id":"q1","prompt":"why?"}`, "type", "ask")
+	stream := openRaw(t, h.url("/events?topic=llm/q1&last_event_id=earliest"))
+	m.say("Because ")
+	for _, want := range []struct{ typ, part string }{{"answer", `"model":"parrot"`}, {"token", `"text":"Because "`}} {
+		if event := stream.next(t, "data"); event["event"] != want.typ || !strings.Contains(event["data"], want.part) {
+			t.Errorf("want %s with %s, got %v", want.typ, want.part, event)
+		}
+	}
+	m.say("")
+	if event := stream.next(t, "data"); event["event"] != "done" || !strings.Contains(event["data"], `"reason":"stop"`) {
+		t.Errorf("it ends with %v", event)
+	}
 }

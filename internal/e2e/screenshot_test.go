@@ -59,7 +59,7 @@ func (b *tab) screenshot(scheme string, width, height int64) []byte {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if got := brightness(picture); (got < 0.5) != (scheme == "dark") {
+	if got := brightness(picture); (got < 0.35) != (scheme == "dark") {
 		b.t.Errorf("%s: in the %s scheme the brightness is %.2f of 1", js[string](b, `location.href`), scheme, got)
 	}
 	return shot

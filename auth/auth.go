@@ -2,7 +2,6 @@ package auth
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +17,7 @@ type Options struct {
 	PublisherKeys  []Key // verify the tokens of publishers and operators
 	SubscriberKeys []Key // verify those of subscribers
 	JWKS           *JWKS // verifies both; nil: none
+	APIKeys        APIKeys
 
 	Issuer   string        // a token's iss has to be this; "": any
 	Audience string        // a token's aud has to have this; "": any
@@ -30,7 +30,7 @@ type Options struct {
 	// own, as in https://app.example.
 	Origins []string
 
-	Logger *slog.Logger // nil: slog.Default()
+	Revocations *Revocations // nil: there are none, and none can be added
 }
 
 // An Auth decides who may do what. Its methods may be called by several
@@ -39,11 +39,12 @@ type Auth struct {
 	o           Options
 	publishers  *verifier
 	subscribers *verifier
+	tickets     tickets
 }
 
 // New returns an Auth. Without any keys, there is no use for one.
 func New(o Options) (*Auth, error) {
-	if len(o.PublisherKeys)+len(o.SubscriberKeys) == 0 && o.JWKS == nil {
+	if len(o.PublisherKeys)+len(o.SubscriberKeys)+len(o.APIKeys) == 0 && o.JWKS == nil {
 		return nil, errors.New("auth: no keys")
 	}
 	return &Auth{
@@ -71,7 +72,10 @@ func (a *Auth) Publisher(r *http.Request) (*Grant, error) {
 			return nil, bad
 		}
 	}
-	return grantOf(a.publishers.verify(r.Context(), c.token))
+	if g := a.o.APIKeys.grant(c.token); g != nil {
+		return a.grant(g, nil)
+	}
+	return a.grant(a.publishers.verify(r.Context(), c.token))
 }
 
 // Subscriber returns the grant of a request that reads.
@@ -83,8 +87,10 @@ func (a *Auth) Subscriber(r *http.Request) (*Grant, error) {
 	switch {
 	case bad != nil:
 		return nil, bad
+	case c.ticket:
+		return a.grant(a.tickets.use(c.token))
 	case c.token != "":
-		return grantOf(a.subscribers.verify(r.Context(), c.token))
+		return a.grant(a.subscribers.verify(r.Context(), c.token))
 	case a.o.Anonymous:
 		return new(Grant), nil
 	}
@@ -101,21 +107,38 @@ func (a *Auth) Operator(r *http.Request) (*Grant, error) {
 	return g, err
 }
 
-// grantOf makes a nil *Error a nil error.
-func grantOf(g *Grant, bad *Error) (*Grant, error) {
-	if bad != nil {
+// grant refuses one that was revoked.
+func (a *Auth) grant(g *Grant, bad *Error) (*Grant, error) {
+	switch {
+	case bad != nil:
 		return nil, bad
+	case a.Revoked(g):
+		return nil, revokedError()
 	}
 	return g, nil
+}
+
+// Revoked reports whether a grant counts for nothing any more. Ask it again
+// once a stream is where those who revoke look for it.
+func (a *Auth) Revoked(g *Grant) bool { return a != nil && a.o.Revocations.revoked(g) }
+
+// Revoke has all tokens of a subject, or the one with an id, count for nothing
+// until a time. Streams that are open are the caller's to end, after it.
+func (a *Auth) Revoke(subject, id string, until time.Time) error {
+	if a == nil || a.o.Revocations == nil {
+		return errors.New("auth: this hub knows no tokens that could be revoked")
+	}
+	return a.o.Revocations.Revoke(subject, id, until)
 }
 
 // A credential is what a request carries.
 type credential struct {
 	token  string // "": none
 	cookie bool   // a browser may have added it unasked
+	ticket bool   // it is one, in the address
 }
 
-// credential finds the token. The header beats the cookie.
+// credential finds the token. The header beats a ticket, and that the cookie.
 func (a *Auth) credential(r *http.Request) (credential, *Error) {
 	switch values := r.Header.Values("Authorization"); {
 	case len(values) > 1:
@@ -127,6 +150,11 @@ func (a *Auth) credential(r *http.Request) (credential, *Error) {
 			return credential{}, noToken()
 		}
 		return credential{token: token}, nil
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if text := r.URL.Query().Get("ticket"); text != "" {
+			return credential{token: text, ticket: true}, nil
+		}
 	}
 	if a.o.Cookie == "" {
 		return credential{}, nil

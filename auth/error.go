@@ -8,10 +8,13 @@ import (
 // An Error says why a request is refused: the caller what to send, and the
 // operator's log the cause.
 type Error struct {
-	Status int    // 400, 401 or 403
+	Status int    // 400, 401, 403 or 429
 	Code   string // of RFC 6750 §3.1, or "" where no token was sent
 	Detail string // a sentence for the caller
 	Cause  error  // for the log alone; nil if Detail says it all
+
+	// Revoked says that coming back is of no use.
+	Revoked bool
 }
 
 func (e *Error) Error() string {
@@ -27,7 +30,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 // 6750 §3).
 func (e *Error) Challenge() string {
 	switch {
-	case e.Status == http.StatusBadRequest:
+	case e.Status == http.StatusBadRequest, e.Status == http.StatusTooManyRequests:
 		return ""
 	case e.Code == "":
 		return `Bearer realm="tidings"`
@@ -41,6 +44,12 @@ func noToken() *Error {
 
 func notAccepted(detail string, cause error) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: detail, Cause: cause}
+}
+
+func revokedError() *Error {
+	e := notAccepted("The token was revoked.", nil)
+	e.Revoked = true
+	return e
 }
 
 // Forbidden is for a token that is good, but not for this.

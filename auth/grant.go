@@ -17,6 +17,8 @@ type Grant struct {
 	Subject   string    // whose token it is; "" if it does not say
 	ID        string    // the token's; likewise
 	Expires   time.Time // zero: never
+
+	ticket *ticket // by which it came; nil: none
 }
 
 // Everything is the grant of a hub without keys.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/sse"
 )
 
 // refusalsPerSecond bounds what those who are refused write to the log: whoever
@@ -33,6 +34,10 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	denied, ok := err.(*auth.Error)
 	if !ok {
 		a.problem(err).Write(w)
+		return
+	}
+	if denied.Revoked && wantsStream(r) {
+		sse.Stop(w)
 		return
 	}
 	id := requestID(r)

@@ -51,6 +51,7 @@ type api struct {
 	hub      *hub.Hub
 	lot      *park.Lot
 	refusals *rate.Limiter // in the log
+	bans     bans
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
@@ -69,7 +70,8 @@ func New(h *hub.Hub, o Options) *API {
 	mux.HandleFunc("/events", a.events)
 	mux.HandleFunc("/events/{topic}", a.events)
 	mux.HandleFunc("/topics", onlyGet(a.topics))
-	mux.HandleFunc("/subscriptions", onlyGet(a.operator(a.subscriptions)))
+	mux.HandleFunc("/subscriptions", a.operator(a.presence))
+	mux.HandleFunc("/tickets", a.tickets)
 	mux.HandleFunc("/stats", onlyGet(a.operator(a.stats)))
 	mux.HandleFunc("/metrics", onlyGet(a.operator(metricsHandler(h, o.Collectors).ServeHTTP)))
 	mux.HandleFunc("/healthz", onlyGet(a.healthz))

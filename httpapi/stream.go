@@ -39,7 +39,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	if st.Chunked() { // it was to be parked, and could not be
 		st.Close()
 		o.Chunked = false
-		if st, err = a.hub.Stream(r.Context(), s, a.streamOptions(r, g, o)); err != nil {
+		if st, err = a.begin(r, g, s, o); err != nil {
 			return
 		}
 	}
@@ -54,10 +54,13 @@ func (a *api) parks(w http.ResponseWriter, r *http.Request) bool {
 
 // open opens a stream, or answers why it cannot.
 func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
-	st, err := a.hub.Stream(r.Context(), s, a.streamOptions(r, g, o))
+	st, err := a.begin(r, g, s, o)
 	var invalid *hub.InvalidError
+	var denied *auth.Error
 	switch {
 	case err == nil:
+	case errors.As(err, &denied):
+		a.refuse(w, r, err)
 	case errors.As(err, &invalid):
 		a.problem(err).Write(w)
 	case r.Context().Err() != nil: // the client has gone already
@@ -68,10 +71,28 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 	return st, err
 }
 
-func (a *api) streamOptions(r *http.Request, g *auth.Grant, o hub.StreamOptions) hub.StreamOptions {
+// begin begins a stream, unless an operator has ended it.
+func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
 	o.Retry, o.Heartbeat, o.Expires = a.Retry, a.Heartbeat, g.Expires
-	o.Peer = hub.Peer{Subject: g.Subject, TokenID: g.ID, Payload: string(g.Payload), Remote: r.RemoteAddr, UserAgent: r.UserAgent()}
-	return o
+	o.Peer = hub.Peer{
+		Subject: g.Subject, TokenID: g.ID, Ticket: g.Ticket(), Payload: string(g.Payload),
+		Remote: r.RemoteAddr, UserAgent: r.UserAgent(),
+	}
+	o.OnClose = a.Auth.Opened(g)
+	st, err := a.hub.Stream(r.Context(), s, o)
+	if err != nil {
+		if o.OnClose != nil {
+			o.OnClose()
+		}
+		return nil, err
+	}
+	// Asked once it can be found: who ends it meanwhile does not miss it.
+	if err := a.banned(g, &s); err != nil {
+		st.End(hub.ErrKicked)
+		st.Close()
+		return nil, err
+	}
+	return st, nil
 }
 
 // beginning is the id of the place just before what a stream gives first: the

@@ -33,6 +33,7 @@ type Peer struct {
 	Remote    string // its address, or that of the proxy before it
 	UserAgent string // kept up to maxUserAgent bytes
 	TokenID   string // its token's; "" without one
+	Ticket    uint64 // the number of the ticket by which it came; 0: none
 	Payload   string // JSON that its token has for others to see; "" without one
 }
 
@@ -81,6 +82,7 @@ type StreamFilter struct {
 	Topics  Selectors // streams that get events of any of these
 	Subject string
 	TokenID string
+	Ticket  uint64
 
 	// Event asks what became of it on each of the streams.
 	Event *eventlog.Event
@@ -194,7 +196,8 @@ func (g *registry) size() (n int) {
 func (g *registry) find(f StreamFilter) (found []*Stream) {
 	verdicts := map[*feed]bool{} // streams of a feed ask for the same
 	matches := func(st *Stream) bool {
-		if f.ID != (StreamID{}) && st.id != f.ID || f.Subject != "" && st.peer.Subject != f.Subject || f.TokenID != "" && st.peer.TokenID != f.TokenID {
+		if f.ID != (StreamID{}) && st.id != f.ID || f.Subject != "" && st.peer.Subject != f.Subject ||
+			f.TokenID != "" && st.peer.TokenID != f.TokenID || f.Ticket != 0 && st.peer.Ticket != f.Ticket {
 			return false
 		}
 		if len(f.Topics.text) == 0 {
@@ -202,7 +205,7 @@ func (g *registry) find(f StreamFilter) (found []*Stream) {
 		}
 		ok, known := verdicts[st.feed]
 		if !known {
-			ok = f.Topics.meets(&st.feed.sel)
+			ok = f.Topics.Meets(&st.feed.sel)
 			verdicts[st.feed] = ok
 		}
 		return ok

@@ -96,8 +96,8 @@ func (s *Selectors) matchTopic(topic string) bool {
 	return false
 }
 
-// meets reports whether an exact topic of either is selected by the other.
-func (s *Selectors) meets(other *Selectors) bool {
+// Meets reports whether an exact topic of either is selected by the other.
+func (s *Selectors) Meets(other *Selectors) bool {
 	if s.all || other.all {
 		return true
 	}

@@ -18,6 +18,7 @@ type StreamOptions struct {
 	Chunked   bool          // each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
 	Expires   time.Time     // when the stream has to end; zero: never
 	Peer      Peer          // who reads it
+	OnClose   func()        // called once when it has opened and closed again; nil: nothing is
 
 	// Mercure has ids be urn:uuid: and no blank line be without an event, as
 	// clients of that protocol have it.
@@ -104,6 +105,9 @@ func (st *Stream) Chunked() bool { return st.o.Chunked }
 // Close ends the stream. Unless [Stream.End] has said why, its client has gone.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {
+		if st.o.OnClose != nil {
+			st.o.OnClose()
+		}
 		if st.hub.watch != nil {
 			st.hub.watch(st.info(nil), false)
 		}

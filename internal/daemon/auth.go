@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +20,7 @@ type AuthConfig struct {
 	JWTKey               []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. May be repeated."`
 	PublisherJWTKey      []string      `name:"publisher-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of publishers and operators alone."`
 	SubscriberJWTKey     []string      `name:"subscriber-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of subscribers alone."`
+	APIKey               []string      `name:"api-key" sep:"none" placeholder:"KEY|@FILE" help:"Static key of 32 bytes or more for publishers that want no JWT, with the topics it may publish to behind it, or everything; in a file, one a line. May be repeated."`
 	JWKS                 string        `name:"jwks" placeholder:"URL" help:"Address of a JWK Set with the keys, which is read again as they change."`
 	JWTAlg               []string      `name:"jwt-alg" sep:"," placeholder:"ALG" help:"Algorithms that keys are for, as in HS256,ES256; the usual one of each kind of key unless given."`
 	JWTIssuer            string        `name:"jwt-issuer" placeholder:"ISS" help:"Accept only tokens of this issuer."`
@@ -48,12 +51,12 @@ func (c *AuthConfig) mercureEnv() {
 }
 
 func (c *AuthConfig) hasKeys() bool {
-	return len(c.JWTKey)+len(c.PublisherJWTKey)+len(c.SubscriberJWTKey) > 0 || c.JWKS != ""
+	return len(c.JWTKey)+len(c.PublisherJWTKey)+len(c.SubscriberJWTKey)+len(c.APIKey) > 0 || c.JWKS != ""
 }
 
 func (c *AuthConfig) validate(origins []string) error {
 	c.mercureEnv()
-	publishers := len(c.JWTKey)+len(c.PublisherJWTKey) > 0 || c.JWKS != ""
+	publishers := len(c.JWTKey)+len(c.PublisherJWTKey)+len(c.APIKey) > 0 || c.JWKS != ""
 	subscribers := len(c.JWTKey)+len(c.SubscriberJWTKey) > 0 || c.JWKS != ""
 	switch {
 	case c.NoAuth && c.hasKeys():
@@ -90,7 +93,6 @@ func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, e
 		Anonymous: c.Anonymous,
 		Cookie:    auth.DefaultCookie,
 		Origins:   c.CORSOrigin,
-		Logger:    logger,
 	}
 	if c.CookieName != "" {
 		o.Cookie = c.CookieName
@@ -106,6 +108,25 @@ func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, e
 	subscribers, err := readKeys("--subscriber-jwt-key", c.SubscriberJWTKey, c.algs(c.subscriberAlg))
 	if err != nil {
 		return nil, err
+	}
+	for _, text := range c.APIKey {
+		if text, err = auth.ReadKey(text); err != nil {
+			return nil, fmt.Errorf("--api-key: the key cannot be read: %w", err)
+		}
+		keys, err := auth.ParseAPIKeys(text)
+		if err != nil {
+			return nil, fmt.Errorf("--api-key: %w", err)
+		}
+		if o.APIKeys == nil {
+			o.APIKeys = auth.APIKeys{}
+		}
+		maps.Copy(o.APIKeys, keys)
+	}
+	o.Revocations = new(auth.Revocations)
+	if c.Store == "disk" {
+		if o.Revocations, err = auth.OpenRevocations(filepath.Join(c.Data, "revocations.json")); err != nil {
+			return nil, fmt.Errorf("the revocations cannot be read: %w", err)
+		}
 	}
 	o.PublisherKeys, o.SubscriberKeys = append(publishers, both...), append(subscribers, both...)
 	if c.JWKS != "" {

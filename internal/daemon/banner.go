@@ -23,6 +23,13 @@ func Version() string {
 // banner says what runs, where, and what to try first.
 func banner(out io.Writer, c *Config, addr net.Addr) {
 	url := "http://" + visibleHost(c.Listen, addr)
+	curl := "curl"
+	if path, ok := c.unixPath(); ok {
+		url, curl = "http://localhost", "curl --unix-socket "+path
+	}
+	if c.TLSCert != "" {
+		url = strings.Replace(url, "http", "https", 1)
+	}
 	fmt.Fprintf(out, "tidings %s\n\n", Version())
 	fmt.Fprintf(out, "  console    %s%s\n", url, console.Path)
 	if c.Demo {
@@ -36,8 +43,8 @@ func banner(out io.Writer, c *Config, addr net.Addr) {
 			subscriber = token
 		}
 	}
-	fmt.Fprintf(out, "  subscribe  curl -N%s %s/events/news\n", subscriber, url)
-	fmt.Fprintf(out, "  publish    curl -d hello%s %s/events/news\n", publisher, url)
+	fmt.Fprintf(out, "  subscribe  %s -N%s %s/events/news\n", curl, subscriber, url)
+	fmt.Fprintf(out, "  publish    %s -d hello%s %s/events/news\n", curl, publisher, url)
 	fmt.Fprintf(out, "  events     %s\n", retention(c))
 	fmt.Fprintf(out, "  access     %s\n\n", access(c))
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,7 +17,7 @@ import (
 // the flags of `tidings serve`, TIDINGS_… in the environment, and keys of the
 // config file.
 type Config struct {
-	Listen string `default:"localhost:3000" help:"Address to serve on."`
+	Listen string `default:"localhost:3000" help:"Address to serve on, or unix:PATH for a socket."`
 	Store  string `default:"disk" enum:"disk,memory" help:"Where events are kept: on disk, or in memory until the hub stops."`
 	Data   string `default:"./tidings-data" help:"Directory of the events on disk. A new one is made."`
 	Demo   bool   `help:"Serve the demos at /demo/: clock, stocks, news, chat, this machine's real figures, a big screen, LLM answers."`
@@ -27,8 +28,9 @@ type Config struct {
 	DemoLLMModel string   `name:"demo-llm-model" default:"gpt-4o-mini" help:"Model to ask there."`
 	DemoLLMKey   string   `name:"demo-llm-key" placeholder:"KEY" help:"Key for it; better said in the environment."`
 
-	AuthConfig `embed:""`
-	CORSOrigin []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
+	AuthConfig      `embed:""`
+	TransportConfig `embed:""`
+	CORSOrigin      []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
 
 	Heartbeat    time.Duration `default:"15s" help:"How long a stream may be silent."`
 	Retry        time.Duration `default:"3s" help:"Reconnection time that streams begin with."`
@@ -51,7 +53,7 @@ func (c *Config) Validate() error {
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w", c.Listen, err)
 	}
-	if err := c.AuthConfig.validate(c.CORSOrigin); err != nil {
+	if err := errors.Join(c.AuthConfig.validate(c.CORSOrigin), c.TransportConfig.validate()); err != nil {
 		return err
 	}
 	if !loopback && !c.NoAuth && !c.hasKeys() {
@@ -91,6 +93,12 @@ func (c *Config) Validate() error {
 
 // loopback reports whether only this machine can reach the address.
 func (c *Config) loopback() (bool, error) {
+	if path, ok := c.unixPath(); ok {
+		if path == "" {
+			return false, errors.New("name the socket, as in unix:/run/tidings.sock")
+		}
+		return true, nil
+	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return false, err

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,14 +63,12 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	api := newAPI(c, h, authority, collectors(log), logger)
 	defer api.Close()
 	leaving := make(chan struct{}) // ends the demos' own streams
-	srv := &http.Server{
-		Handler:           handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	srv, err := newServer(c, handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger), logger)
+	if err != nil {
+		return err
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- serve(srv, ln) }()
 
 	demos := startDemos(c, h, demoOpts)
 	defer demos()
@@ -138,17 +133,6 @@ func collectors(log eventlog.Log) []prometheus.Collector {
 		return []prometheus.Collector{c}
 	}
 	return nil
-}
-
-func listen(ctx context.Context, c *Config) (net.Listener, error) {
-	lc := net.ListenConfig{Control: socketOptions(c.WriteTimeout)}
-	ln, err := lc.Listen(ctx, "tcp", c.Listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		host, port, _ := net.SplitHostPort(c.Listen) // validated
-		n, _ := strconv.Atoi(port)
-		return nil, fmt.Errorf("%s is taken by another program: choose another port, as in --listen %s", c.Listen, net.JoinHostPort(host, strconv.Itoa(n+1)))
-	}
-	return ln, err
 }
 
 func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Collector, logger *slog.Logger) *httpapi.API {

@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// presence is who is there, and ends it.
+func (a *api) presence(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodDelete {
+		a.kick(w, r)
+		return
+	}
+	onlyGet(a.subscriptions)(w, r)
+}
+
+// kick ends streams, and with for= keeps them from coming back for a time: an
+// EventSource is then answered with 204, upon which it gives up.
+func (a *api) kick(w http.ResponseWriter, r *http.Request) {
+	n, err := a.endStreams(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	encode(w, struct {
+		Ended int `json:"ended"`
+	}{n})
+}
+
+func (a *api) endStreams(r *http.Request) (n int, err error) {
+	q, err := parseQuery(r)
+	if err != nil {
+		return 0, err
+	}
+	f, err := parseStreamFilter(q)
+	if err != nil {
+		return 0, err
+	}
+	f.TokenID = q.Get("token_id")
+	given := 0
+	for _, set := range []bool{q.Has("id"), q.Has("topic"), f.Subject != "", f.TokenID != ""} {
+		if set {
+			given++
+		}
+	}
+	if given != 1 {
+		return 0, &hub.InvalidError{Reason: "say whose streams to end by one of id, topic, subject and token_id"}
+	}
+	if q.Has("for") {
+		d, err := time.ParseDuration(q.Get("for"))
+		if err != nil || d <= 0 {
+			return 0, &hub.InvalidError{Reason: "the field for is how long to keep them away, as in 10m"}
+		}
+		if err := a.ban(f, time.Now().Add(d)); err != nil {
+			return 0, err
+		}
+	}
+	return a.hub.End(f, hub.ErrKicked), nil // after the ban, so that nobody slips in between
+}
+
+// ban keeps the streams of a filter away until a time.
+func (a *api) ban(f hub.StreamFilter, until time.Time) error {
+	if f.ID != (hub.StreamID{}) {
+		page, _ := a.hub.Streams(f, hub.StreamID{}, 1)
+		if len(page) == 0 {
+			return NewProblem(http.StatusNotFound, "There is no such stream.")
+		}
+		if f.TokenID = page[0].TokenID; f.TokenID == "" {
+			f.Subject = page[0].Subject
+		}
+		if f.TokenID == "" && f.Subject == "" {
+			return &hub.InvalidError{Reason: "this stream's token has neither an id nor a subject to know it by: leave for out, or name its topic"}
+		}
+	}
+	if f.Subject == "" && f.TokenID == "" {
+		a.bans.add(f.Topics, until)
+		return nil
+	}
+	return a.Auth.Revoke(f.Subject, f.TokenID, until)
+}
+
+// banned tells why a subscription may not be served, or nil.
+func (a *api) banned(g *auth.Grant, s *hub.Subscription) error {
+	if a.Auth.Revoked(g) || a.bans.meet(&s.Selectors) {
+		return &auth.Error{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: "An operator has ended this subscription; come back later.", Revoked: true}
+	}
+	return nil
+}
+
+// bans are the topics that nobody may subscribe to for a time.
+type bans struct {
+	mu  sync.Mutex
+	all []ban
+}
+
+type ban struct {
+	topics hub.Selectors
+	until  time.Time
+}
+
+func (b *bans) add(topics hub.Selectors, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = append(b.current(), ban{topics, until})
+}
+
+// current drops those that are over.
+func (b *bans) current() []ban {
+	now := time.Now()
+	b.all = slices.DeleteFunc(b.all, func(x ban) bool { return x.until.Before(now) })
+	return b.all
+}
+
+func (b *bans) meet(s *hub.Selectors) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.all) > 0 && slices.ContainsFunc(b.current(), func(x ban) bool { return x.topics.Meets(s) })
+}

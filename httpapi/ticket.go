@@ -1,0 +1,55 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// tickets gives a ticket for what the caller's token may see: a native
+// EventSource can send no header, and puts it into the address. DELETE gives
+// one back, and ends its streams.
+func (a *api) tickets(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodPost:
+		a.issueTicket(w, r)
+	case http.MethodDelete:
+		a.returnTicket(w, r)
+	default:
+		w.Header().Set("Allow", "DELETE, POST")
+		NewProblem(http.StatusMethodNotAllowed, "POST gives a ticket, DELETE takes it back.").Write(w)
+	}
+}
+
+func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
+	if a.Auth == nil {
+		NewProblem(http.StatusNotFound, "This hub asks for no tokens, and has no tickets: subscribe without.").Write(w)
+		return
+	}
+	g, err := a.Auth.Subscriber(r)
+	var text string
+	if err == nil {
+		text, err = a.Auth.Issue(g)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusCreated)
+	encode(w, struct {
+		Ticket    string `json:"ticket"`
+		ExpiresIn int    `json:"expires_in"` // seconds, until its first use
+	}{text, int(auth.TicketStart.Seconds())})
+}
+
+func (a *api) returnTicket(w http.ResponseWriter, r *http.Request) {
+	if a.Auth != nil {
+		if number := a.Auth.Return(r.URL.Query().Get("ticket")); number != 0 {
+			a.hub.End(hub.StreamFilter{Ticket: number}, hub.ErrKicked)
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

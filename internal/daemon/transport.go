@@ -1,0 +1,226 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// TransportConfig says how the hub is reached.
+type TransportConfig struct {
+	TLSCert        string   `name:"tls-cert" placeholder:"FILE" help:"Serve HTTPS with this certificate (PEM, the whole chain), which is read again when it changes."`
+	TLSKey         string   `name:"tls-key" placeholder:"FILE" help:"The certificate's private key (PEM)."`
+	TrustedProxies []string `name:"trusted-proxies" sep:"," placeholder:"CIDR" help:"Proxies whose X-Forwarded-For says who a client is, as in 10.0.0.0/8,192.168.1.7; behind a unix socket, any address."`
+
+	trusted []netip.Prefix
+}
+
+func (c *TransportConfig) validate() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key go together: give both files, or neither")
+	}
+	c.trusted = nil
+	for _, text := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			ip, ipErr := netip.ParseAddr(text)
+			if ipErr != nil {
+				return fmt.Errorf("--trusted-proxies %s is no address and no network: write it as 10.0.0.0/8 or 192.168.1.7", text)
+			}
+			p = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		c.trusted = append(c.trusted, p.Masked())
+	}
+	return nil
+}
+
+// unixPath returns the path of a unix socket to listen on, if it is one.
+func (c *Config) unixPath() (string, bool) { return strings.CutPrefix(c.Listen, "unix:") }
+
+func listen(ctx context.Context, c *Config) (net.Listener, error) {
+	if path, ok := c.unixPath(); ok {
+		return listenUnix(ctx, path)
+	}
+	lc := net.ListenConfig{Control: socketOptions(c.WriteTimeout)}
+	ln, err := lc.Listen(ctx, "tcp", c.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		host, port, _ := net.SplitHostPort(c.Listen) // validated
+		n, _ := strconv.Atoi(port)
+		return nil, fmt.Errorf("%s is taken by another program: choose another port, as in --listen %s", c.Listen, net.JoinHostPort(host, strconv.Itoa(n+1)))
+	}
+	return ln, err
+}
+
+// listenUnix takes the place of a socket that nobody listens on any more.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "unix", path)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ln, err
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%s is taken by another program", path)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil, fmt.Errorf("%s is there already, and is no socket", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, err
+	}
+	return lc.Listen(ctx, "unix", path)
+}
+
+// newServer returns a server of HTTP/1 and HTTP/2, also in the clear, which
+// proxies speak by prior knowledge (RFC 9113 §3.3). Its timeouts are for who
+// sends slowly: streams have their own.
+func newServer(c *Config, h http.Handler, logger *slog.Logger) (*http.Server, error) {
+	srv := &http.Server{
+		Handler:           secure(c, behindProxies(c.trusted, h)),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		Protocols:         new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 10_000, // a proxy has all its clients' on one connection
+			WriteByteTimeout:     c.WriteTimeout,
+		},
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
+	srv.Protocols.SetUnencryptedHTTP2(c.TLSCert == "")
+	if c.TLSCert == "" {
+		return srv, nil
+	}
+	cert := &certificate{certFile: c.TLSCert, keyFile: c.TLSKey, logger: logger}
+	if err := cert.load(); err != nil {
+		return nil, fmt.Errorf("--tls-cert and --tls-key cannot be read: %w", err)
+	}
+	srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
+	return srv, nil
+}
+
+func serve(srv *http.Server, ln net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(ln, "", "")
+	}
+	return srv.Serve(ln)
+}
+
+// A certificate is read again when its files have changed. One that cannot be
+// read, as while it is being written, leaves the last in its place.
+type certificate struct {
+	certFile, keyFile string
+	logger            *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	looked  time.Time
+	stamp   string // of the files that were looked at last
+}
+
+// certificatePause is how long handshakes are served without a look.
+const certificatePause = time.Second
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) < certificatePause {
+		return c.current, nil
+	}
+	if err := c.loadLocked(); err != nil {
+		c.logger.Error("the new certificate cannot be read; the old one is served", "err", err)
+	}
+	return c.current, nil
+}
+
+func (c *certificate) load() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loadLocked()
+}
+
+func (c *certificate) loadLocked() error {
+	c.looked = time.Now()
+	stamp := stampOf(c.certFile) + stampOf(c.keyFile)
+	if c.current != nil && stamp == c.stamp {
+		return nil
+	}
+	c.stamp = stamp
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return err
+	}
+	if c.current != nil {
+		c.logger.Info("the new certificate is served", "file", c.certFile)
+	}
+	c.current = &cert
+	return nil
+}
+
+func stampOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), info.Size(), ";")
+}
+
+// secure sets the headers that every answer has: nothing is taken for another
+// type than it says, framed by another page, or told where it was linked from.
+func secure(c *Config, next http.Handler) http.Handler {
+	hsts := c.TLSCert != ""
+	if loopback, _ := c.loopback(); loopback {
+		hsts = false // localhost is everybody's
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "same-origin") // a token in an address goes to nobody else
+		if hsts {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// behindProxies has a request come from who a trusted proxy says it is from:
+// the last address of X-Forwarded-For that is no trusted proxy's itself.
+func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return next
+	}
+	trusts := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(ip.Unmap().WithZone("")) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || trusts(peer.Addr()) { // a unix socket has no address, and no strangers
+			hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+			for _, hop := range slices.Backward(hops) {
+				ip, err := netip.ParseAddr(strings.TrimSpace(hop))
+				if err != nil {
+					break // made up, or nothing
+				}
+				r.RemoteAddr = net.JoinHostPort(ip.Unmap().String(), "0")
+				if !trusts(ip) {
+					break
+				}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}

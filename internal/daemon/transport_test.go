@@ -1,0 +1,380 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// writeCertificate makes one for this machine, and puts both files in place.
+func writeCertificate(t *testing.T, dir, name string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+// A running hub of a configuration, and how to dial it.
+type running struct {
+	scheme string
+	dial   func(ctx context.Context) (net.Conn, error)
+}
+
+// runHub runs a hub with flags until the test ends.
+func runHub(t *testing.T, args ...string) *running {
+	t.Helper()
+	var c Config
+	parser, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "s")
+	if _, err := parser.Parse(append([]string{"--listen", "unix:" + socket, "--store", "memory", "--drain", "10ms"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	r := &running{scheme: "http", dial: func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	if c.TLSCert != "" {
+		r.scheme = "https"
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, &c, io.Discard, slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		conn, err := r.dial(t.Context())
+		if err == nil {
+			_ = conn.Close()
+			return r
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// client speaks one version of HTTP.
+func (r *running) client(protocols func(*http.Protocols)) *http.Client {
+	t := &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dial(ctx) },
+		Protocols:       new(http.Protocols),
+	}
+	protocols(t.Protocols)
+	return &http.Client{Transport: t}
+}
+
+// oldTransport speaks HTTP/1.0, one connection a request.
+type oldTransport struct{ r *running }
+
+func (o oldTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	conn, err := o.r.dial(req.Context())
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(req.Context(), func() { _ = conn.Close() })
+	body := []byte{}
+	if req.Body != nil {
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return nil, err
+		}
+	}
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%s %s HTTP/1.0\r\nHost: localhost\r\n", req.Method, req.URL.RequestURI())
+	_ = req.Header.Write(&head)
+	fmt.Fprintf(&head, "Content-Length: %d\r\n\r\n%s", len(body), body)
+	if req.Method == http.MethodGet {
+		head.Reset()
+		fmt.Fprintf(&head, "GET %s HTTP/1.0\r\nHost: localhost\r\n", req.URL.RequestURI())
+		_ = req.Header.Write(&head)
+		head.WriteString("\r\n")
+	}
+	if _, err := conn.Write(head.Bytes()); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{resp.Body, closer(func() error { stop(); return conn.Close() })}
+	return resp, nil
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+// Streams are the same over every version of HTTP, parked or not: a beginning
+// at once, live events, resume, a large event, many at once, and a clean end.
+func TestDelivery(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir(), "hub")
+	secure := []string{"--tls-cert", cert, "--tls-key", key}
+	http1 := func(p *http.Protocols) { p.SetHTTP1(true) }
+	http2 := func(p *http.Protocols) { p.SetHTTP2(true) }
+	h2c := func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		client func(*running) *http.Client
+		proto  string
+	}{
+		{"HTTP/1.0", nil, func(r *running) *http.Client { return &http.Client{Transport: oldTransport{r}} }, "HTTP/1."},
+		{"HTTP/1.1", nil, func(r *running) *http.Client { return r.client(http1) }, "HTTP/1.1"},
+		{"HTTP/1.1, not parked", []string{"--unparked"}, func(r *running) *http.Client { return r.client(http1) }, "HTTP/1.1"},
+		{"HTTP/1.1 over TLS", secure, func(r *running) *http.Client { return r.client(http1) }, "HTTP/1.1"},
+		{"HTTP/2 over TLS", secure, func(r *running) *http.Client { return r.client(http2) }, "HTTP/2.0"},
+		{"HTTP/2 in the clear", nil, func(r *running) *http.Client { return r.client(h2c) }, "HTTP/2.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := runHub(t, tt.args...)
+			c := tt.client(r)
+			defer c.CloseIdleConnections()
+			deliver(t, c, r.scheme+"://localhost", tt.proto)
+		})
+	}
+}
+
+func deliver(t *testing.T, c *http.Client, base, proto string) {
+	open := func(query string) (*http.Response, *bufio.Reader) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "GET", base+"/events/news?"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		if resp.StatusCode != 200 || !strings.HasPrefix(resp.Proto, proto) || resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Fatalf("%s %s %v", resp.Proto, resp.Status, resp.Header)
+		}
+		return resp, bufio.NewReader(resp.Body)
+	}
+	block := func(in *bufio.Reader) (text string) {
+		t.Helper()
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				t.Fatalf("after %.100q: %v", text, err)
+			}
+			if line == "\n" {
+				return text
+			}
+			text += line
+		}
+	}
+	publish := func(data string) {
+		t.Helper()
+		resp, err := c.Post(base+"/events/news", "text/plain", strings.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusCreated {
+			t.Fatalf("publish: %s %v", resp.Status, err)
+		}
+	}
+	resp, live := open("")
+	if got := block(live); got != "retry: 3000\n" {
+		t.Fatalf("a stream begins with %q", got)
+	}
+	place := strings.TrimPrefix(strings.TrimSpace(block(live)), "id: ")
+	large := strings.Repeat("x", 300<<10)
+	var want []string
+	for n := range 50 {
+		want = append(want, fmt.Sprint("event ", n))
+	}
+	want = append(want, large, "a line\nand another", "end")
+	for _, data := range want {
+		publish(data)
+	}
+	_, resumed := open("last_event_id=" + url.QueryEscape(place))
+	block(resumed)
+	block(resumed)
+	for _, in := range []*bufio.Reader{live, resumed} {
+		for i, data := range want {
+			_, got, _ := strings.Cut(block(in), "\n") // behind the id
+			if got != "data: "+strings.ReplaceAll(data, "\n", "\ndata: ")+"\n" {
+				t.Fatalf("event %d is %.100q", i, got)
+			}
+		}
+	}
+	_ = resp.Body.Close() // one that leaves disturbs no other
+	publish("after that")
+	if got := block(resumed); !strings.HasSuffix(got, "data: after that\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCertificateIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := writeCertificate(t, dir, "one")
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: slog.New(slog.DiscardHandler)}
+	if err := c.load(); err != nil {
+		t.Fatal(err)
+	}
+	served := func() string {
+		t.Helper()
+		c.looked = time.Time{} // as if its pause had passed
+		cert, err := c.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := x509.ParseCertificate(cert.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return leaf.Subject.CommonName
+	}
+	if got := served(); got != "one" {
+		t.Errorf("%q is served", got)
+	}
+	writeCertificate(t, dir, "another")
+	if got := served(); got != "another" {
+		t.Errorf("%q is served after a change", got)
+	}
+	if err := os.WriteFile(certFile, []byte("half a certif"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(); got != "another" {
+		t.Errorf("%q is served while the new one is being written", got)
+	}
+	if err := os.Remove(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(); got != "another" {
+		t.Errorf("%q is served while there is none", got)
+	}
+	writeCertificate(t, dir, "third")
+	if got := served(); got != "third" {
+		t.Errorf("%q is served in the end", got)
+	}
+}
+
+func TestBehindProxies(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, tt := range []struct {
+		why, remote string
+		forwarded   []string
+		want        string
+	}{
+		{"a stranger who forges", "192.0.2.1:5", []string{"203.0.113.9"}, "192.0.2.1:5"},
+		{"one proxy", "10.0.0.1:5", []string{"203.0.113.9"}, "203.0.113.9:0"},
+		{"by IPv6", "[::1]:5", []string{"2001:db8::1"}, "[2001:db8::1]:0"},
+		{"two of them", "10.0.0.1:5", []string{"203.0.113.9, 10.2.2.2"}, "203.0.113.9:0"},
+		{"a client who forges before them", "10.0.0.1:5", []string{"1.1.1.1, 203.0.113.9", "10.2.2.2"}, "203.0.113.9:0"},
+		{"nonsense", "10.0.0.1:5", []string{"1.1.1.1, unknown"}, "10.0.0.1:5"},
+		{"nothing", "10.0.0.1:5", nil, "10.0.0.1:5"},
+		{"an IPv4 in IPv6", "[::ffff:10.0.0.1]:5", []string{"::ffff:203.0.113.9"}, "203.0.113.9:0"},
+		{"a unix socket", "@", []string{"203.0.113.9"}, "203.0.113.9:0"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = tt.remote, tt.forwarded
+		behindProxies(trusted, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.RemoteAddr != tt.want {
+				t.Errorf("%s: %s, want %s", tt.why, r.RemoteAddr, tt.want)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+// A socket that a hub has left is taken, one that is served is not, and what
+// is no socket stays.
+func TestUnixSocket(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenUnix(t.Context(), path); err == nil || !strings.Contains(err.Error(), "taken") {
+		t.Errorf("one that is served: %v", err)
+	}
+	ln.SetUnlinkOnClose(false)
+	_ = ln.Close()
+	again, err := listenUnix(t.Context(), path)
+	if err != nil {
+		t.Fatalf("one that was left: %v", err)
+	}
+	_ = again.Close()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenUnix(t.Context(), file); err == nil {
+		t.Error("a file is taken for a socket")
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
+		t.Errorf("the file is %q, %v", b, err)
+	}
+}
+
+// Whoever sends a head or a body slowly is cut off, and streams are not.
+func TestSlowHead(t *testing.T) {
+	srv, err := newServer(&Config{Listen: "localhost:0", WriteTimeout: time.Second}, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if srv.ReadHeaderTimeout <= 0 || srv.ReadTimeout != 0 || srv.WriteTimeout != 0 {
+		t.Errorf("header %v, read %v, write %v", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout)
+	}
+}

@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ const (
 // events. It begins when somebody first looks.
 type Plug struct {
 	program string
+	dir     string // the child's data directory; "": a temporary one
 	log     *slog.Logger
 	wanted  chan struct{} // closed when somebody looks
 	want    sync.Once
@@ -61,9 +63,11 @@ type PlugState struct {
 	Acknowledged int64 `json:"acknowledged"` // of them, by the child's 2xx
 }
 
-// NewPlug returns a plug whose child is a process of that program.
-func NewPlug(program string, log *slog.Logger) *Plug {
-	return &Plug{program: program, log: log, wanted: make(chan struct{}), announced: make(chan struct{}, 1)}
+// NewPlug returns a plug whose child is a process of that program with that data
+// directory, or, if it is "", a temporary one. It is removed at the end. What a
+// run that was killed has left in it does no harm.
+func NewPlug(program, dir string, log *slog.Logger) *Plug {
+	return &Plug{program: program, dir: dir, log: log, wanted: make(chan struct{}), announced: make(chan struct{}, 1)}
 }
 
 // Events serves the child's streams: through the parent's own origin, so that a
@@ -118,10 +122,13 @@ func (p *Plug) run(ctx context.Context, hub Hub) {
 	case <-ctx.Done():
 		return
 	}
-	dir, err := os.MkdirTemp("", "tidings-demo-")
-	if err != nil {
-		p.log.Warn("demo: no place for the hub to be killed", "error", err)
-		return
+	dir := p.dir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "tidings-demo-"); err != nil {
+			p.log.Warn("demo: no place for the hub to be killed", "error", err)
+			return
+		}
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 
@@ -129,7 +136,7 @@ func (p *Plug) run(ctx context.Context, hub Hub) {
 	defer wg.Wait()
 	wg.Go(func() { p.keepAlive(ctx, dir) })
 	wg.Go(func() { every(ctx, plugEvery, func(time.Time) { p.number() }) })
-	wg.Go(func() { p.send(ctx) })
+	wg.Go(func() { p.send(ctx, rand.Text()) })
 	wg.Go(func() { p.announce(ctx, hub) })
 	for event, err := range hub.Follow(ctx, plugTopic, "") {
 		if err != nil {
@@ -211,7 +218,7 @@ func (p *Plug) live(ctx context.Context, dir string) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.program, "serve", "--listen", address, "--data", dir, "--retry", plugRetry, "--drain", "0s", "--min-free", "0")
+	cmd := exec.CommandContext(ctx, p.program, "serve", "--listen", address, "--data", dir, "--retry", plugRetry, "--drain", "0s", "--min-free", "0", "--retain-age", "1h")
 	cmd.Env = withoutOurs(os.Environ())
 	cmd.SysProcAttr = diesWithUs()
 	var said bytes.Buffer
@@ -219,10 +226,14 @@ func (p *Plug) live(ctx context.Context, dir string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	died := make(chan error, 1)
-	go func() { died <- cmd.Wait() }()
+	died := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it is killed; what matters is that it is over
+		close(died)
+	}()
 	if err := ready(ctx, address, died); err != nil {
 		cancel()
+		<-died
 		return fmt.Errorf("%w: %s", err, said.String())
 	}
 	p.change(func() { p.address, p.process, p.up = address, cmd.Process, true })
@@ -256,7 +267,7 @@ func withoutOurs(environ []string) (rest []string) {
 var errDied = errors.New("it has ended")
 
 // ready waits until a hub answers.
-func ready(ctx context.Context, address string, died <-chan error) error {
+func ready(ctx context.Context, address string, died <-chan struct{}) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)
 		if err != nil {
@@ -290,14 +301,14 @@ func (p *Plug) number() {
 }
 
 // send publishes what waits, in order, as often as it takes to be acknowledged.
-// Each number has an id of its own, so none is published twice.
-func (p *Plug) send(ctx context.Context) {
+// Each number of a run has an id of its own, so none is published twice.
+func (p *Plug) send(ctx context.Context, run string) {
 	every(ctx, plugEvery, func(time.Time) {
 		p.mu.Lock()
 		address, batch := p.address, p.backlog[:min(len(p.backlog), plugBatch)]
 		up := p.up
 		p.mu.Unlock()
-		if !up || len(batch) == 0 || publishNumbers(ctx, address, batch) != nil {
+		if !up || len(batch) == 0 || publishNumbers(ctx, address, run, batch) != nil {
 			return // the same again
 		}
 		p.mu.Lock()
@@ -306,10 +317,10 @@ func (p *Plug) send(ctx context.Context) {
 	})
 }
 
-func publishNumbers(ctx context.Context, address string, numbers []int64) error {
+func publishNumbers(ctx context.Context, address, run string, numbers []int64) error {
 	var body bytes.Buffer
 	for _, n := range numbers {
-		fmt.Fprintf(&body, `{"topic":%q,"id":"n%d","data":%d}`+"\n", plugCounter, n, n)
+		fmt.Fprintf(&body, `{"topic":%q,"id":"%s-%d","data":%d}`+"\n", plugCounter, run, n, n)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -20,7 +20,11 @@ func demoOptions(c *Config, logger *slog.Logger) (o demo.Options, err error) {
 	o.Logger = logger
 	o.Feeds = c.DemoFeeds
 	if program, err := os.Executable(); err == nil {
-		o.Plug = demo.NewPlug(program, logger)
+		dir := ""
+		if c.Store == "disk" {
+			dir = c.Data + "-demo-plug" // beside ours, which nobody else has open
+		}
+		o.Plug = demo.NewPlug(program, dir, logger)
 	} else {
 		logger.Warn("the demo dashboard has no hub to kill: this program does not know its own file", "error", err)
 	}
@@ -88,7 +92,9 @@ func (d demoHub) Follow(ctx context.Context, topic, place string) iter.Seq2[demo
 			return
 		}
 		for e, err := range d.hub.Subscribe(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: place}}) {
-			if err != nil {
+			if errors.Is(err, hub.ErrDrained) {
+				return // the end of the demos, too
+			} else if err != nil {
 				yield(demo.Event{}, err)
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -33,7 +34,14 @@ func startHub(t *testing.T, args ...string) *hub {
 func (h *hub) start(args ...string) {
 	h.t.Helper()
 	args = append([]string{"serve", "--listen", h.addr, "--retry", "300ms", "--heartbeat", "10m", "--drain", "1s", "--store", "memory"}, args...)
-	p := start(h.t, exec.Command(binary, args...))
+	dir, err := os.MkdirTemp("", "tidings-e2e-hub-") // for what a hub that is killed leaves behind
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	p := start(h.t, cmd)
 	h.process = p
 	fails := h.fails
 	h.t.Cleanup(func() { // whatever the test was about

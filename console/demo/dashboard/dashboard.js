@@ -94,10 +94,13 @@ const show = oncePerFrame(() => {
     ...[...news.values()].reverse().map((item) => el("li", {}, headline(item), el("small", {}, item.source))),
   );
   byId("said").replaceChildren(
+    ...(said.size ? [] : [el("li", { class: "muted" }, t("talk.none"))]),
     ...[...said.values()].map(({ name, text }) => el("li", {}, el("strong", {}, `${name} `), String(text))),
   );
   setText(byId("question"), answer.prompt || t("llm"));
-  if (byId("answer").textContent !== answer.text) byId("answer").replaceChildren(el("span", {}, answer.text));
+  const text = answer.id ? answer.text : t("llm.none");
+  byId("answer").classList.toggle("muted", !answer.id);
+  if (byId("answer").textContent !== text) byId("answer").replaceChildren(el("span", {}, text));
 });
 
 function showTime() {

@@ -21,6 +21,7 @@ let darkSince = null;
 const numbers = new Stream("/demo/plug/events?topic=counter&last=1", { revive: REVIVE }).on("message", ({ data }) => {
   const number = Number(data);
   received++;
+  if (number === 1) last = null; // another run of the publisher
   if (last !== null && number <= last) twice++;
   else if (last !== null) lost += number - last - 1;
   byId("number").dataset.first ??= number;
@@ -36,7 +37,6 @@ numbers.onGap(({ reason }) => {
 
 const word = new Stream(resuming(["plug"], "last=1"), { revive: REVIVE }).on("state", ({ data }) => {
   const now = JSON.parse(data);
-  if (state && now.produced < state.produced) last = null; // another run, which counts from 1 again
   if (state?.up && !now.up) darkSince = Date.now();
   state = now;
   show();

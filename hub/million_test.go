@@ -34,36 +34,21 @@ func million(b *testing.B, topics, streams int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
+	b.Cleanup(func() { // after the streams
 		if err := errors.Join(h.Close(), log.Close()); err != nil {
 			b.Error(err)
 		}
-	}()
+	})
 	names := make([]string, topics)
 	for i := range names {
 		names[i] = fmt.Sprint("topic/", i)
 	}
 	data := []byte(`{"price":12.5,"symbol":"TDNG","volume":1200,"note":"a hundred bytes of data, more or less, per event"}`)
 	hall := &hall{data: data}
+	hall.come.L = &hall.mu
 
 	before := heap()
-	seats := make([]seat, streams)
-	for i := range seats {
-		sel, err := hub.ParseSelectors(names[i%topics])
-		if err != nil {
-			b.Fatal(err)
-		}
-		st, err := h.Stream(context.Background(), hub.Subscription{Selectors: sel}, hub.StreamOptions{
-			Retry: 3 * time.Second, Heartbeat: 15 * time.Second, Chunked: true,
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer st.Close()
-		seats[i] = seat{st: st, hall: hall}
-		st.Park(&seats[i])
-		seats[i].take(nil)
-	}
+	seats := hall.fill(b, h, names, streams)
 	opened := heap() - before
 
 	n := 0
@@ -96,6 +81,30 @@ type hall struct {
 	come sync.Cond
 }
 
+// fill opens streams, on topics in turn, as a shard parks them.
+func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []seat {
+	seats := make([]seat, streams)
+	for i := range seats {
+		sel, err := hub.ParseSelectors(topics[i%len(topics)])
+		if err != nil {
+			b.Fatal(err)
+		}
+		st, err := h.Stream(context.Background(), hub.Subscription{Selectors: sel}, hub.StreamOptions{
+			Retry: 3 * time.Second, Heartbeat: 15 * time.Second, Chunked: true,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(st.Close)
+		seats[i] = seat{st: st, hall: ha}
+		st.Park(&seats[i])
+		if _, err := seats[i].take(nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return seats
+}
+
 type seat struct {
 	st   *hub.Stream
 	hall *hall
@@ -121,20 +130,17 @@ func (s *seat) take(data []byte) (found bool, err error) {
 }
 
 // serve goes through the line until so many have had the event.
-func (h *hall) serve(b *testing.B, want int) {
+func (ha *hall) serve(b *testing.B, want int) {
 	for want > 0 {
-		h.mu.Lock()
-		if h.come.L == nil {
-			h.come.L = &h.mu
+		ha.mu.Lock()
+		for len(ha.line) == 0 {
+			ha.come.Wait()
 		}
-		for len(h.line) == 0 {
-			h.come.Wait()
-		}
-		line := h.line
-		h.line = nil
-		h.mu.Unlock()
+		line := ha.line
+		ha.line = nil
+		ha.mu.Unlock()
 		for _, s := range line {
-			found, err := s.take(h.data)
+			found, err := s.take(ha.data)
 			if err != nil {
 				b.Fatal(err)
 			}

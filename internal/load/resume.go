@@ -90,26 +90,36 @@ func (b *Resume) publishHistory(r *run, feeds []*feed, report *Report) error {
 	return nil
 }
 
-// resume opens all streams where they would have been cut, and waits until each
-// has what it missed.
-func (b *Resume) resume(r *run, feeds []*feed, report *Report) error {
+// cutAudience returns streams as they would be after a cut: each has what came
+// before the events that it missed, and asks for what follows.
+func (b *Resume) cutAudience(r *run, feeds []*feed) (*audience, error) {
 	a, err := r.newAudience(feeds, b.Subscribers)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer a.close()
 	for i := range a.streams {
 		s := &a.streams[i]
 		s.until = s.feed.length.Load()
 		s.next = s.until - b.Missed
 		if s.feed.at(s.next-1).id == "" {
-			return errors.New("the server's events have no ids, so no stream can resume")
+			return nil, errors.New("the server's events have no ids, so no stream can resume")
 		}
 	}
 	a.request = func(i int) []byte {
 		f := a.streams[i].feed
 		return r.endpoint.subscribeRequest(f.topic, f.at(a.streams[i].until-b.Missed-1).id)
 	}
+	return a, nil
+}
+
+// resume opens all streams where they would have been cut, and waits until each
+// has what it missed.
+func (b *Resume) resume(r *run, feeds []*feed, report *Report) error {
+	a, err := b.cutAudience(r, feeds)
+	if err != nil {
+		return err
+	}
+	defer a.close()
 	if report.Server, err = r.memoryBefore(); err != nil {
 		return err
 	}

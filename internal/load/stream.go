@@ -88,39 +88,48 @@ func (s *stream) consume(b []byte, t *tally) (n int, err error) {
 		return start, nil
 	}
 	for len(b) > 0 {
-		if s.left == 0 {
-			if len(s.partial) == 0 {
-				if e := s.feed.at(s.next); e != nil && e.raw != nil && bytes.HasPrefix(b, e.raw) {
-					s.accept(e, t)
-					b = b[len(e.raw):]
-					continue
-				}
-			}
-			size, head, err := chunkHead(b)
-			switch {
-			case err != nil:
-				return 0, err
-			case head == 0:
-				return start - len(b), nil
-			case size == 0:
-				return start, errEnded
-			}
-			if whole := head + size + 2; whole <= len(b) {
-				s.body(b[head:head+size], b[:whole], t)
-				b = b[whole:]
-				continue
-			}
-			s.left = size + 2
-			b = b[head:]
+		n, err := s.chunk(b, t)
+		if err != nil {
+			return 0, err
 		}
-		part := b[:min(len(b), s.left)]
-		b = b[len(part):]
-		if content := min(len(part), s.left-2); content > 0 {
-			s.body(part[:content], nil, t)
+		if n == 0 {
+			break
 		}
-		s.left -= len(part)
+		b = b[n:]
 	}
-	return start, nil
+	return start - len(b), nil
+}
+
+// chunk reads a chunk of b, or what is there of it, and returns how much that
+// was: 0 if more is needed.
+func (s *stream) chunk(b []byte, t *tally) (n int, err error) {
+	if s.left > 0 {
+		n = min(len(b), s.left)
+		if content := min(n, s.left-2); content > 0 {
+			s.body(b[:content], nil, t)
+		}
+		s.left -= n
+		return n, nil
+	}
+	if len(s.partial) == 0 {
+		if e := s.feed.at(s.next); e != nil && e.raw != nil && bytes.HasPrefix(b, e.raw) {
+			s.accept(e, t)
+			return len(e.raw), nil
+		}
+	}
+	size, head, err := chunkHead(b)
+	if err == nil && head > 0 && size == 0 {
+		err = errEnded
+	}
+	if err != nil || head == 0 {
+		return 0, err
+	}
+	if whole := head + size + 2; whole <= len(b) {
+		s.body(b[head:head+size], b[:whole], t)
+		return whole, nil
+	}
+	s.left = size + 2
+	return head, nil
 }
 
 // head reads the response's head, once all of it is there.

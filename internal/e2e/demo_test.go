@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -17,10 +19,10 @@ var demoPages = map[string]string{
 	"":            `/^\d/.test(document.querySelector("#preview-cpu").textContent)`,
 	"clock/":      `document.querySelectorAll("#log li").length > 3`,
 	"stocks/":     `document.querySelectorAll("#board .tile").length > 20 && document.querySelector("#board polyline[points]")`,
-	"news/":       `document.querySelector("#form")`,
-	"chat/":       `document.querySelector("#people li")`,
+	"news/":       `document.querySelector("#items li")`,
+	"chat/":       `document.querySelector("#people li") && document.querySelector("#messages li")`,
 	"dashboard/":  counted + ` > 20`,
-	"llm/":        `document.querySelector("#suggestions button")`,
+	"llm/":        `document.querySelector("#answer").textContent.length > 200`,
 	"monitoring/": call(plotIsDrawn, "#network-plot canvas"),
 }
 
@@ -240,6 +242,12 @@ func TestDemosWithoutEventSource(t *testing.T) {
 func TestDemoScreenshots(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
+	h.publish("news", "The tide is coming in, and nothing of it is lost on the way")
+	h.publish("news", `{"title":"A reader publishes","summary":"With curl, from a train, in a tunnel.","source":"Anybody","link":"https://reader.example/"}`, "type", "item")
+	for name, text := range map[string]string{"Heron 12": "The hub has been up all night, and nothing is missing.", "水獭 40": "中文也没有问题，一条都没有丢。"} {
+		h.publish("chat/lobby", fmt.Sprintf(`{"from":%q,"name":%q,"text":%q,"t":%d}`, name, name, text, time.Now().UnixMilli()), "type", "say")
+	}
+	h.publish("llm", `{"id":"q1","prompt":"Why does a reload not lose a word?","t":1}`, "type", "ask")
 	for name, ready := range demoPages {
 		page := openDemo(t, h, "/demo/"+name+"?lang=en")
 		name = strings.TrimSuffix(cmp.Or(name, "index/"), "/")

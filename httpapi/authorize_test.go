@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/eventlog/disklog"
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
@@ -176,10 +178,24 @@ func TestWhoMay(t *testing.T) {
 	}
 }
 
-// Who sees what, live, replayed and read, and in which envelope.
+// Who sees what, live, replayed and read, parked and not, whatever keeps the
+// events.
 func TestWhoSees(t *testing.T) {
 	a := authority(t, func(o *auth.Options) { o.Anonymous = true })
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: a})
+	for _, unparked := range []bool{false, true} {
+		o := httpapi.Options{Auth: a, Unparked: unparked}
+		t.Run(fmt.Sprintf("memory, unparked %v", unparked), func(t *testing.T) { whoSees(t, newServer(t, eventlog.Retention{}, o)) })
+		t.Run(fmt.Sprintf("disk, unparked %v", unparked), func(t *testing.T) {
+			log, err := disklog.Open(t.TempDir(), disklog.Options{MinFree: -1, Relaxed: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			whoSees(t, serveLog(t, log, o))
+		})
+	}
+}
+
+func whoSees(t *testing.T, s *server) {
 	publisher := bearer(token(t, "*", ""))
 	fill := func() {
 		for _, e := range []string{

@@ -30,10 +30,14 @@ type server struct {
 
 func newServer(t *testing.T, r eventlog.Retention, o httpapi.Options) *server {
 	t.Helper()
+	return serveLog(t, eventlog.NewMemory(r), o)
+}
+
+func serveLog(t *testing.T, log eventlog.Log, o httpapi.Options) *server {
+	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	log := eventlog.NewMemory(r)
 	h, err := hub.New(log, hub.Options{Logger: o.Logger})
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer chromium.stop()
+	defer func() { _ = os.RemoveAll(npm.dir) }() // "" is nothing
 	return m.Run()
 }
 

@@ -13,12 +13,13 @@ import (
 // An Item is a piece of news. Anybody may publish one, or an unnamed event whose
 // data is the title.
 type Item struct {
-	T       int64  `json:"t"` // when it was published, Unix milliseconds
-	Title   string `json:"title"`
-	TitleZH string `json:"title_zh,omitempty"`
-	Summary string `json:"summary,omitempty"`
-	Link    string `json:"link,omitempty"`
-	Source  string `json:"source"`
+	T        int64  `json:"t"` // when it was published, Unix milliseconds
+	Title    string `json:"title"`
+	TitleZH  string `json:"title_zh,omitempty"`
+	Summary  string `json:"summary,omitempty"`
+	Link     string `json:"link,omitempty"`
+	Source   string `json:"source"`
+	SourceZH string `json:"source_zh,omitempty"`
 }
 
 // report publishes news until ctx ends: that of feeds, if there are any, else
@@ -73,12 +74,12 @@ func (d *desk) write(now time.Time, prices []Event) (Item, bool) {
 	if about.Price < was {
 		verb, zh = "falls", "下跌"
 	}
-	source := "Market desk, " + about.Source
 	return Item{
-		T:       now.UnixMilli(),
-		Title:   fmt.Sprintf("%s %s %.2f %% to %.2f", about.Symbol, verb, most, about.Price),
-		TitleZH: fmt.Sprintf("%s %s %.2f%%，报 %.2f", about.Symbol, zh, most, about.Price),
-		Source:  source,
+		T:        now.UnixMilli(),
+		Title:    fmt.Sprintf("%s %s %.2f %% to %.2f", about.Symbol, verb, most, about.Price),
+		TitleZH:  fmt.Sprintf("%s %s %.2f%%，报 %.2f", about.Symbol, zh, most, about.Price),
+		Source:   "Market desk, " + about.Source,
+		SourceZH: "市场快讯（" + strings.ReplaceAll(about.Source, simulated, "模拟") + "）",
 	}, true
 }
 

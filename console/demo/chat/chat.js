@@ -153,7 +153,7 @@ function avatar(id, name) {
   return node;
 }
 
-presence.onChange(() => {
+function showPeople() {
   const people = [...presence.people.values()].sort((a, b) => (b.id === me.id) - (a.id === me.id) || a.name.localeCompare(b.name));
   const now = people.map(({ id, name }) => id + name).join() + language();
   if (byId("people").dataset.shown !== now) {
@@ -167,11 +167,13 @@ presence.onChange(() => {
   }
   const typing = people.filter((p) => p.id !== me.id && p.typing > Date.now()).map((p) => p.name);
   setText(byId("typing"), typing.length ? t("typing", { names: typing.slice(0, 3).join(", ") }) : "\u00a0");
-});
+}
+presence.onChange(showPeople);
 
 onLanguage(() => {
   showRooms();
   showMessages();
+  showPeople();
   for (const [id, name] of [["text", "say"], ["name", "name"], ["room-name", "room.new"]]) byId(id).placeholder = t(name);
 });
 setupPage(texts, stream);

@@ -3,7 +3,7 @@ import { el, oncePerFrame, setText } from "../static/dom.js";
 import { percent, rate } from "../static/format.js";
 import { retained } from "../static/hub.js";
 import { language, onLanguage, t } from "../static/i18n.js";
-import { asItem, headline } from "../static/items.js";
+import { asItem, headline, sourceOf } from "../static/items.js";
 import { direction, Market, signed } from "../static/market.js";
 import { setupPage } from "../static/page.js";
 import { drawSpark, sparkline } from "../static/spark.js";
@@ -91,7 +91,7 @@ const show = oncePerFrame(() => {
   showAlarm();
   showMarket();
   byId("headlines").replaceChildren(
-    ...[...news.values()].reverse().map((item) => el("li", {}, headline(item), el("small", {}, item.source))),
+    ...[...news.values()].reverse().map((item) => el("li", {}, headline(item), el("small", {}, sourceOf(item)))),
   );
   byId("said").replaceChildren(
     ...(said.size ? [] : [el("li", { class: "muted" }, t("talk.none"))]),

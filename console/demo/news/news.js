@@ -2,7 +2,7 @@ import { clockTime } from "../static/connection.js";
 import { el, oncePerFrame } from "../static/dom.js";
 import { publish } from "../static/hub.js";
 import { language, onLanguage, t } from "../static/i18n.js";
-import { asItem, headline } from "../static/items.js";
+import { asItem, headline, sourceOf } from "../static/items.js";
 import { setupPage } from "../static/page.js";
 import { resuming, Stream } from "../static/stream.js";
 import texts from "./text.js";
@@ -40,7 +40,7 @@ function row(item, known) {
     { class: known ? null : "new" },
     el("h2", {}, item.link ? el("a", { href: item.link, target: "_blank", rel: "noopener noreferrer" }, title) : title),
     item.summary ? el("p", {}, item.summary) : "",
-    el("p", { class: "caption figures" }, el("span", { class: "source" }, item.source || t("anybody")), " ", when(item.t)),
+    el("p", { class: "caption figures" }, el("span", { class: "source" }, sourceOf(item) || t("anybody")), " ", when(item.t)),
   );
 }
 

@@ -158,7 +158,7 @@ func TestStreamStates(t *testing.T) {
 	if got := state(st); got.State != Lagging || got.Behind == 0 {
 		t.Errorf("with an event to take, the stream is %+v", got)
 	}
-	if got := state(behind); got.State != CatchingUp {
+	if got := state(behind); got.State != CatchingUp || got.Place != behind.start {
 		t.Errorf("before it has read the log, a stream is %+v", got)
 	}
 	s, err := h.Stats(t.Context())

@@ -76,7 +76,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		return nil, err
 	}
 	st.cursor.place, st.pending, st.told = begin.place, begin.pending, begin.start
-	st.start, st.given, st.gapped = begin.start, begin.start, begin.gap
+	st.start, st.given, st.sent, st.gapped = begin.start, begin.start, begin.start, begin.gap
 	as := f.key.form
 	first := as.aside(sse.AppendRetry(nil, o.Retry))
 	if begin.gap {

@@ -3,7 +3,6 @@
 const KEY = "tidings.token";
 const listeners = new Set();
 let token = stored();
-let kickable = false;
 
 // A Problem is what the hub answered instead: its own sentence, and the status.
 export class Problem extends Error {
@@ -39,7 +38,6 @@ export const onRefused = (f) => listeners.add(f);
 
 async function ask(path, { headers = {}, ...options } = {}) {
   const answer = await fetch(path, { ...options, headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers });
-  if (path.startsWith("/subscriptions")) kickable = answer.headers.get("Allow")?.includes("DELETE") ?? false;
   if (answer.ok) return answer;
   const { detail, title } = await answer.json().catch(() => ({ title: answer.statusText }));
   const problem = new Problem(answer.status, detail ?? title);
@@ -66,10 +64,8 @@ export async function publish(event) {
   return (await answer.json()).id;
 }
 
-// mayKick tells whether streams can be ended here, once they have been listed.
-export const mayKick = () => kickable;
-
-// kick ends a stream; with a duration, as in "10m", it is not let in meanwhile.
+// kick ends a stream; with a duration, as in "10m", its token's subject is kept
+// out meanwhile.
 export function kick(id, duration) {
   const query = new URLSearchParams({ id });
   if (duration) query.set("for", duration);

@@ -90,6 +90,7 @@ for (const id of ["type-filter", "text-filter"]) {
   byId(id).addEventListener("input", () => tail.filter(byId("type-filter").value, byId("text-filter").value));
 }
 byId("pause").addEventListener("click", () => pause(!list.paused));
+byId("reopen").addEventListener("click", openTail);
 byId("clear").addEventListener("click", () => tail.clear());
 byId("newer").addEventListener("click", () => {
   pause(false);
@@ -125,6 +126,7 @@ function drawTail() {
   const badge = byId("state");
   badge.dataset.state = tail.state;
   setText(badge, t(`state.${tail.state}`));
+  byId("reopen").hidden = tail.state !== "closed";
   setText(byId("tail-count"), t("tail.count", { n: tail.total.toLocaleString("en") }));
   setText(byId("tail-rate"), t("tail.rate", { n: tail.perSecond.toLocaleString("en") }));
   drawSpark();

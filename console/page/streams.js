@@ -1,6 +1,6 @@
 // The open streams, and the button that ends one.
 
-import { getJSON, kick, mayKick } from "./api.js";
+import { getJSON, kick } from "./api.js";
 import { el, setText } from "./static/dom.js";
 import { bytes } from "./static/format.js";
 import { onLanguage, t } from "./static/i18n.js";
@@ -49,15 +49,16 @@ function draw() {
         el("span", { class: "mono" }, s.remote),
         el("span", { class: "figures", title: s.opened_at }, ago(s.opened_at)),
         el("span", { class: "figures" }, s.behind_bytes ? bytes(s.behind_bytes).join(" ") : "–"),
-        mayKick() ? kickButtons(s.id) : "",
+        kickButtons(s),
       ],
     })),
   });
   byId("streams-more").hidden = listed.subscriptions.length >= listed.total || pages >= 10;
 }
 
-// kickButtons asks once more before it does it.
-function kickButtons(id) {
+// kickButtons asks once more before it does it. Who has no subject cannot be
+// known again, and so not be kept out.
+function kickButtons({ id, subject }) {
   const button = (name, act, kind = "quiet") => {
     const b = el("button", { type: "button", class: `small ${kind}`, "data-focus": `${name} ${id}` }, t(name));
     b.addEventListener("click", act);
@@ -77,7 +78,7 @@ function kickButtons(id) {
     "span",
     { class: "buttons" },
     button("kick.now", end(), "danger"),
-    button("kick.for", end("10m"), "danger"),
+    ...(subject ? [button("kick.for", end("10m"), "danger")] : []),
     button("cancel", () => ((asking = ""), draw())),
   );
 }

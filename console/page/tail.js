@@ -2,11 +2,12 @@
 // many as fit. What comes is only noted when it comes; it is looked at once a
 // frame, so that ten thousand events a second are sixty pieces of work.
 
-import { streamURL } from "./api.js";
+import { signedIn, streamURL } from "./api.js";
 
 const MAX_EVENTS = 10_000;
 const MAX_CHARS = 16 << 20;
 const SPAN = 60; // seconds of the rate
+const RENEW_AFTER = 5000; // ms
 
 export class Tail {
   selector = "";
@@ -19,6 +20,7 @@ export class Tail {
   state = "closed";
 
   #source = null;
+  #lastId = "";
   #opening = 0; // the newest of them wins
   #arrived = [];
   #chars = 0;
@@ -45,15 +47,19 @@ export class Tail {
   // open tails a selector, from its newest events on.
   async open(selector) {
     this.close();
-    const opening = ++this.#opening;
     this.selector = selector;
+    this.#lastId = "";
     this.clear();
     this.total = 0;
+    await this.#connect({ last: 20 });
+  }
+
+  async #connect(from) {
+    const opening = ++this.#opening;
     this.#set("connecting");
     let url;
     try {
-      const query = new URLSearchParams({ topic: selector, envelope: "message", last: 20 });
-      url = await streamURL(query);
+      url = await streamURL(new URLSearchParams({ topic: this.selector, envelope: "message", ...from }));
     } catch (problem) {
       if (opening === this.#opening) this.#set("closed");
       throw problem;
@@ -61,9 +67,22 @@ export class Tail {
     if (opening !== this.#opening) return;
     const source = (this.#source = new EventSource(url));
     source.onopen = () => this.#set("open");
-    source.onerror = () => this.#set(source.readyState === EventSource.CLOSED ? "closed" : "connecting");
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) this.#ended(opening);
+      else this.#set("connecting");
+    };
     source.onmessage = (event) => this.#receive(event.lastEventId, event.data);
     source.addEventListener("gap", (event) => this.#receive("", null, JSON.parse(event.data).reason));
+  }
+
+  // ended is for a stream that the browser will not open again. One with a ticket
+  // may have outlived it, and goes on with another.
+  #ended(opening) {
+    this.#set("closed");
+    if (!signedIn()) return;
+    setTimeout(() => {
+      if (opening === this.#opening) this.#connect(this.#lastId ? { last_event_id: this.#lastId } : { last: 20 }).catch(() => {});
+    }, RENEW_AFTER);
   }
 
   close() {
@@ -106,6 +125,7 @@ export class Tail {
   }
 
   #receive(id, raw, gap) {
+    if (id) this.#lastId = id;
     this.#arrived.push({ n: this.#n++, id, raw, gap });
     this.#arrivedChars += raw?.length ?? 0;
     this.#count++;

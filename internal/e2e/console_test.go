@@ -191,6 +191,22 @@ func TestConsoleUnderLoad(t *testing.T) {
 	page.noProblems(false)
 }
 
+func TestConsoleKicks(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	h.publish("news", "before")
+	openTab(t, h.url("/console/?lang=en")).until(stateIs, "open")
+	page := openConsole(t, h, "#streams")
+	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`)
+	page.click("#streams-table tbody tr:first-child button")
+	page.click("#streams-table tbody tr:first-child button.danger") // it asks once more
+	page.click(`#tabs a[href="#overview"]`)
+	page.until(`document.querySelector("#reasons .kicked b")?.textContent === "1"`)
+	page.click(`#tabs a[href="#streams"]`)
+	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`) // it came back
+	page.noProblems(false)
+}
+
 func TestConsoleWithKeys(t *testing.T) {
 	t.Parallel()
 	const key = "a secret of thirty-two bytes or more"
@@ -200,13 +216,21 @@ func TestConsoleWithKeys(t *testing.T) {
 	page.typeIn("#token", "not.a.token")
 	page.click("#sign-in-form button")
 	page.until(`document.querySelector("#sign-in-problem").textContent !== "" && !document.querySelector("#view-sign-in").hidden`)
-	page.typeIn("#token", mintToken(t, key, "--admin", "--publish", "*", "--subscribe", "*"))
+	page.typeIn("#token", mintToken(t, key, "--admin", "--subject", "ann", "--publish", "*", "--subscribe", "*"))
 	page.click("#sign-in-form button")
-	page.until(`document.querySelector("#view-sign-in").hidden`)
-	page.click(`#tabs a[href="#overview"]`)
-	page.until(`/\d/.test(document.querySelector("#plot-memory .figure").textContent)`)
+	page.until(stateIs, "open")
+	page.click("#first")
+	page.until(rowsShown + `.length === 1`)
 	run(page, chromedp.Reload())
-	page.until(`/\d/.test(document.querySelector("#plot-memory .figure").textContent)`) // the token stays with the tab
+	page.until(rowsShown + `.length === 1`) // the token stays with the tab
+
+	// A hub that is started again knows no tickets: the page asks for another.
+	h.kill()
+	h.start("--jwt-key", key)
+	page.until(stateIs, "closed")
+	page.until(stateIs, "open")
+	page.click(`#tabs a[href="#streams"]`)
+	page.until(`[...document.querySelectorAll("#streams-table tbody tr")].some((row) => row.textContent.includes("ann"))`)
 	page.click("#sign-out")
 	page.until(`!document.querySelector("#view-sign-in").hidden`)
 	page.noProblems(true)

@@ -70,12 +70,12 @@ func parsePrices(r io.Reader, source string) (*Prices, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no line that names the columns: %w", err)
 	}
-	timeAt, symbolAt, priceAt := column(header, timeColumns), column(header, symbolColumns), column(header, priceColumns)
-	if timeAt < 0 || priceAt < 0 {
+	at := columns{column(header, timeColumns), column(header, symbolColumns), column(header, priceColumns)}
+	if at.time < 0 || at.price < 0 {
 		return nil, fmt.Errorf("the columns are %q: there must be a time (%s) and a price (%s)", header, strings.Join(timeColumns, ", "), strings.Join(priceColumns, ", "))
 	}
 	p := &Prices{source: source, open: map[string]float64{}}
-	symbol := strings.ToUpper(strings.TrimSuffix(source, filepath.Ext(source)))
+	only := strings.ToUpper(strings.TrimSuffix(source, filepath.Ext(source)))
 	moments := map[time.Time]int{} // in p.times
 	for {
 		row, err := table.Read()
@@ -84,28 +84,18 @@ func parsePrices(r io.Reader, source string) (*Prices, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		line, _ := table.FieldPos(0)
-		at, err := parseTime(row[timeAt])
+		t, s, err := at.read(row, only)
 		if err != nil {
+			line, _ := table.FieldPos(0)
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
-		price, err := strconv.ParseFloat(row[priceAt], 64)
-		if err != nil || !(price > 0 && price < 1e12) {
-			return nil, fmt.Errorf("line %d: %q is no price", line, row[priceAt])
-		}
-		if symbolAt >= 0 {
-			symbol = row[symbolAt]
-		}
-		if symbol == "" || strings.ContainsAny(symbol, "/{}*") || len(symbol) > 32 {
-			return nil, fmt.Errorf("line %d: %q is no symbol", line, symbol)
-		}
-		i, ok := moments[at]
+		i, ok := moments[t]
 		if !ok {
 			i = len(p.times)
-			moments[at] = i
-			p.times = append(p.times, moment{time: at, text: row[timeAt]})
+			moments[t] = i
+			p.times = append(p.times, moment{time: t, text: row[at.time]})
 		}
-		p.times[i].prices = append(p.times[i].prices, symbolPrice{symbol, price})
+		p.times[i].prices = append(p.times[i].prices, s)
 	}
 	if len(p.times) == 0 {
 		return nil, errors.New("it has no prices")
@@ -117,6 +107,28 @@ func parsePrices(r io.Reader, source string) (*Prices, error) {
 		}
 	}
 	return p, nil
+}
+
+// columns say where in a row things are; without a symbol it is -1.
+type columns struct{ time, symbol, price int }
+
+// read reads a row; only is the symbol where rows name none.
+func (c columns) read(row []string, only string) (time.Time, symbolPrice, error) {
+	s := symbolPrice{symbol: only}
+	t, err := parseTime(row[c.time])
+	if err != nil {
+		return t, s, err
+	}
+	if s.price, err = strconv.ParseFloat(row[c.price], 64); err != nil || !(s.price > 0 && s.price < 1e12) {
+		return t, s, fmt.Errorf("%q is no price", row[c.price])
+	}
+	if c.symbol >= 0 {
+		s.symbol = row[c.symbol]
+	}
+	if s.symbol == "" || strings.ContainsAny(s.symbol, "/{}*") || len(s.symbol) > 32 {
+		return t, s, fmt.Errorf("%q is no symbol", s.symbol)
+	}
+	return t, s, nil
 }
 
 func column(header, names []string) int {

@@ -40,6 +40,32 @@ func TestDemoDashboardPlug(t *testing.T) {
 	page.noProblems(true)
 }
 
+// A counter that always shows 0 would pass the test above.
+func TestDemoDashboardCounterTells(t *testing.T) {
+	t.Parallel()
+	page := openDemo(t, startHub(t, "--demo"), "/demo/dashboard/")
+	for _, c := range []struct {
+		numbers, want string // want: received, lost, twice
+	}{
+		{"5,6,7", "3,0,0"},
+		{"5,7,8", "3,1,0"},
+		{"5,10", "2,4,0"},
+		{"5,6,6,7", "4,0,1"},
+		{"5,6,5,6,7", "5,0,2"},
+		{"5,6,1,2", "4,0,0"}, // another run
+		{"5,6,1,3", "4,1,0"},
+	} {
+		got := js[string](page, `import("/demo/dashboard/sequence.js").then(({ Sequence }) => {
+			const count = new Sequence();
+			for (const number of $1.split(",")) count.take(Number(number));
+			return [count.received, count.lost, count.twice].join();
+		})`, c.numbers)
+		if got != c.want {
+			t.Errorf("%s: received, lost, twice are %s, want %s", c.numbers, got, c.want)
+		}
+	}
+}
+
 func TestDemoDashboardShowsIt(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")

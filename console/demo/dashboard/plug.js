@@ -5,34 +5,26 @@ import { publish } from "../static/hub.js";
 import { onLanguage, t } from "../static/i18n.js";
 import { drawSpark, sparkline } from "../static/spark.js";
 import { resuming, Stream } from "../static/stream.js";
+import { Sequence } from "./sequence.js";
 
 const REVIVE = 2000; // ms
 const SLOT = 500; // ms
 const SLOTS = 120; // of the line: a minute
 const byId = (id) => document.getElementById(id);
 
-let last = null; // the newest number
-let received = 0;
-let lost = 0; // numbers that were skipped
-let twice = 0; // numbers that came again
+const count = new Sequence();
 let state = null; // what the publisher says: see PlugState
 let darkSince = null;
 
 const numbers = new Stream("/demo/plug/events?topic=counter&last=1", { revive: REVIVE }).on("message", ({ data }) => {
-  const number = Number(data);
-  received++;
-  if (number === 1) last = null; // another run of the publisher
-  if (last !== null && number <= last) twice++;
-  else if (last !== null) lost += number - last - 1;
-  byId("number").dataset.first ??= number;
-  last = Math.max(number, last ?? 0);
+  count.take(Number(data));
   arrived();
   show();
 });
 // What the hub says is gone is lost, and shows as numbers that are skipped. Only a
 // hub of another run has numbers of its own.
 numbers.onGap(({ reason }) => {
-  if (reason === "epoch") last = null;
+  if (reason === "epoch") count.restart();
 });
 
 const word = new Stream(resuming(["plug"], "last=1"), { revive: REVIVE }).on("state", ({ data }) => {
@@ -53,11 +45,10 @@ function arrived() {
 const flow = sparkline();
 
 const show = oncePerFrame(() => {
-  setText(byId("number"), last === null ? "–" : last.toLocaleString("en"));
-  setText(byId("received"), received.toLocaleString("en"));
-  setText(byId("lost"), lost.toLocaleString("en"));
-  setText(byId("twice"), twice.toLocaleString("en"));
-  byId("lost").parentElement.dataset.lost = String(lost > 0);
+  setText(byId("number"), count.last === null ? "–" : count.last.toLocaleString("en"));
+  for (const what of ["received", "lost", "twice"]) setText(byId(what), count[what].toLocaleString("en"));
+  byId("lost").parentElement.dataset.lost = String(count.lost > 0);
+  byId("number").dataset.first = count.first;
   if (state) setText(byId("kills"), String(state.kills));
   const up = state?.up ?? false;
   byId("life").dataset.up = byId("life").closest(".plug").dataset.up = String(up);

@@ -16,7 +16,7 @@ go build -o "$bin/compare" ./compare
 cc -O2 -o "$bin/floor" floor/floor.c
 
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(saturated-5000 saturated-15000 steady topics highest idle feed feeds connect return publish batches
+[ ${#suites[@]} -gt 0 ] || suites=(saturated-5000 saturated-15000 steady topics highest http2 idle feed feeds connect return publish batches
 	by-streams by-topics by-size by-history)
 for suite in "${suites[@]}"; do
 	"$bin/compare" -bin "$bin" -out results "$suite"

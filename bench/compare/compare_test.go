@@ -137,9 +137,9 @@ func TestSuitesParse(t *testing.T) {
 				}
 				args := append(append([]string{"bench"}, k.args...), c.args...)
 				for i := range args {
-					args[i] = strings.ReplaceAll(args[i], "SERVER", "http://localhost:1")
+					args[i] = strings.ReplaceAll(args[i], "SERVER", "http://127.0.0.1:1")
 				}
-				args = append(args, "--server", "http://localhost:1")
+				args = append(args, "--server", "http://127.0.0.1:1")
 				out, err := exec.CommandContext(context.Background(), p.tidings, args...).CombinedOutput()
 				var exit *exec.ExitError
 				if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), "refused") {

@@ -38,10 +38,21 @@ func (p *programs) start(name string) (*server, error) {
 		return nil, errors.Join(err, os.RemoveAll(temp))
 	}
 	s := &server{url: "http://" + addr, temp: temp}
+	name, overTLS := strings.CutSuffix(name, " over TLS")
+	var cert []string
+	if overTLS {
+		s.url = "https://" + addr
+		if cert, err = writeCertificate(temp); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(temp))
+		}
+	}
 	_, port, _ := strings.Cut(addr, ":")
 	switch name {
 	case "tidings":
 		s.cmd = exec.Command(p.tidings, "serve", "--listen", addr, "--data", filepath.Join(temp, "data"), "--drain", "0s")
+		if overTLS {
+			s.cmd.Args = append(s.cmd.Args, "--tls-cert", cert[0], "--tls-key", cert[1])
+		}
 	case "floor":
 		s.cmd = exec.Command(p.floor, port)
 	case "floor in rounds":
@@ -51,7 +62,7 @@ func (p *programs) start(name string) (*server, error) {
 	case "nchan":
 		s.cmd, err = p.nchan(addr, temp)
 	default:
-		s.cmd = exec.Command(p.rivals, name, addr)
+		s.cmd = exec.Command(p.rivals, append([]string{name, addr}, cert...)...)
 	}
 	if err == nil {
 		s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log

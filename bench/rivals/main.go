@@ -2,6 +2,7 @@
 // measure: GET and POST /events/TOPIC, where the body is the event's data.
 //
 //	go run ./rivals usual 127.0.0.1:7000
+//	go run ./rivals usual 127.0.0.1:7000 CERT KEY    # HTTPS, and with it HTTP/2
 package main
 
 import (
@@ -30,12 +31,16 @@ var rivals = map[string]func() rival{
 }
 
 func main() {
-	if len(os.Args) != 3 || rivals[os.Args[1]] == nil {
+	if len(os.Args) != 3 && len(os.Args) != 5 || rivals[os.Args[1]] == nil {
 		names := slices.Sorted(maps.Keys(rivals))
-		fmt.Fprintf(os.Stderr, "usage: rivals %s ADDRESS\n", strings.Join(names, "|"))
+		fmt.Fprintf(os.Stderr, "usage: rivals %s ADDRESS [CERT KEY]\n", strings.Join(names, "|"))
 		os.Exit(2)
 	}
-	log.Fatal(http.ListenAndServe(os.Args[2], handler(rivals[os.Args[1]]())))
+	h := handler(rivals[os.Args[1]]())
+	if len(os.Args) == 5 {
+		log.Fatal(http.ListenAndServeTLS(os.Args[2], os.Args[3], os.Args[4], h))
+	}
+	log.Fatal(http.ListenAndServe(os.Args[2], h))
 }
 
 func handler(rv rival) http.Handler {

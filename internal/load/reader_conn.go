@@ -3,15 +3,18 @@ package load
 import (
 	"context"
 	"errors"
-	"net"
+	"io"
 	"sync"
-	"time"
 )
 
 // startConnReaders starts a goroutine for each stream. They share one tally:
 // what that costs is the price of running everywhere.
 func (a *audience) startConnReaders(ctx context.Context) {
 	r := a.addReader(nil)
+	open := a.connect
+	if a.endpoint.HTTP2 > 0 {
+		open = newMultiplex(a).open
+	}
 	slots := make(chan struct{}, a.inFlight)
 	var mu sync.Mutex // of the tally
 	a.wg.Go(func() {
@@ -24,23 +27,25 @@ func (a *audience) startConnReaders(ctx context.Context) {
 			a.wg.Go(func() {
 				s := &a.streams[i]
 				s.opened = a.clock()
-				conn, err := a.connect(i)
+				body, err := open(ctx, i)
 				<-slots
 				if err != nil {
-					a.fail(err)
+					if ctx.Err() == nil {
+						a.fail(err)
+					}
 					return
 				}
-				defer func() { _ = conn.Close() }() // nothing was left to say
-				stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+				stop := context.AfterFunc(ctx, func() { _ = body.Close() }) // the reader sees it
 				defer stop()
-				r.follow(ctx, conn, s, &mu)
+				r.follow(ctx, body, s, &mu)
+				_ = body.Close() // nothing was left to say
 			})
 		}
 	})
 }
 
 // connect dials for stream i and sends its request.
-func (a *audience) connect(i int) (net.Conn, error) {
+func (a *audience) connect(_ context.Context, i int) (io.ReadCloser, error) {
 	conn, err := a.endpoint.dial(a.endpoint.subscribe, a.addr)
 	if err != nil {
 		return nil, err
@@ -53,14 +58,20 @@ func (a *audience) connect(i int) (net.Conn, error) {
 }
 
 // follow reads a stream until the audience is closed.
-func (r *reader) follow(ctx context.Context, conn net.Conn, s *stream, mu *sync.Mutex) {
+func (r *reader) follow(ctx context.Context, in io.Reader, s *stream, mu *sync.Mutex) {
+	if s.state == open { // its head has been read
+		mu.Lock()
+		record(r.opening, r.clock()-s.opened)
+		mu.Unlock()
+		r.opened.Add(1)
+	}
 	buf := make([]byte, 16<<10)
 	for {
 		if len(s.rest) > len(buf)/2 {
 			buf = make([]byte, 2*len(buf))
 		}
 		at := copy(buf, s.rest)
-		n, err := conn.Read(buf[at:])
+		n, err := in.Read(buf[at:])
 		if ctx.Err() != nil {
 			return
 		}

@@ -15,10 +15,10 @@ import (
 // bufferSize is what one read may bring, of all streams in turn.
 const bufferSize = 256 << 10
 
-// startReaders starts a few threads with an epoll set each, or, as TLS is not
-// theirs, a goroutine for each stream.
+// startReaders starts a few threads with an epoll set each, or, as TLS and
+// HTTP/2 are not theirs, a goroutine for each stream.
 func (a *audience) startReaders(ctx context.Context) {
-	if a.endpoint.subscribe.Scheme == "https" {
+	if a.endpoint.subscribe.Scheme == "https" || a.endpoint.HTTP2 > 0 {
 		a.startConnReaders(ctx)
 		return
 	}

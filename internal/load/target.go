@@ -18,6 +18,7 @@ type Target struct {
 	PublishURL   string   `placeholder:"URL" help:"Publish with a POST of the data to any address instead; {topic} stands for the topic's name."`
 	Token        string   `placeholder:"TOKEN" help:"Bearer token to send."`
 	Insecure     bool     `help:"Accept any certificate."`
+	HTTP2        int      `name:"http2" placeholder:"N" help:"Open the streams over so many HTTP/2 connections."`
 	Header       []string `short:"H" sep:"none" placeholder:"'KEY: VALUE'" help:"Send a header. May be repeated."`
 }
 
@@ -29,6 +30,9 @@ type endpoint struct {
 }
 
 func (t *Target) endpoint() (*endpoint, error) {
+	if t.HTTP2 < 0 {
+		return nil, errors.New("--http2 is a number of connections")
+	}
 	e := &endpoint{Target: t}
 	base, err := parseURL("--server", t.Server)
 	if err != nil {

@@ -120,7 +120,9 @@ func (a *Auth) grant(g *Grant, bad *Error) (*Grant, error) {
 
 // Revoked reports whether a grant counts for nothing any more. Ask it again
 // once a stream is where those who revoke look for it.
-func (a *Auth) Revoked(g *Grant) bool { return a != nil && a.o.Revocations.revoked(g) }
+func (a *Auth) Revoked(g *Grant) bool {
+	return a != nil && (a.o.Revocations.revoked(g) || a.tickets.givenBack(g.ticket))
+}
 
 // Revoke has all tokens of a subject, or the one with an id, count for nothing
 // until a time. Streams that are open are the caller's to end, after it.

@@ -25,6 +25,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/MicahParks/jwkset"
@@ -204,6 +205,49 @@ func TestReadKey(t *testing.T) {
 	if _, err := ReadKey("@" + path + "x"); err == nil {
 		t.Error("no file is a key")
 	}
+}
+
+// A token that was accepted expires all the same, and many push out the oldest.
+func TestCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, err := New(Options{PublisherKeys: mustParse(t, secret), Leeway: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		try := func(token string) (*Grant, error) {
+			r := httptest.NewRequest("POST", "/events", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			return a.Publisher(r)
+		}
+		c := claims()
+		c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(10 * time.Second))
+		token, err := Mint(c, secret, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := try(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Second)
+		if again, err := try(token); again != first {
+			t.Errorf("it is verified again: %v", err)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if late, err := try(token); err != nil || late == first || !late.Expires.After(time.Now()) {
+			t.Errorf("within the leeway: %+v, %v", late, err)
+		}
+		time.Sleep(time.Second)
+		if _, err := try(token); err == nil {
+			t.Error("it has expired, and is still accepted")
+		}
+		for n := range 3 * cachedTokens {
+			a.publishers.cache.put(sha256.Sum256([]byte{byte(n), byte(n >> 8)}), new(Grant))
+		}
+		if n := len(a.publishers.cache.new) + len(a.publishers.cache.old); n > 2*cachedTokens {
+			t.Errorf("%d tokens are kept", n)
+		}
+	})
 }
 
 // What tokens try, to have the hub take them for signed.

@@ -25,6 +25,7 @@ type ticket struct {
 	grant *Grant
 	until time.Time // while there is no stream
 	open  int       // streams
+	back  bool      // it was given back
 
 	number uint64 // which one it is, to who may end its streams
 }
@@ -99,7 +100,17 @@ func (a *Auth) Return(text string) (number uint64) {
 	if t == nil {
 		return 0
 	}
+	t.back = true
 	return t.number
+}
+
+func (ts *tickets) givenBack(t *ticket) bool {
+	if t == nil {
+		return false
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return t.back
 }
 
 // Ticket is the number of the ticket that a grant came by, or 0.

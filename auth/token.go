@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ type verifier struct {
 	jwks   *JWKS // nil: none
 	leeway time.Duration
 	parser *jwt.Parser
+	cache  cache
 }
 
 func newVerifier(keys []Key, jwks *JWKS, o *Options) *verifier {
@@ -82,10 +84,22 @@ func newVerifier(keys []Key, jwks *JWKS, o *Options) *verifier {
 	if o.Audience != "" {
 		options = append(options, jwt.WithAudience(o.Audience))
 	}
-	return &verifier{keys, jwks, o.Leeway, jwt.NewParser(options...)}
+	return &verifier{keys: keys, jwks: jwks, leeway: o.Leeway, parser: jwt.NewParser(options...)}
 }
 
 func (v *verifier) verify(ctx context.Context, token string) (*Grant, *Error) {
+	h := sha256.Sum256([]byte(token))
+	if g := v.cache.get(h); g != nil {
+		return g, nil
+	}
+	g, bad := v.verifyNew(ctx, token)
+	if bad == nil {
+		v.cache.put(h, g)
+	}
+	return g, bad
+}
+
+func (v *verifier) verifyNew(ctx context.Context, token string) (*Grant, *Error) {
 	if strings.ContainsFunc(token, notInToken) { // the decoder would skip line ends
 		return nil, notAccepted("This is no token: it is three parts in base64url with dots between.", nil)
 	}

@@ -322,7 +322,12 @@ func TestIdempotencyIsPerSubject(t *testing.T) {
 }
 
 func TestStreamEndsWithItsToken(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
+	for _, unparked := range []bool{false, true} {
+		endsWithItsToken(t, newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil), Unparked: unparked}))
+	}
+}
+
+func endsWithItsToken(t *testing.T, s *server) {
 	soon := token(t, "", "*", func(c *auth.Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(1500 * time.Millisecond)) })
 	st := s.subscribe(t, "/events/a", bearer(soon)...)
 	st.place(t)

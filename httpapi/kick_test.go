@@ -127,6 +127,12 @@ func TestRevocationRace(t *testing.T) {
 	}
 	s.do(t, "DELETE", "/subscriptions?subject=ann&for=1h", "", bearer(token(t, "", "", admin))...)
 	wg.Wait()
+	s.isEmpty(t)
+}
+
+// isEmpty waits until nobody has a stream.
+func (s *server) isEmpty(t *testing.T) {
+	t.Helper()
 	var list struct{ Total int }
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		if err := json.NewDecoder(s.do(t, "GET", "/subscriptions", "", bearer(token(t, "", "", admin))...).Body).Decode(&list); err != nil {
@@ -136,7 +142,7 @@ func TestRevocationRace(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d streams are left of whom was revoked", list.Total)
+			t.Fatalf("%d streams are left", list.Total)
 		}
 	}
 }
@@ -231,6 +237,32 @@ func TestTicket(t *testing.T) {
 	if resp := s.do(t, "GET", "/events/a?ticket="+ticket, "", "Accept", "text/event-stream"); resp.StatusCode != 204 {
 		t.Errorf("revoked: %s", resp.Status)
 	}
+}
+
+// However many come with a ticket while it is given back, none is left, and
+// none comes after.
+func TestTicketRace(t *testing.T) {
+	s := newGuarded(t, nil)
+	ticket := s.ticket(t, bearer(token(t, "", "*"))...)
+	get := func() int {
+		return s.do(t, "GET", "/events/a?ticket="+ticket, "", "Accept", "text/event-stream").StatusCode
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if get() == 401 {
+					return
+				}
+			}
+		})
+	}
+	s.do(t, "DELETE", "/tickets?ticket="+ticket, "")
+	wg.Wait()
+	if status := get(); status != 401 {
+		t.Errorf("given back, and still good for a %d", status)
+	}
+	s.isEmpty(t)
 }
 
 // A ticket waits thirty seconds for its first use, then lasts ten minutes

@@ -64,6 +64,12 @@ export async function publish(event) {
   return (await answer.json()).id;
 }
 
+// find resolves to the retained event with an id.
+export async function find(id) {
+  const { event } = await getJSON(`/subscriptions?limit=1&event=${encodeURIComponent(id)}`);
+  return { ...event, time: new Date(event.time) };
+}
+
 // kick ends a stream; with a duration, as in "10m", its token's subject is kept
 // out meanwhile.
 export function kick(id, duration) {

@@ -1,6 +1,6 @@
 // The console: its views, signing in, and what lies between a tail and its page.
 
-import { onRefused, publish, signedIn, signIn } from "./api.js";
+import { find, onRefused, publish, signedIn, signIn } from "./api.js";
 import { inspect, inspected } from "./inspector.js";
 import { List } from "./list.js";
 import { begin, onStats } from "./overview.js";
@@ -89,6 +89,15 @@ byId("tail-form").addEventListener("submit", (event) => {
 for (const id of ["type-filter", "text-filter"]) {
   byId(id).addEventListener("input", () => tail.filter(byId("type-filter").value, byId("text-filter").value));
 }
+// An event that is not held here may still be retained.
+byId("find").addEventListener("click", async () => {
+  try {
+    inspect(await find(byId("text-filter").value.trim()));
+    say("");
+  } catch (problem) {
+    say(problem.message);
+  }
+});
 byId("pause").addEventListener("click", () => pause(!list.paused));
 byId("reopen").addEventListener("click", openTail);
 byId("clear").addEventListener("click", () => tail.clear());
@@ -133,7 +142,8 @@ function drawTail() {
 
   const nothing = tail.shown.length === 0;
   byId("nothing").hidden = !nothing;
-  if (nothing) setText(byId("nothing"), tail.events.length ? t("nothing.filter", { n: tail.events.length }) : t("nothing.yet", { selector: tail.selector }));
+  byId("find").hidden = tail.events.length === 0 || byId("text-filter").value === "";
+  if (nothing) setText(byId("nothing").firstChild, tail.events.length ? t("nothing.filter", { n: tail.events.length }) : t("nothing.yet", { selector: tail.selector }));
 
   const held = list.newer > 0;
   byId("newer").hidden = !held;

@@ -154,6 +154,7 @@ export default {
     pause: "暂停",
     resume: "继续",
     clear: "清空",
+    find: "按此 ID 查找事件",
     reopen: "重新连接",
     close: "关闭",
     "tail.count": "{n} 个事件",

@@ -58,6 +58,8 @@ func TestConsoleLeadsToAFirstEvent(t *testing.T) {
 func TestConsoleTail(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
+	mine := h.publish("news", "long ago", "id", "an-id-of-mine")
+	h.publishNumbers("news", 1, 30)
 	h.publish("news", "before")
 	page := openConsole(t, h, "")
 	page.until(rowsShown + `[0]?.textContent.includes("before")`) // what is retained comes first
@@ -69,6 +71,10 @@ func TestConsoleTail(t *testing.T) {
 	page.until(rowsShown + `.length === 1`)
 	page.typeIn("#text-filter", "nothing has this")
 	page.until(`!document.querySelector("#nothing").hidden`)
+	page.typeIn("#text-filter", mine) // too old to be among those that are shown
+	page.click("#find")
+	page.until(`document.querySelector("#inspector-facts").textContent.includes($1)`, mine)
+	page.click("#inspector-close")
 	js[bool](page, `(() => { const f = document.querySelector("#text-filter"); f.value = ""; return f.dispatchEvent(new Event("input")); })()`)
 	page.typeIn("#selector", "orders/{id}")
 	page.until(rowsShown + `.length === 1 && ` + rowsShown + `[0].textContent.includes("orders/7")`)

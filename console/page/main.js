@@ -186,6 +186,7 @@ function drawSpark() {
 }
 
 tail.onChange(drawTail);
+new ResizeObserver(drawSpark).observe(byId("tail-spark"));
 
 /* ---- publishing ---- */
 

@@ -249,7 +249,7 @@ export default {
     "topics.none": "还没有保留任何事件。",
     "topics.count": "{n} 个主题",
     "topics.part": "最近有事件的 {n} 个主题，其余请搜索。",
-    "streams.lead": "谁连接着、订阅了什么、落后多少。经过代理时，地址是代理的地址。",
+    "streams.lead": "谁连接着、订阅了什么、落后多少。若经过未被信任的代理，地址是代理的地址。",
     "streams.search": "只看接收此主题的连接",
     "streams.none": "当前没有任何连接。",
     "streams.count": "{n} / {total}",

@@ -3,6 +3,9 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -53,6 +56,52 @@ func TestConsoleLeadsToAFirstEvent(t *testing.T) {
 	_ = resp.Body.Close()
 	page.until(rowsShown + `[0]?.textContent.includes("hello from curl") && document.querySelector("#waiting").hidden`)
 	page.noProblems(false)
+}
+
+// What the console shows to be copied does what it says, on a hub without keys
+// and on one with.
+func TestConsoleSnippetsWork(t *testing.T) {
+	t.Parallel()
+	const key = "a secret of thirty-two bytes or more"
+	token := mintToken(t, key, "--admin", "--publish", "*", "--subscribe", "*")
+	open := startHub(t)
+	page := openConsole(t, open, "#connect")
+	for name, h := range map[string]*hub{"without keys": open, "with keys": startHub(t, "--jwt-key", key)} {
+		if h != open {
+			page = openTab(t, h.url("/console/?lang=en#connect"))
+			page.until(`!document.querySelector("#view-sign-in").hidden`)
+			page.typeIn("#token", token)
+			page.click("#sign-in-form button")
+			page.until(stateIs, "open")
+		}
+		for id, run := range map[string]struct {
+			programs []string
+			args     []string // before the file's name
+			file     string
+		}{
+			"curl":   {[]string{"sh"}, nil, "publish.sh"},
+			"node":   {[]string{"node"}, nil, "publish.mjs"},
+			"python": {[]string{"python3"}, nil, "publish.py"},
+			"php":    {[]string{"php"}, nil, "publish.php"},
+			"go":     {[]string{"go"}, []string{"run"}, "publish.go"},
+		} {
+			page.click("#connect-snippets-" + id)
+			code := page.text("#connect-snippets-panel code")
+			t.Run(name+"/"+id, func(t *testing.T) {
+				program := require(t, id, run.programs...)
+				file := filepath.Join(t.TempDir(), run.file)
+				if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				cmd := exec.Command(program, append(run.args, file)...)
+				cmd.Env = append(os.Environ(), "TOKEN="+token)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s\n%s", err, out, code)
+				}
+				page.until(`document.querySelector("#list").textContent.toLowerCase().includes("hello from "+$1)`, id)
+			})
+		}
+	}
 }
 
 func TestConsoleTail(t *testing.T) {

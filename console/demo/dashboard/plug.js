@@ -15,6 +15,7 @@ const byId = (id) => document.getElementById(id);
 const count = new Sequence();
 let state = null; // what the publisher says: see PlugState
 let darkSince = null;
+let refused = ""; // why the hub did not take the button's event
 
 const numbers = new Stream("/demo/plug/events?topic=counter&last=1", { revive: REVIVE }).on("message", ({ data }) => {
   count.take(Number(data));
@@ -52,7 +53,7 @@ const show = oncePerFrame(() => {
   if (state) setText(byId("kills"), String(state.kills));
   const up = state?.up ?? false;
   byId("life").dataset.up = byId("life").closest(".plug").dataset.up = String(up);
-  setText(byId("life"), !state ? "\u00a0" : up ? t("plug.up", state) : darkSince ? t("plug.down") : t("plug.starting"));
+  setText(byId("life"), refused || (!state ? "\u00a0" : up ? t("plug.up", state) : darkSince ? t("plug.down") : t("plug.starting")));
   byId("pull").disabled = !up;
 
   const now = Math.floor(Date.now() / SLOT);
@@ -66,7 +67,8 @@ export function startPlug() {
   byId("flow").append(flow);
   byId("pull").addEventListener("click", async () => {
     byId("pull").disabled = true;
-    await publish("plug", "pull", { t: Date.now() }).catch((error) => setText(byId("life"), error.message));
+    refused = await publish("plug", "pull", { t: Date.now() }).then(() => "", (error) => error.message);
+    show();
   });
   onLanguage(show);
   numbers.open();

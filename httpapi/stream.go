@@ -17,7 +17,7 @@ import (
 // idle streams are parked. o says in which form.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
 	if retry, draining := a.hub.Draining(); draining {
-		a.comeBack(w, r, s, retry, "This hub is shutting down; come back when another has taken its place.")
+		a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
 		return
 	}
 	o.Chunked = r.ProtoAtLeast(1, 1) && a.parks(w, r)
@@ -66,7 +66,7 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 	case r.Context().Err() != nil: // the client has gone already
 	default:
 		a.Logger.Error("cannot open a stream", "err", err)
-		a.comeBack(w, r, s, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
+		a.comeBack(w, r, s, o, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
 	}
 	return st, err
 }

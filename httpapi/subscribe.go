@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
 )
@@ -153,7 +154,7 @@ func parseSince(v string, now time.Time) (time.Time, error) {
 // comeBack answers a request that cannot be served now, see §"Promises". Who
 // asks for a stream from now on gets a place all the same, so that it misses
 // nothing until it comes back; who asks for another keeps asking for that.
-func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, retry time.Duration, detail string) {
+func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions, retry time.Duration, detail string) {
 	if !wantsStream(r) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
 		NewProblem(http.StatusServiceUnavailable, detail).Write(w)
@@ -164,9 +165,9 @@ func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscriptio
 		return // answered
 	}
 	defer func() { _ = out.Close() }()
-	b := sse.AppendRetry(nil, retry)
+	var place eventlog.ID
 	if bounds, err := a.hub.Bounds(r.Context()); err == nil && s.From == (hub.From{}) {
-		b, _ = sse.AppendID(b, bounds.Last.String()) // an ID's text is always valid
+		place = bounds.Last
 	}
-	_, _ = out.Write(b) // whom it does not reach comes back anyway
+	_, _ = out.Write(o.Again(retry, place)) // whom it does not reach comes back anyway
 }

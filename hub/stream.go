@@ -25,6 +25,17 @@ type StreamOptions struct {
 	Mercure bool
 }
 
+// Again is what tells the client of a stream that cannot be to come back after
+// a time; unless it is zero, from a place on.
+func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {
+	as := form{mercure: o.Mercure}
+	b := as.aside(sse.AppendRetry(nil, retry))
+	if place.IsZero() {
+		return b
+	}
+	return as.appendPlace(b, place)
+}
+
 // A Stream is a subscription as the bytes of one response: its beginning,
 // events, heartbeats, and a drain's farewell.
 //

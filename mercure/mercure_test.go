@@ -489,6 +489,22 @@ func eventually(t *testing.T, ok func() bool) {
 	}
 }
 
+// A hub that drains tells its clients to come back, without what they take for
+// an event.
+func TestDrain(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
+	st := s.subscribe(t, "topic=a")
+	if err := s.hub.Drain(t.Context(), 10*time.Millisecond, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string]io.Reader{"open": st.lines, "new": s.subscribe(t, "topic=a").lines} {
+		b, err := io.ReadAll(in)
+		if err != nil || strings.Contains(string(b), "\n\n") || !strings.Contains(string(b), "retry: ") || !strings.Contains(string(b), "\nid: urn:uuid:") {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+}
+
 // The requests of symfony/mercure 0.6 through symfony/http-client, byte for
 // byte but for host, token and length.
 func TestSymfonyPublisher(t *testing.T) {

@@ -97,15 +97,15 @@ func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, e
 	if c.CookieName != "" {
 		o.Cookie = c.CookieName
 	}
-	both, err := readKeys("--jwt-key", c.JWTKey, c.JWTAlg)
+	both, err := readKeys("--jwt-key", c.JWTKey, c.JWTAlg, logger)
 	if err != nil {
 		return nil, err
 	}
-	publishers, err := readKeys("--publisher-jwt-key", c.PublisherJWTKey, c.algs(c.publisherAlg))
+	publishers, err := readKeys("--publisher-jwt-key", c.PublisherJWTKey, c.algs(c.publisherAlg), logger)
 	if err != nil {
 		return nil, err
 	}
-	subscribers, err := readKeys("--subscriber-jwt-key", c.SubscriberJWTKey, c.algs(c.subscriberAlg))
+	subscribers, err := readKeys("--subscriber-jwt-key", c.SubscriberJWTKey, c.algs(c.subscriberAlg), logger)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,17 @@ func (c *AuthConfig) algs(mercure string) []string {
 	return c.JWTAlg
 }
 
-func readKeys(flag string, texts, algs []string) (keys []auth.Key, err error) {
+// wellKnownKey is what Mercure's documentation and examples have.
+const wellKnownKey = "!ChangeThisMercureHubJWTSecretKey!"
+
+func readKeys(flag string, texts, algs []string, logger *slog.Logger) (keys []auth.Key, err error) {
 	for _, text := range texts {
 		key, err := auth.ReadKey(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: the key cannot be read: %w", flag, err)
+		}
+		if key == wellKnownKey {
+			logger.Warn("anybody can sign tokens for this hub: its key is the one of Mercure's documentation", "flag", flag)
 		}
 		parsed, err := auth.ParseKeys(key, algs)
 		if err != nil {

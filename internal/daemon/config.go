@@ -56,6 +56,9 @@ func (c *Config) Validate() error {
 	if err := errors.Join(c.AuthConfig.validate(c.CORSOrigin), c.TransportConfig.validate()); err != nil {
 		return err
 	}
+	if c.Demo && c.hasKeys() && !c.Anonymous {
+		return errors.New("--demo is for a hub that its pages can read without a token: add --anonymous, or leave the keys out")
+	}
 	if !loopback && !c.NoAuth && !c.hasKeys() {
 		return fmt.Errorf("--listen %s can be reached from other machines, and this hub has no keys: give it some, as in --jwt-key @FILE, say --no-auth to let anyone publish and subscribe, or listen on localhost", c.Listen)
 	}

@@ -38,6 +38,8 @@ func TestValidate(t *testing.T) {
 		{"a proxy that is no address", func(c *Config) { c.TrustedProxies = []string{"proxy.example"} }, "--trusted-proxies"},
 		{"a network and an address", func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/8", "::1"} }, ""},
 		{"static keys alone, and anyone may subscribe", func(c *Config) { c.APIKey, c.Anonymous = []string{"k"}, true }, ""},
+		{"demos that cannot read", func(c *Config) { c.Demo, c.JWTKey = true, []string{"k"} }, "--demo"},
+		{"demos that can", func(c *Config) { c.Demo, c.JWTKey, c.Anonymous = true, []string{"k"}, true }, ""},
 		{"no port", func(c *Config) { c.Listen = "localhost" }, "--listen localhost"},
 		{"an origin", func(c *Config) { c.CORSOrigin = []string{"https://app.example"} }, ""},
 		{"no origin", func(c *Config) { c.CORSOrigin = []string{"app.example"} }, "not an origin"},

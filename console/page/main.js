@@ -56,6 +56,7 @@ byId("sign-in-form").addEventListener("submit", (event) => {
   refused = false;
   for (const redraw of redrawSnippets) redraw();
   show();
+  begin();
   openTail();
 });
 

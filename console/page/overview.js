@@ -6,6 +6,7 @@ import { el, setText } from "./static/dom.js";
 import { bytes, duration, rate } from "./static/format.js";
 import { language, onLanguage, t, translateAll } from "./static/i18n.js";
 import { Plot } from "./static/plot.js";
+import { tell } from "./table.js";
 
 const byId = (id) => document.getElementById(id);
 const listeners = new Set();
@@ -39,14 +40,16 @@ const plots = PLOTS.map(card);
 let last = null; // the newest answer
 let latency = null; // of the newest second that had events, or of all before
 let trouble = false;
+let asking = 0; // the interval
 
 // onStats hears of each answer of GET /stats.
 export const onStats = (f) => listeners.add(f);
 
-// begin asks for the figures from now on.
+// begin asks for the figures from now on, again after it was refused them.
 export function begin() {
+  clearInterval(asking);
+  asking = setInterval(() => !document.hidden && ask(), 1000);
   ask();
-  setInterval(() => !document.hidden && ask(), 1000);
 }
 
 function card({ id, format, floor, steps, series }) {
@@ -99,8 +102,11 @@ async function ask() {
   try {
     take(await getJSON("/stats"));
     trouble = false;
+    tell(byId("view-overview"), "");
   } catch (problem) {
     trouble = true;
+    if (problem.status === 401 || problem.status === 403) clearInterval(asking);
+    tell(byId("view-overview"), problem.status === 403 ? t("needs.admin") : "");
     for (const f of listeners) f(null, problem);
   }
 }

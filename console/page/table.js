@@ -4,18 +4,22 @@ import { el, oncePerFrame, setText } from "./static/dom.js";
 import { language, t } from "./static/i18n.js";
 
 // poll calls f now and then while its view is shown, and returns a function that
-// does so at once. A failure is told in the view.
+// does so at once. A failure is told in the view; who was refused is not asked
+// for again until the view is opened anew.
 export function poll(view, interval, f) {
   const section = document.getElementById(`view-${view}`);
   let running = false;
   let again = false;
+  let refused = false;
   const run = async () => {
     if (running) return (again = true);
     running = true;
     try {
       await f();
+      refused = false;
       tell(section, "");
     } catch (problem) {
+      refused = problem.status === 401 || problem.status === 403;
       tell(section, problem.status === 403 ? t("needs.admin") : problem.message);
     }
     running = false;
@@ -25,12 +29,13 @@ export function poll(view, interval, f) {
     }
   };
   const look = oncePerFrame(() => !section.hidden && !document.hidden && run());
-  setInterval(look, interval);
+  setInterval(() => refused || look(), interval);
   addEventListener("view", look);
   return run;
 }
 
-function tell(section, text) {
+// tell says what is wrong with a view, or that nothing is.
+export function tell(section, text) {
   let node = section.querySelector(".trouble");
   if (!text) return node?.remove();
   if (!node) section.prepend((node = el("p", { class: "notice warning trouble", role: "status" }, el("span"))));

@@ -291,6 +291,27 @@ func TestConsoleWithKeys(t *testing.T) {
 	page.noProblems(true)
 }
 
+// Who is no operator sees events, and is told what the rest takes.
+func TestConsoleWithoutAdmin(t *testing.T) {
+	t.Parallel()
+	const key = "a secret of thirty-two bytes or more"
+	h := startHub(t, "--jwt-key", key)
+	page := openTab(t, h.url("/console/?lang=en"))
+	page.until(`!document.querySelector("#view-sign-in").hidden`)
+	page.typeIn("#token", mintToken(t, key, "--publish", "*", "--subscribe", "*"))
+	page.click("#sign-in-form button")
+	page.until(stateIs, "open")
+	page.click("#publish-form button")
+	page.until(rowsShown + `.length === 1`)
+	page.click("#list .row")
+	page.until(`document.querySelector("#inspector-who").textContent.includes("tidings.admin")`)
+	for _, view := range []string{"overview", "streams"} {
+		page.click(`#tabs a[href="#` + view + `"]`)
+		page.until(`document.querySelector("#view-` + view + ` .trouble")?.textContent.includes("tidings.admin")`)
+	}
+	page.noProblems(true)
+}
+
 // The console in all that it comes in, for people to look at.
 func TestConsoleScreenshots(t *testing.T) {
 	t.Parallel()

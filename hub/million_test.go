@@ -52,15 +52,19 @@ func million(b *testing.B, topics, streams int) {
 	opened := heap() - before
 
 	n := 0
+	var waking time.Duration
 	for b.Loop() {
+		began := time.Now()
 		_, err := h.Publish(context.Background(), eventlog.Record{Topics: []string{names[n*7919%topics]}, Data: data})
 		if err != nil {
 			b.Fatal(err)
 		}
 		n++
 		hall.serve(b, streams/topics)
+		waking += hall.last.Sub(began)
 	}
 	b.ReportMetric(float64(opened)/float64(streams), "B/stream")
+	b.ReportMetric(float64(waking)/float64(n*streams/topics), "ns/wake")
 	b.ReportMetric(float64(b.Elapsed())/float64(n*streams/topics), "ns/delivery")
 	runtime.KeepAlive(seats)
 }
@@ -79,6 +83,7 @@ type hall struct {
 	mu   sync.Mutex
 	line []*seat
 	come sync.Cond
+	last time.Time // when somebody was woken
 }
 
 // fill opens streams, on topics in turn, as a shard parks them.
@@ -114,6 +119,7 @@ func (s *seat) Wake() {
 	s.hall.mu.Lock()
 	defer s.hall.mu.Unlock()
 	s.hall.line = append(s.hall.line, s)
+	s.hall.last = time.Now()
 	s.hall.come.Signal()
 }
 

@@ -82,9 +82,12 @@ func (c *comparison) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\n%s\t\tours\tto\tits\tratio\taim\t\n", c.Suite)
 	for _, q := range c.Ratios {
-		verdict := "holds"
-		if !q.Holds {
+		verdict := ""
+		switch {
+		case !q.Holds:
 			verdict = "DOES NOT HOLD"
+		case q.Aim != "":
+			verdict = "holds"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%.4g\t%s\t%.4g\t%.3g\t%s\t%s\n", q.Figure, q.Case, q.Ours, q.To, q.Other, q.Ratio, q.Aim, verdict)
 	}

@@ -82,6 +82,16 @@ var suites = []suite{
 		}},
 	},
 	{
+		name:    "http2",
+		once:    true,
+		figures: []figure{{name: "highest rate, deliveries/s", of: deliveries, aim: 3}},
+		cases: []setting{{
+			"5000 streams over 50 connections of TLS and HTTP/2, 100 B, all delivered and p99 < 1 s",
+			words("fanout --subscribers 5000 --http2 50 --insecure --max-p99 1s --duration 2s --warmup 500ms --settle 500ms --patience 2s"),
+			[]contender{{"tidings over TLS", words("--rate 20")}, {"usual over TLS", words("--rate 10")}},
+		}},
+	},
+	{
 		name:    "idle",
 		once:    true,
 		figures: []figure{{name: "B an idle stream", of: idle, less: true}},

@@ -32,6 +32,7 @@ type Hub struct {
 	held   atomic.Int64 // bytes in the windows of all feeds
 
 	err      atomic.Pointer[error] // why the pump ended
+	live     activity
 	registry registry
 	watch    func(i StreamInfo, open bool) // nil: nobody does
 	counters counters
@@ -60,11 +61,11 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		stop:   cancel,
 		pumped: make(chan struct{}),
 		head:   bounds.Last,
-		pages:  newPages(ctx, log),
 		router: newRouter(),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.counters.started = time.Now()
+	h.pages = newPages(ctx, log, &h.live)
 	go h.pump(ctx, bounds.Last)
 	return h, nil
 }
@@ -76,6 +77,9 @@ func (h *Hub) Close() error {
 	h.pages.close()
 	return nil
 }
+
+// Live tells whether events are being published.
+func (h *Hub) Live() bool { return h.live.recent(time.Now()) }
 
 // Err tells why the hub has stopped delivering, or nil while it does.
 func (h *Hub) Err() error {
@@ -135,6 +139,7 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 		h.router.route(e.Topics, func(f *feed) { f.add(e, encode) })
 		h.moveHead(e.ID)
 		h.mu.Unlock()
+		h.live.note()
 	}
 	return ctx.Err()
 }

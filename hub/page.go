@@ -49,6 +49,7 @@ func (pg *page) after(place eventlog.ID) int {
 type pages struct {
 	ctx   context.Context
 	log   eventlog.Log
+	live  *activity
 	slots chan struct{}
 	fills sync.WaitGroup
 
@@ -68,10 +69,11 @@ type pageEntry struct {
 	el      *list.Element // in recent, once it is read
 }
 
-func newPages(ctx context.Context, log eventlog.Log) *pages {
+func newPages(ctx context.Context, log eventlog.Log, live *activity) *pages {
 	return &pages{
 		ctx:    ctx,
 		log:    log,
+		live:   live,
 		slots:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 	}
@@ -145,7 +147,7 @@ func (p *pages) crowded() bool {
 func (p *pages) fill(e *pageEntry, head eventlog.ID) {
 	p.slots <- struct{}{}
 	if p.wanted(e) {
-		e.page = readPage(p.ctx, p.log, e.feed, e.place, head)
+		e.page = readPage(p.ctx, p.log, p.live, e.feed, e.place, head)
 	}
 	<-p.slots
 	for _, st := range p.filled(e, head) {
@@ -230,14 +232,15 @@ func (p *pages) forgetPages(f *feed) {
 	delete(p.byFeed, f)
 }
 
-func readPage(ctx context.Context, log eventlog.Log, f *feed, place, head eventlog.ID) page {
+func readPage(ctx context.Context, log eventlog.Log, live *activity, f *feed, place, head eventlog.ID) page {
 	pg := page{next: place}
-	scanned, begun := 0, time.Now()
+	scanned := 0
+	pace := pace{begun: time.Now(), live: live}
 	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
 		if scanned++; scanned%32 == 0 {
-			runtime.Gosched() // live delivery first, whatever is caught up
+			pace.keep()
 		}
-		return f.wants(e) || scanned >= pageScan || time.Since(begun) > pageTime
+		return f.wants(e) || scanned >= pageScan || pace.spent > pageTime
 	}}
 	for e, err := range log.Read(ctx, place, q) {
 		if err != nil {

@@ -69,6 +69,10 @@ func (st *Stream) Peek() ([]byte, error) {
 	}
 }
 
+// CatchingUp reports whether the stream reads from the log, and not yet what is
+// published now.
+func (st *Stream) CatchingUp() bool { return !st.cursor.attached }
+
 // Over tells why the stream has to end, or nil.
 func (st *Stream) Over() error {
 	if err := st.hub.Err(); err != nil {

@@ -71,6 +71,8 @@ func compileTemplate(text string) (*regexp.Regexp, error) {
 	return t.Regexp(), nil
 }
 
+const fewTopics = 4
+
 // Match reports whether any of topics is selected.
 func (s *Selectors) Match(topics []string) bool {
 	for _, t := range topics {
@@ -84,6 +86,9 @@ func (s *Selectors) Match(topics []string) bool {
 func (s *Selectors) matchTopic(topic string) bool {
 	if s.all {
 		return true
+	}
+	if len(s.templates) == 0 && len(s.text) <= fewTopics { // a map has to hash them
+		return slices.Contains(s.text, topic)
 	}
 	if _, ok := s.exact[topic]; ok {
 		return true

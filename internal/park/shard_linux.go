@@ -38,7 +38,9 @@ type shard struct {
 	ended    bool
 
 	// The loop alone uses what follows.
-	queue   []*parked // to be served, in this order
+	queue   queue     // of those that are served with what is published now
+	history queue     // of those that are served from the log
+	rested  time.Time // from when on the history may go on
 	begun   time.Time
 	tick    time.Duration
 	now     int64 // in ticks since begun
@@ -126,17 +128,38 @@ func (s *shard) loop() {
 		}
 		s.poll(wait)
 		s.keepTime()
-		n := min(len(s.queue), batch)
-		for _, p := range s.queue[:n] {
-			s.serve(p)
-		}
-		left := copy(s.queue, s.queue[n:])
-		clear(s.queue[left:]) // it must not keep those that have gone
-		s.queue = s.queue[:left]
-		if n > 0 {
+		n := s.queue.take(batch, s.serve)
+		m := s.serveHistory()
+		if n+m > 0 {
 			runtime.Gosched() // those who publish have to run, too
 		}
 	}
+}
+
+// historySlice is how long those who catch up are served at a time, before those
+// who wait for what is published now.
+const historySlice = 250 * time.Microsecond
+
+// serveHistory serves those who catch up. While something is being published
+// they then rest as long, or longer: a processor that history fills is one that
+// nobody else has, publishers and the peers' side of the network included.
+func (s *shard) serveHistory() (n int) {
+	if len(s.history) == 0 {
+		return 0
+	}
+	begun := time.Now()
+	if begun.Before(s.rested) {
+		return 0
+	}
+	now := begun
+	for len(s.history) > 0 && now.Sub(begun) < historySlice {
+		n += s.history.take(1, s.serve)
+		now = time.Now()
+	}
+	if s.hub.Live() {
+		s.rested = now.Add(now.Sub(begun))
+	}
+	return n
 }
 
 // collect takes in what is to be served, and returns for how many milliseconds
@@ -144,13 +167,21 @@ func (s *shard) loop() {
 func (s *shard) collect() (wait int, shut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = append(s.queue, s.inbox...)
+	for _, p := range s.inbox {
+		s.sort(p)
+	}
 	clear(s.inbox)
 	s.inbox = s.inbox[:0]
 	switch {
 	case s.shutting:
 		return 0, true
 	case len(s.queue) > 0:
+		return 0, false
+	case len(s.history) > 0:
+		if rest := time.Until(s.rested); rest > 0 {
+			s.sleeping = true
+			return int(rest/time.Millisecond) + 1, false
+		}
 		return 0, false
 	}
 	s.sleeping = true
@@ -159,6 +190,32 @@ func (s *shard) collect() (wait int, shut bool) {
 	}
 	next := s.begun.Add(time.Duration(s.now+1) * s.tick)
 	return int(max(time.Until(next), 0)/time.Millisecond) + 1, false
+}
+
+// sort puts p into the queue that is its.
+func (s *shard) sort(p *parked) {
+	if p.st.CatchingUp() {
+		s.history = append(s.history, p)
+	} else {
+		s.queue = append(s.queue, p)
+	}
+}
+
+// A queue holds streams in the order in which they are to be served.
+type queue []*parked
+
+// take serves the first n, or as many as there are, and returns how many those
+// are. More may be added meanwhile.
+func (q *queue) take(n int, serve func(*parked)) int {
+	first := (*q)[:min(n, len(*q))]
+	n = len(first)
+	for _, p := range first {
+		serve(p)
+	}
+	left := copy(*q, (*q)[n:])
+	clear((*q)[left:]) // it must not keep those that have gone
+	*q = (*q)[:left]
+	return n
 }
 
 // poll handles events of descriptors, waiting for the first.
@@ -209,7 +266,7 @@ func (s *shard) handle(p *parked, events uint32) {
 
 func (s *shard) enqueue(p *parked) {
 	if p.queued.CompareAndSwap(false, true) {
-		s.queue = append(s.queue, p)
+		s.sort(p)
 	}
 }
 
@@ -311,7 +368,7 @@ func (s *shard) end() {
 	if cause == nil {
 		cause = context.Canceled
 	}
-	for _, p := range s.queue {
+	for _, p := range append(s.queue, s.history...) {
 		if !p.parked && !p.gone {
 			s.close(p, cause)
 		}

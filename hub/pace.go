@@ -1,0 +1,45 @@
+package hub
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// activity remembers when something was last published.
+type activity struct{ last atomic.Int64 } // in Unix nanoseconds
+
+// liveFor is for how long after it who catches up makes room for who is live.
+const liveFor = 100 * time.Millisecond
+
+func (a *activity) note() { a.last.Store(time.Now().UnixNano()) }
+
+func (a *activity) recent(now time.Time) bool { return now.UnixNano()-a.last.Load() < int64(liveFor) }
+
+// turn is how long the log is read at a time for those who catch up.
+const turn = 500 * time.Microsecond
+
+// pace has work that fills a processor rest as long as it takes, while something
+// is being published: what is published passes through half a dozen goroutines,
+// and through the peers' side of the network, which all wait for a processor.
+type pace struct {
+	begun time.Time // the turn
+	spent time.Duration
+	live  *activity
+}
+
+// keep is called often, and rests when it is time.
+func (p *pace) keep() {
+	now := time.Now()
+	took := now.Sub(p.begun)
+	if took < turn {
+		return
+	}
+	p.spent += took
+	if p.live.recent(now) {
+		time.Sleep(took)
+	} else {
+		runtime.Gosched()
+	}
+	p.begun = time.Now()
+}

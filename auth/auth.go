@@ -67,7 +67,7 @@ func (a *Auth) Publisher(r *http.Request) (*Grant, error) {
 	if c.token == "" {
 		return nil, noToken()
 	}
-	if c.cookie {
+	if c.cookie && r.Method != http.MethodGet && r.Method != http.MethodHead { // what others read, CORS decides
 		if bad := a.checkPage(r); bad != nil {
 			return nil, bad
 		}

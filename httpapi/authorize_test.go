@@ -142,6 +142,7 @@ func TestWhoMay(t *testing.T) {
 		{"delete, admin by cookie from a foreign page", false, "DELETE", "/events?topic=x", cookie(token(t, "", "", admin), "Origin", foreign), 403, "cookie"},
 		{"presence, not admin", true, "GET", "/subscriptions", bearer(token(t, "*", "*")), 403, "admin"},
 		{"presence, admin", false, "GET", "/subscriptions", bearer(token(t, "", "", admin)), 200, ""},
+		{"presence, admin by cookie", false, "GET", "/subscriptions", cookie(token(t, "", "", admin)), 200, ""},
 		{"stats, no token, public hub", true, "GET", "/stats", none, 401, ""},
 		{"stats, admin", false, "GET", "/stats", bearer(token(t, "", "", admin)), 200, ""},
 		{"metrics, not admin", false, "GET", "/metrics", bearer(good), 403, "admin"},

@@ -43,7 +43,6 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	f.TokenID = q.Get("token_id")
 	given := 0
 	for _, set := range []bool{q.Has("id"), q.Has("topic"), f.Subject != "", f.TokenID != ""} {
 		if set {

@@ -85,17 +85,21 @@ func TestKick(t *testing.T) {
 func TestKickOneStream(t *testing.T) {
 	s := newGuarded(t, nil)
 	operator := bearer(token(t, "", "", admin))
-	st := s.subscribe(t, "/events/a", bearer(token(t, "", "", subject("ann")))...)
+	st := s.subscribe(t, "/events/a", bearer(token(t, "", "", subject("ann"), id("a1")))...)
 	st.place(t)
 	var list struct {
-		Subscriptions []struct{ ID, Subject string }
+		Subscriptions []struct {
+			ID, Subject string
+			TokenID     string `json:"token_id"`
+		}
 	}
-	if err := json.NewDecoder(s.do(t, "GET", "/subscriptions", "", operator...).Body).Decode(&list); err != nil || len(list.Subscriptions) != 1 || list.Subscriptions[0].Subject != "ann" {
+	if err := json.NewDecoder(s.do(t, "GET", "/subscriptions?token_id=a1", "", operator...).Body).Decode(&list); err != nil || len(list.Subscriptions) != 1 ||
+		list.Subscriptions[0].Subject != "ann" || list.Subscriptions[0].TokenID != "a1" {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	s.do(t, "DELETE", "/subscriptions?for=1m&id="+list.Subscriptions[0].ID, "", operator...)
 	st.ends(t, "by its id")
-	resp := s.do(t, "GET", "/events/a", "", append(bearer(token(t, "", "", subject("ann"))), "Accept", "text/event-stream")...)
+	resp := s.do(t, "GET", "/events/a", "", append(bearer(token(t, "", "", id("a1"))), "Accept", "text/event-stream")...)
 	if resp.StatusCode != http.StatusNoContent {
 		t.Errorf("coming back: %s", resp.Status)
 	}

@@ -24,6 +24,7 @@ type subscription struct {
 	Types       []string        `json:"types,omitempty"`
 	Envelope    string          `json:"envelope,omitempty"`
 	Subject     string          `json:"subject,omitempty"`
+	TokenID     string          `json:"token_id,omitempty"`
 	Remote      string          `json:"remote"`
 	UserAgent   string          `json:"user_agent"`
 	OpenedAt    time.Time       `json:"opened_at"`
@@ -84,6 +85,7 @@ func (a *api) listSubscriptions(r *http.Request) (answer subscriptionsPage, err 
 			Types:       s.Types,
 			Envelope:    s.Envelope.String(),
 			Subject:     s.Subject,
+			TokenID:     s.TokenID,
 			Remote:      s.Remote,
 			UserAgent:   s.UserAgent,
 			OpenedAt:    s.Opened.UTC(),
@@ -99,14 +101,15 @@ func (a *api) listSubscriptions(r *http.Request) (answer subscriptionsPage, err 
 	return answer, nil
 }
 
-// parseStreamFilter reads which streams are meant: id, topic and subject.
+// parseStreamFilter reads which streams are meant: id, topic, subject and
+// token_id.
 func parseStreamFilter(q url.Values) (f hub.StreamFilter, err error) {
 	if topics := q["topic"]; len(topics) > 0 {
 		if f.Topics, err = hub.ParseSelectors(topics...); err != nil {
 			return f, err
 		}
 	}
-	f.Subject = q.Get("subject")
+	f.Subject, f.TokenID = q.Get("subject"), q.Get("token_id")
 	if q.Has("id") {
 		var ok bool
 		if f.ID, ok = hub.ParseStreamID(q.Get("id")); !ok {

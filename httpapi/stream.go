@@ -37,6 +37,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		return
 	}
 	if st.Chunked() { // it was to be parked, and could not be
+		if s.From == (hub.From{}) { // nothing since the headers is to be missed
+			s.From.LastEventID, _ = st.Start()
+		}
 		st.Close()
 		o.Chunked = false
 		if st, err = a.begin(r, g, s, o); err != nil {

@@ -1,0 +1,348 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// raw opens a stream on a connection of its own and returns it with the reader
+// that stands after the response's headers.
+func raw(t *testing.T, address, path, proto string, header ...string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(conn, "GET %s %s\r\nHost: localhost\r\nAccept: text/event-stream\r\n%s\r\n", path, proto, strings.Join(append(header, ""), "\r\n"))
+	r := bufio.NewReader(conn)
+	if status, err := r.ReadString('\n'); err != nil || !strings.Contains(status, " 200 ") {
+		t.Fatalf("%q, %v", status, err)
+	}
+	for {
+		if line, err := r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		} else if line == "\r\n" {
+			return conn, r
+		}
+	}
+}
+
+// until reads a stream, which the last of its events ends.
+func until(t *testing.T, r io.Reader, last string) []byte {
+	t.Helper()
+	var all []byte
+	for lines := bufio.NewReader(r); ; {
+		line, err := lines.ReadBytes('\n')
+		all = append(all, line...)
+		if err != nil {
+			t.Fatalf("%v after %d bytes, the last of which are %.100q", err, len(all), all[max(0, len(all)-100):])
+		}
+		if bytes.HasPrefix(line, []byte("data: ")) && bytes.Contains(line, []byte(last)) {
+			return all
+		}
+	}
+}
+
+// TestParkedStreamsAreTheSame has the same streams parked and unparked, live and
+// resumed, with readers that are slow by turns, and compares their bytes.
+func TestParkedStreamsAreTheSame(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: time.Hour})
+	unparked := httptest.NewServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: time.Hour, Unparked: true}))
+	t.Cleanup(unparked.Close)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var first string
+	publish := func(n int) {
+		for range n {
+			size := rnd.IntN(300)
+			if rnd.IntN(10) == 0 {
+				size = rnd.IntN(60 << 10)
+			}
+			q := url.Values{"topic": {fmt.Sprint("t", rnd.IntN(3))}, "type": {[]string{"", "price"}[rnd.IntN(2)]}, "data": {strings.Repeat("x\n", size/2)}}
+			resp, err := http.PostForm(s.URL+"/events", q)
+			if err != nil || resp.StatusCode != http.StatusCreated {
+				t.Fatal(resp, err)
+			}
+			b, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if first == "" {
+				first = strings.Split(string(b), `"`)[3]
+			}
+		}
+	}
+	publish(100)
+	paths := []string{
+		"topic=t0&topic=end", "topic=*", "topic=t{n}&topic=end", "topic=*&type=price&type=end", "topic=*&envelope=json",
+		"topic=*&last_event_id=earliest", "topic=t1&topic=end&last_event_id=" + first, "topic=*&last=5", "topic=*&last_event_id=nobody",
+	}
+	type result struct{ parked, unparked []byte }
+	results := make([]result, len(paths))
+	var readers sync.WaitGroup
+	for i, q := range paths {
+		for _, to := range []struct {
+			server *httptest.Server
+			got    *[]byte
+		}{{s.Server, &results[i].parked}, {unparked, &results[i].unparked}} {
+			_, r := raw(t, to.server.Listener.Addr().String(), "/events?"+q, "HTTP/1.1")
+			slow := rnd.IntN(2) == 0
+			readers.Go(func() {
+				body := io.Reader(httputil.NewChunkedReader(r))
+				if slow {
+					body = &sipping{r: body}
+				}
+				*to.got = until(t, body, "the end")
+			})
+		}
+	}
+	publish(300)
+	if resp, err := http.PostForm(s.URL+"/events", url.Values{"topic": {"end"}, "type": {"end"}, "data": {"the end"}}); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatal(resp, err)
+	}
+	done := make(chan struct{})
+	go func() { readers.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(50 * time.Second):
+		t.Fatal("the streams have not ended")
+	}
+	for i, q := range paths {
+		if a, b := results[i].parked, results[i].unparked; !bytes.Equal(a, b) {
+			n := 0
+			for n < min(len(a), len(b)) && a[n] == b[n] {
+				n++
+			}
+			t.Errorf("%s: %d bytes parked, %d unparked, different at %d: %.80q and %.80q", q, len(a), len(b), n, a[n:], b[n:])
+		}
+	}
+}
+
+// sipping reads a little, and pauses now and then while much is sent.
+type sipping struct {
+	r io.Reader
+	n int
+}
+
+func (s *sipping) Read(p []byte) (int, error) {
+	if s.n++; s.n%64 == 0 {
+		time.Sleep(5 * time.Millisecond) // what makes it slow
+	}
+	return s.r.Read(p[:min(len(p), 2000)])
+}
+
+// parkedServer is a server whose streams are parked, with what it takes to see
+// that they are.
+func parkedServer(t *testing.T, o httpapi.Options) *server {
+	t.Helper()
+	s := newServer(t, eventlog.Retention{}, o)
+	resp := s.do(t, "GET", "/events/warm", "", "Accept", "text/event-stream") // starts the shards
+	_ = resp.Body.Close()
+	return s
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// eventually waits until something holds that has to, before long.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal(what + ": not within 20 s")
+		}
+	}
+}
+
+func (s *server) open() int {
+	_, n := s.hub.Streams(hub.StreamFilter{}, hub.StreamID{}, 0)
+	return n
+}
+
+func TestParkedStreamsHaveNoGoroutine(t *testing.T) {
+	s := parkedServer(t, httpapi.Options{})
+	eventually(t, "the first stream ends", func() bool { return s.open() == 0 })
+	before := runtime.NumGoroutine()
+	for range 200 {
+		_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+		_, _ = r.ReadString('\n')
+	}
+	eventually(t, "200 streams are open", func() bool { return s.open() == 200 })
+	eventually(t, "their handlers return", func() bool { return runtime.NumGoroutine() < before+20 })
+}
+
+// TestParkedChurn opens and closes streams while much is published, and looks
+// for what is left of them.
+func TestParkedChurn(t *testing.T) {
+	s := parkedServer(t, httpapi.Options{})
+	before := descriptors(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var publisher, readers sync.WaitGroup
+	publisher.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = s.hub.Publish(ctx, eventlog.Record{Topics: []string{"a"}, Data: bytes.Repeat([]byte("x"), 5000)})
+		}
+	})
+	for range 8 {
+		readers.Go(func() {
+			for range 60 {
+				conn, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+				_, _ = io.CopyN(io.Discard, r, rand.Int64N(200<<10))
+				_ = conn.Close()
+			}
+		})
+	}
+	readers.Wait()
+	cancel()
+	publisher.Wait()
+	s.Client().CloseIdleConnections()
+	eventually(t, "no stream is left", func() bool { return s.open() == 0 })
+	eventually(t, "no descriptor is left", func() bool { return descriptors(t) <= before })
+}
+
+func TestParkedPeers(t *testing.T) {
+	gone := func(t *testing.T, s *server, reason hub.DisconnectReason) {
+		t.Helper()
+		eventually(t, "the stream ends", func() bool {
+			stats, err := s.hub.Stats(t.Context())
+			return err == nil && stats.Disconnects[reason] > 0 && stats.Streams == 0
+		})
+	}
+	fresh := func(t *testing.T, o httpapi.Options) *server {
+		s := newServer(t, eventlog.Retention{}, o)
+		return s
+	}
+	t.Run("closes its half", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{})
+		conn, _ := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+		_ = conn.(*net.TCPConn).CloseWrite()
+		gone(t, s, hub.ClientGone)
+	})
+	t.Run("resets", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{})
+		conn, _ := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+		gone(t, s, hub.ClientGone)
+	})
+	t.Run("sends a little", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{})
+		conn, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1", "X: y")
+		if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		s.publish(t, "a", "still there")
+		until(t, httputil.NewChunkedReader(r), "still there")
+	})
+	t.Run("sends much", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{})
+		conn, _ := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+		go func() { _, _ = conn.Write(make([]byte, 1<<20)) }()
+		gone(t, s, hub.ClientGone)
+	})
+	t.Run("takes nothing", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{WriteTimeout: 100 * time.Millisecond, Heartbeat: 50 * time.Millisecond})
+		raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+		for range 20 {
+			s.publish(t, "a", strings.Repeat("x", 1<<20-100))
+		}
+		gone(t, s, hub.Stalled)
+	})
+	t.Run("is silent", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+		_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+		body := bufio.NewReader(httputil.NewChunkedReader(r))
+		for beats := 0; beats < 3; {
+			line, err := body.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if line == ":\n" {
+				beats++
+			}
+		}
+	})
+	t.Run("speaks HTTP/1.0", func(t *testing.T) {
+		s := fresh(t, httpapi.Options{})
+		_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.0")
+		s.publish(t, "a", "bare")
+		if got := until(t, r, "bare"); !bytes.HasPrefix(got, []byte("retry: 3000\n\nid: ")) {
+			t.Errorf("it begins with %.60q", got)
+		}
+	})
+}
+
+// TestParkedFarewell sees that a drained stream ends as a response should.
+func TestParkedFarewell(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+	if err := s.hub.Drain(t.Context(), 50*time.Millisecond, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(httputil.NewChunkedReader(r))
+	if err != nil || strings.Count(string(body), "retry: ") != 2 {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// encoding is a wrapper that says, as it sends the headers, that it encodes.
+type encoding struct{ http.ResponseWriter }
+
+func (w encoding) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w encoding) WriteHeader(code int) {
+	w.Header().Set("Content-Encoding", "identity")
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// TestEncodedIsNotParked sees that what a wrapper encodes goes through it.
+func TestEncodedIsNotParked(t *testing.T) {
+	log := eventlog.NewMemory(eventlog.Retention{})
+	h, err := hub.New(log, hub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := httpapi.New(h, httpapi.Options{Logger: slog.New(slog.DiscardHandler)})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(encoding{w}, r) }))
+	defer func() {
+		err := h.Close()
+		api.Close()
+		s.Close()
+		if err := errors.Join(err, log.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
+	if _, err := h.Publish(t.Context(), eventlog.Record{Topics: []string{"a"}, Data: []byte("through")}); err != nil {
+		t.Fatal(err)
+	}
+	got := until(t, httputil.NewChunkedReader(r), "through")
+	if bytes.Contains(got, []byte("\r\n")) {
+		t.Errorf("the chunks have chunks in them: %.100q", got)
+	}
+}

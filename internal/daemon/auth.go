@@ -109,18 +109,8 @@ func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, e
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range c.APIKey {
-		if text, err = auth.ReadKey(text); err != nil {
-			return nil, fmt.Errorf("--api-key: the key cannot be read: %w", err)
-		}
-		keys, err := auth.ParseAPIKeys(text)
-		if err != nil {
-			return nil, fmt.Errorf("--api-key: %w", err)
-		}
-		if o.APIKeys == nil {
-			o.APIKeys = auth.APIKeys{}
-		}
-		maps.Copy(o.APIKeys, keys)
+	if o.APIKeys, err = readAPIKeys(c.APIKey); err != nil {
+		return nil, fmt.Errorf("--api-key: %w", err)
 	}
 	o.Revocations = new(auth.Revocations)
 	if c.Store == "disk" {
@@ -142,6 +132,22 @@ func (c *AuthConfig) algs(mercure string) []string {
 		return []string{mercure}
 	}
 	return c.JWTAlg
+}
+
+func readAPIKeys(texts []string) (auth.APIKeys, error) {
+	all := auth.APIKeys{}
+	for _, text := range texts {
+		text, err := auth.ReadKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("the key cannot be read: %w", err)
+		}
+		keys, err := auth.ParseAPIKeys(text)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, keys)
+	}
+	return all, nil
 }
 
 // wellKnownKey is what Mercure's documentation and examples have.

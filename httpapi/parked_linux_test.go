@@ -81,7 +81,7 @@ func TestParkedStreamsAreTheSame(t *testing.T) {
 				size = rnd.IntN(60 << 10)
 			}
 			q := url.Values{"topic": {fmt.Sprint("t", rnd.IntN(3))}, "type": {[]string{"", "price"}[rnd.IntN(2)]}, "data": {strings.Repeat("x\n", size/2)}}
-			resp, err := http.PostForm(s.URL+"/events", q)
+			resp, err := s.Client().PostForm(s.URL+"/events", q)
 			if err != nil || resp.StatusCode != http.StatusCreated {
 				t.Fatal(resp, err)
 			}
@@ -117,7 +117,7 @@ func TestParkedStreamsAreTheSame(t *testing.T) {
 		}
 	}
 	publish(300)
-	if resp, err := http.PostForm(s.URL+"/events", url.Values{"topic": {"end"}, "type": {"end"}, "data": {"the end"}}); err != nil || resp.StatusCode != http.StatusCreated {
+	if resp, err := s.Client().PostForm(s.URL+"/events", url.Values{"topic": {"end"}, "type": {"end"}, "data": {"the end"}}); err != nil || resp.StatusCode != http.StatusCreated {
 		t.Fatal(resp, err)
 	}
 	done := make(chan struct{})

@@ -42,21 +42,34 @@ export function tell(section, text) {
   setText(node.firstChild, text);
 }
 
-// table fills a place: columns are names of texts, rows {key, cells}. Where the
-// focus was, it stays.
+// table fills a place: columns are names of texts, rows {key, cells}. What is
+// there already stays, lest a click fall between the old and the new.
 export function table(place, { columns, rows, empty, caption }) {
-  const focused = place.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
   const names = columns.map((c) => (c ? t(`col.${c}`) : ""));
-  place.replaceChildren(
-    el(
-      "table",
-      {},
-      el("caption", {}, rows.length ? caption : t(empty)),
-      ...(rows.length ? [el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name))))] : []),
-      el("tbody", {}, ...rows.map(({ key, cells }) => el("tr", { "data-key": key }, ...cells.map((cell, i) => el("td", { "data-label": names[i] }, cell))))),
-    ),
-  );
-  if (focused) place.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  if (!place.firstChild) place.append(el("table", {}, el("caption"), el("thead"), el("tbody")));
+  const [title, head, body] = place.firstChild.children;
+  setText(title, rows.length ? caption : t(empty));
+  renew(head, rows.length ? [el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name)))] : []);
+  const known = new Map([...body.children].map((row) => [row.dataset.key, row]));
+  const wanted = rows.map(({ key, cells }) => {
+    const row = known.get(key) ?? el("tr", { "data-key": key });
+    renew(row, cells.map((cell, i) => el("td", { "data-label": names[i] }, cell)));
+    return row;
+  });
+  if (wanted.length !== body.childElementCount || wanted.some((row, i) => row !== body.children[i])) body.replaceChildren(...wanted);
+}
+
+// renew makes a node's children those wanted, but for those that are equal to
+// what is there. Where the focus was, it stays.
+function renew(node, wanted) {
+  const focused = node.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
+  while (node.childElementCount > wanted.length) node.lastElementChild.remove();
+  wanted.forEach((child, i) => {
+    const old = node.children[i];
+    if (!old) node.append(child);
+    else if (!old.isEqualNode(child)) old.replaceWith(child);
+  });
+  if (focused && !node.contains(document.activeElement)) node.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
 }
 
 const UNITS = [

@@ -117,9 +117,11 @@ func TestParkedStreamsAreTheSame(t *testing.T) {
 		}
 	}
 	publish(300)
-	if resp, err := s.Client().PostForm(s.URL+"/events", url.Values{"topic": {"end"}, "type": {"end"}, "data": {"the end"}}); err != nil || resp.StatusCode != http.StatusCreated {
+	resp, err := s.Client().PostForm(s.URL+"/events", url.Values{"topic": {"end"}, "type": {"end"}, "data": {"the end"}})
+	if err != nil || resp.StatusCode != http.StatusCreated {
 		t.Fatal(resp, err)
 	}
+	_ = resp.Body.Close()
 	done := make(chan struct{})
 	go func() { readers.Wait(); close(done) }()
 	select {

@@ -33,7 +33,7 @@ func (h *Hub) Audience() *Audience {
 		case f.sel.hasPatterns():
 			a.patterns = append(a.patterns, crowd{&f.sel, n})
 		default:
-			for topic := range f.sel.exact {
+			for _, topic := range f.sel.text {
 				a.exact[topic] += n
 			}
 		}

@@ -144,6 +144,9 @@ func TestStreamStates(t *testing.T) {
 	state := func(st *Stream) StreamInfo { return one(t, h, StreamFilter{ID: st.ID()}) }
 
 	next(t, st)
+	if b, err := st.Peek(); len(b) > 0 || err != nil { // it is caught up, and the window is there for it
+		t.Fatalf("%q, %v", b, err)
+	}
 	first := put(t, h, "a", "1")
 	next(t, st)
 	if got := state(st); got.State != Lagging {

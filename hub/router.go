@@ -85,7 +85,7 @@ func (r *router) add(f *feed) error {
 		r.all = append(r.all, f)
 		return nil // the rest adds nothing
 	}
-	for topic := range f.sel.exact {
+	for _, topic := range f.sel.text {
 		r.exact[topic] = append(r.exact[topic], f)
 	}
 	for _, s := range f.sel.templates {
@@ -105,7 +105,7 @@ func (r *router) remove(f *feed) {
 		r.all = without(r.all, f)
 		return
 	}
-	for topic := range f.sel.exact {
+	for _, topic := range f.sel.text {
 		if r.exact[topic] = without(r.exact[topic], f); len(r.exact[topic]) == 0 {
 			delete(r.exact, topic)
 		}

@@ -18,9 +18,8 @@ const (
 // Selectors is what a subscriber asks for: the union of exact topics, `*`
 // (every topic) and URI Templates (RFC 6570). The zero value selects nothing.
 type Selectors struct {
-	text      []string // canonical: sorted, each once
+	text      []string // canonical: sorted, each once; all but `*` are topics, too
 	all       bool
-	exact     map[string]struct{}
 	templates []pattern
 }
 
@@ -34,7 +33,7 @@ type pattern struct {
 // ParseSelectors reads selectors: `*`, a URI Template if the text has a brace,
 // else an exact topic. A template also selects the topic that it spells.
 func ParseSelectors(texts ...string) (Selectors, error) {
-	s := Selectors{text: slices.Compact(slices.Sorted(slices.Values(texts))), exact: map[string]struct{}{}}
+	s := Selectors{text: slices.Compact(slices.Sorted(slices.Values(texts)))}
 	for _, text := range s.text {
 		if err := checkTopic("a selector", text); err != nil {
 			return Selectors{}, err
@@ -43,7 +42,6 @@ func ParseSelectors(texts ...string) (Selectors, error) {
 			s.all = true
 			continue
 		}
-		s.exact[text] = struct{}{}
 		if strings.ContainsAny(text, "{}") {
 			re, err := compileTemplate(text)
 			if err != nil {
@@ -71,6 +69,7 @@ func compileTemplate(text string) (*regexp.Regexp, error) {
 	return t.Regexp(), nil
 }
 
+// fewTopics are found faster by comparing each than by halves.
 const fewTopics = 4
 
 // Match reports whether any of topics is selected.
@@ -87,10 +86,11 @@ func (s *Selectors) matchTopic(topic string) bool {
 	if s.all {
 		return true
 	}
-	if len(s.templates) == 0 && len(s.text) <= fewTopics { // a map has to hash them
-		return slices.Contains(s.text, topic)
-	}
-	if _, ok := s.exact[topic]; ok {
+	if len(s.text) <= fewTopics {
+		if slices.Contains(s.text, topic) {
+			return true
+		}
+	} else if _, ok := slices.BinarySearch(s.text, topic); ok {
 		return true
 	}
 	for _, p := range s.templates {
@@ -107,7 +107,7 @@ func (s *Selectors) Meets(other *Selectors) bool {
 		return true
 	}
 	matches := func(a, b *Selectors) bool {
-		for topic := range a.exact {
+		for _, topic := range a.text {
 			if b.matchTopic(topic) {
 				return true
 			}

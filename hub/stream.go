@@ -80,6 +80,8 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	if err != nil {
 		return nil, err
 	}
+	peer := o.Peer
+	o.Peer = Peer{} // the registry keeps what there is to keep
 	st := &Stream{hub: h, feed: f, o: o, cursor: cursor{grant: s.Grant, waker: newSignal()}}
 	begin, err := h.find(ctx, f, s)
 	if err != nil {
@@ -102,7 +104,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	st.says(first, batch{})
 	st.endAt(o.Expires)
-	h.registry.add(st, o.Peer)
+	h.registry.add(st, peer)
 	if h.watch != nil {
 		h.watch(st.info(nil), true)
 	}

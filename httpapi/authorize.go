@@ -79,6 +79,17 @@ func mayPublish(g *auth.Grant, topics []string) error {
 	return nil
 }
 
+// mayPublish returns the problem of a publisher who may not publish to one of
+// topics: it is reserved, or the grant lacks it.
+func (a *api) mayPublish(g *auth.Grant, topics []string) error {
+	for _, t := range topics {
+		if a.Reserved != nil && a.Reserved(t) {
+			return auth.Forbidden("The topic " + strconv.Quote(clip(t, 128)) + " is the hub's own; only it publishes there.")
+		}
+	}
+	return mayPublish(g, topics)
+}
+
 // scope sets a publisher's ids apart from those of others: what one token's
 // subject has published is not what another's has.
 func scope(g *auth.Grant, key string) string {

@@ -28,6 +28,10 @@ type Options struct {
 	Logger       *slog.Logger  // nil: slog.Default()
 	Version      string        // what GET /stats calls the program
 
+	// Reserved reports whether nobody may publish to a topic from outside,
+	// since another dialect's own events are there; nil: none is.
+	Reserved func(topic string) bool
+
 	// Unparked gives every stream a goroutine, also where the system and the
 	// connection could do without (see internal/park).
 	Unparked bool

@@ -68,7 +68,7 @@ type published struct {
 func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (id string, res eventlog.Result, err error) {
 	rec, err := p.record(r.Header, g, "")
 	if err == nil {
-		err = mayPublish(g, rec.Topics)
+		err = a.mayPublish(g, rec.Topics)
 	}
 	if err != nil {
 		return "", res, err
@@ -135,7 +135,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 			err = hub.Check(&rec)
 		}
 		if err == nil {
-			err = mayPublish(g, rec.Topics)
+			err = a.mayPublish(g, rec.Topics)
 		}
 		if err != nil {
 			answers = append(answers, published{Problem: a.problem(err)})

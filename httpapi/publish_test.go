@@ -358,3 +358,18 @@ type failing struct {
 func (f failing) Append(context.Context, ...eventlog.Record) ([]eventlog.Result, error) {
 	return nil, f.err
 }
+
+// Where another dialect tells of its own, nobody else may publish, one by one or
+// in a batch, whatever a token grants.
+func TestReservedTopics(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{Reserved: func(topic string) bool { return strings.HasPrefix(topic, "/own/") }})
+	if resp := s.do(t, "POST", "/events?topic=a&topic=/own/b", "x", "Content-Type", "text/plain"); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("one event: %s", resp.Status)
+	}
+	resp := s.do(t, "POST", "/events", `{"topic":"/own/b"}`+"\n"+`{"topic":"a"}`, "Content-Type", "application/x-ndjson")
+	answers, err := io.ReadAll(resp.Body)
+	lines := strings.Split(strings.TrimSpace(string(answers)), "\n")
+	if err != nil || len(lines) != 2 || !strings.Contains(lines[0], `"status":403`) || !strings.Contains(lines[1], `"id"`) {
+		t.Errorf("a batch: %s, %q, %v", resp.Status, answers, err)
+	}
+}

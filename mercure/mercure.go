@@ -110,9 +110,9 @@ func lastEventID(h http.Header, q url.Values) string {
 	return ""
 }
 
-// reserved reports whether a topic is under the hub's own path, on whatever
-// host: only the hub publishes there.
-func reserved(topic string) bool {
+// Reserved reports whether a topic is under the hub's own path, on whatever
+// host: only the hub publishes there, also by way of the native API.
+func Reserved(topic string) bool {
 	u, err := url.Parse(topic)
 	return err == nil && Serves(path.Clean("/"+u.Path))
 }

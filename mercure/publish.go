@@ -51,7 +51,7 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 		return "", err
 	}
 	for _, t := range rec.Topics {
-		if reserved(t) {
+		if Reserved(t) {
 			return "", auth.Forbidden("Topics under " + Path + " are the hub's own.")
 		}
 	}

@@ -145,6 +145,7 @@ func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Co
 		Logger:       logger,
 		Version:      Version(),
 		Unparked:     c.Unparked,
+		Reserved:     mercure.Reserved,
 		Collectors:   metrics,
 	})
 }

@@ -134,6 +134,12 @@ func (d *Decoder) Next() (Event, error) {
 		if e, ok := d.whole(); ok {
 			return e, nil
 		}
+		if d.lf == d.end && d.cr == d.end { // no line has ended; with more, it may be a whole event
+			if err := d.fill(); err != nil {
+				return Event{}, err
+			}
+			continue
+		}
 		line, err := d.line()
 		if err != nil {
 			return Event{}, err

@@ -32,8 +32,12 @@ func ParseURN(s string) (ID, error) {
 	if !ok || len(text) != 36 {
 		return ID{}, errBadID
 	}
+	digits := strings.ReplaceAll(text, "-", "")
 	var b [16]byte
-	if n, err := hex.Decode(b[:], []byte(strings.ReplaceAll(text, "-", ""))); err != nil || n != 16 {
+	if len(digits) != hex.EncodedLen(len(b)) {
+		return ID{}, errBadID
+	}
+	if _, err := hex.Decode(b[:], []byte(digits)); err != nil {
 		return ID{}, errBadID
 	}
 	first, second := binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])

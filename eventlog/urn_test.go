@@ -36,6 +36,7 @@ func TestURN(t *testing.T) {
 		"another variant":     good[:28] + "c" + good[29:],
 		"hyphens elsewhere":   strings.Replace(good, "-", "", 1) + "-",
 		"too long":            good + "0",
+		"digits for hyphens":  "urn:uuid:" + strings.Repeat("0", 36),
 		"no hexadecimal":      good[:44] + "g",
 		"a hi that is zero":   "urn:uuid:00000000-004d-8800-8000-000000000063",
 		"the other text form": eventlog.ID{Epoch: 77, Lo: 99}.String(),

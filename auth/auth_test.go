@@ -540,9 +540,10 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// Whatever a token is, it is refused with a 401, or it is signed by us.
+// What is signed by us is accepted, and whatever else a token is, it is refused with a 401.
 func FuzzToken(f *testing.F) {
-	good := mint(f, secret, "")
+	// The same in each of the fuzzer's processes, whatever second they begin in.
+	good := forgeClaims(f, `{"exp":4102444800,"mercure":{"publish":["*"]}}`)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(forge(f, map[string]any{"alg": "none"}, func(string) []byte { return nil }))
@@ -560,7 +561,7 @@ func FuzzToken(f *testing.F) {
 		switch {
 		case err == nil && strings.TrimSpace(token) != good:
 			t.Errorf("%q is accepted, as %+v", token, g)
-		case err != nil && (!errors.As(err, &refused) || refused.Status != 401):
+		case err != nil && (token == good || !errors.As(err, &refused) || refused.Status != 401):
 			t.Errorf("%q: %v", token, err)
 		}
 		_, _ = Inspect(token, secret, time.Now()) // it must not panic

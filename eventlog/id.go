@@ -40,7 +40,9 @@ func (id ID) Compare(other ID) int {
 
 // String returns the ID's text form, at most 40 bytes of [A-Za-z0-9_-]: the
 // prefix, then epoch, lo and, unless zero, hi in base 36.
-func (id ID) String() string { return string(id.Append(nil)) }
+func (id ID) String() string { return string(id.Append(make([]byte, 0, maxText))) }
+
+const maxText = 40
 
 // Append appends the ID's text form to dst.
 func (id ID) Append(dst []byte) []byte {
@@ -60,7 +62,7 @@ var errBadID = errors.New("eventlog: not an ID")
 // ParseID reads what String wrote, and nothing else.
 func ParseID(s string) (ID, error) {
 	rest, ok := strings.CutPrefix(s, IDPrefix)
-	if !ok || len(s) > 40 {
+	if !ok || len(s) > maxText {
 		return ID{}, errBadID
 	}
 	parts := strings.Split(rest, "-")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -76,14 +77,19 @@ func stamped(value []byte) (int64, error) {
 }
 
 // decode reads what encode wrote into an event that shares no memory with
-// value; a tombstone is an event without topics.
+// value; a tombstone is an event without topics. All that the event refers to
+// is in one copy, of which nothing but Data could ever be written to.
 func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	nanos, err := stamped(value)
 	if err != nil {
 		return nil, err
 	}
-	e := &eventlog.Event{ID: id, Time: time.Unix(0, nanos)}
-	b := value[valueHeader:]
+	one := &struct {
+		eventlog.Event
+		topic [1]string
+	}{Event: eventlog.Event{ID: id, Time: time.Unix(0, nanos)}}
+	e := &one.Event
+	b := slices.Clone(value[valueHeader:])
 	if value[0] == kindTomb && len(b) == 0 {
 		return e, nil
 	}
@@ -106,7 +112,9 @@ func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	if err != nil || n == 0 || n > uint64(len(b)) { // each takes a byte at least
 		return nil, errEncoding
 	}
-	e.Topics = make([]string, n)
+	if e.Topics = one.topic[:]; n != 1 {
+		e.Topics = make([]string, n)
+	}
 	for i := range e.Topics {
 		if e.Topics[i], b, err = cutString(b); err != nil {
 			return nil, err
@@ -118,7 +126,7 @@ func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	if e.PublisherID, b, err = cutString(b); err != nil {
 		return nil, err
 	}
-	e.Data = slices.Clone(b)
+	e.Data = b
 	return e, nil
 }
 
@@ -126,12 +134,13 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
+// cutString returns a string that is part of b.
 func cutString(b []byte) (string, []byte, error) {
 	n, b, err := cutUvarint(b)
 	if err != nil || n > uint64(len(b)) {
 		return "", nil, errEncoding
 	}
-	return string(b[:n]), b[n:], nil
+	return unsafe.String(unsafe.SliceData(b), n), b[n:], nil
 }
 
 func cutUvarint(b []byte) (uint64, []byte, error) {

@@ -44,7 +44,8 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 		l.mu.RUnlock()
 		return nil, after, grown, err
 	}
-	if l.window.holds(after.Lo) {
+	indexed := len(q.Topics) > 0 && end-after.Lo > pageEvents // the index knows where they are among others'
+	if l.window.holds(after.Lo) && !indexed {
 		page, to := l.window.page(after.Lo, end, pageEvents)
 		l.mu.RUnlock()
 		return page, l.id(to), grown, nil
@@ -117,7 +118,7 @@ func (l *Log) topicPage(after, end uint64, topics []string) (_ []*eventlog.Event
 	}
 	defer func() { err = closeIter(it, err) }()
 	to = end
-	each := max(16, 4*pageEvents/len(topics))
+	each := min(max(16, 2*pageEvents/len(topics)), pageEvents)
 	var at []uint64
 	for _, t := range topics {
 		h := hashOf(t)
@@ -139,28 +140,21 @@ func (l *Log) topicPage(after, end uint64, topics []string) (_ []*eventlog.Event
 	return l.eventsAt(slices.Compact(at), to)
 }
 
-// eventsAt reads the events at positions, which ascend, up to a last one. One
-// iterator that only moves on keeps the block that it is in: looking each
-// event up by itself has it found and unpacked anew, at several times the cost.
+// eventsAt reads the events at positions, which ascend, up to a last one, as far
+// as they are still there.
 func (l *Log) eventsAt(at []uint64, last uint64) (page []*eventlog.Event, to uint64, err error) {
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, 0), UpperBound: eventKey(nil, last+1)})
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { err = closeIter(it, err) }()
+	r := &reader{l: l, last: last}
+	defer func() { err = r.close(err) }()
 	size := 0
 	for _, p := range at {
 		if p > last {
 			break
 		}
-		if !it.SeekGE(eventKey(nil, p)) || position(it.Key()) != p {
-			continue // gone since the index was read
-		}
-		e, err := l.decodeAt(it)
+		e, err := r.event(p)
 		if err != nil {
 			return nil, 0, err
 		}
-		if len(e.Topics) == 0 { // a tombstone
+		if e == nil {
 			continue
 		}
 		page = append(page, e)
@@ -171,12 +165,56 @@ func (l *Log) eventsAt(at []uint64, last uint64) (page []*eventlog.Event, to uin
 	return page, last, nil
 }
 
+// A reader reads single events at positions that ascend up to a last one. Its
+// iterator only moves on, and keeps the block that it is in: looking each event
+// up by itself has it found and unpacked anew, at several times the cost.
+type reader struct {
+	l    *Log
+	last uint64
+	it   *pebble.Iterator // nil until an event is not in the window
+	key  []byte
+}
+
+// event returns the event at a position, or nil if it is gone.
+func (r *reader) event(at uint64) (_ *eventlog.Event, err error) {
+	if e, ok := r.l.recent(at); ok {
+		return e, nil
+	}
+	r.key = eventKey(r.key[:0], at)
+	if r.it == nil {
+		r.it, err = r.l.db.NewIter(&pebble.IterOptions{LowerBound: r.key, UpperBound: eventKey(nil, r.last+1)})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !r.it.SeekGE(r.key) || position(r.it.Key()) != at {
+		return nil, nil
+	}
+	e, err := r.l.decodeAt(r.it)
+	if err != nil || len(e.Topics) == 0 { // a tombstone
+		return nil, err
+	}
+	return e, nil
+}
+
+// close returns err or what was wrong with the reading.
+func (r *reader) close(err error) error {
+	if r.it == nil {
+		return err
+	}
+	return closeIter(r.it, err)
+}
+
+// recent returns the event at a position in the window, nil if it was deleted.
+func (l *Log) recent(at uint64) (e *eventlog.Event, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.window.get(at)
+}
+
 // event returns the event at a position, or nil if it is gone.
 func (l *Log) event(at uint64) (*eventlog.Event, error) {
-	l.mu.RLock()
-	e, ok := l.window.get(at)
-	l.mu.RUnlock()
-	if ok {
+	if e, ok := l.recent(at); ok {
 		return e, nil
 	}
 	e, err := get(l.db, eventKey(nil, at), func(v []byte) (*eventlog.Event, error) { return decode(v, l.id(at)) })

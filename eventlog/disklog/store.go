@@ -35,7 +35,7 @@ func storeOptions(fs vfs.FS, o *Options, failed func(error)) *pebble.Options {
 
 		MemTableSize:                32 << 20,  // as much as a fast disk takes in half a second
 		MemTableStopWritesThreshold: memtables, // memory for 128 MiB that wait to be flushed, then appends wait
-		CacheSize:                   32 << 20,  // replays read each block once, and the newest are in the window
+		CacheSize:                   96 << 20,  // from which the store takes the size of its memtables
 		MaxOpenFiles:                256,       // leaves descriptors to the streams
 		L0CompactionThreshold:       2,         // merge early: reads see fewer files
 		L0StopWritesThreshold:       1000,      // merging late costs readers, not publishers
@@ -46,6 +46,7 @@ func storeOptions(fs vfs.FS, o *Options, failed func(error)) *pebble.Options {
 	// A new idempotency key is looked up in vain: the filter saves the reads.
 	p.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	p.Experimental.FileCacheShards = 2
+	p.Experimental.ReadSamplingMultiplier = -1 // no compaction because of reads: a storm of them would pay for both
 	if o.tune != nil {
 		o.tune(p)
 	}

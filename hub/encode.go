@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/sse"
@@ -37,12 +38,12 @@ func (e Envelope) String() string { return envelopeNames[e] }
 func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	if as.chunked {
 		as.chunked = false
-		return appendChunk(dst, appendWire(nil, e, as))
+		return appendChunk(dst, func(dst []byte) []byte { return appendWire(dst, e, as) })
 	}
 	if e.Retry > 0 {
 		dst = as.aside(sse.AppendRetry(dst, e.Retry))
 	}
-	typ, data := e.Type, string(e.Data)
+	typ, data := e.Type, unsafe.String(unsafe.SliceData(e.Data), len(e.Data)) // it is copied below
 	if as.envelope != Bare && e.Type != GapType {
 		data = string(AppendEnvelope(nil, e, false))
 		if as.envelope == JSONMessage {
@@ -102,12 +103,16 @@ func (as form) appendPlace(dst []byte, place eventlog.ID) []byte {
 	return as.aside(dst)
 }
 
-// appendChunk appends b as a chunk (RFC 9112 §7.1).
-func appendChunk(dst, b []byte) []byte {
-	dst = strconv.AppendInt(dst, int64(len(b)), 16)
-	dst = append(dst, "\r\n"...)
-	dst = append(dst, b...)
-	return append(dst, "\r\n"...)
+// appendChunk appends what add does, as a chunk (RFC 9112 §7.1). Its size comes
+// first: room is left for the longest, and what it does not need is closed up.
+func appendChunk(dst []byte, add func(dst []byte) []byte) []byte {
+	var size [len("7fffffffffffffff\r\n")]byte
+	start := len(dst)
+	dst = add(append(dst, size[:]...))
+	chunk := dst[start+len(size):]
+	n := copy(dst[start:], append(strconv.AppendInt(size[:0], int64(len(chunk)), 16), "\r\n"...))
+	n += copy(dst[start+n:], chunk)
+	return append(dst[:start+n], "\r\n"...)
 }
 
 // AppendEnvelope appends e as a JSON object with topics, type, time, data and,

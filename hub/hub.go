@@ -116,12 +116,17 @@ func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
 }
 
 func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
+	var wire [forms][]byte
 	for e, err := range h.log.Tail(ctx, after) {
 		if err != nil {
 			return err
 		}
 		// Each form of the event is encoded once, whoever gets it.
-		var wire [forms][]byte
+		for i := range wire {
+			if wire[i] = wire[i][:0]; cap(wire[i]) > pageBytes { // a large event's
+				wire[i] = nil
+			}
+		}
 		encode := func(f *feed) []byte {
 			if f.key.envelope != Bare {
 				if seen := shown(e, &f.grant); seen != e {
@@ -129,8 +134,8 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 				}
 			}
 			b := &wire[f.key.form.index()]
-			if *b == nil {
-				*b = appendWire(nil, e, f.key.form)
+			if len(*b) == 0 {
+				*b = appendWire(*b, e, f.key.form)
 			}
 			return *b
 		}

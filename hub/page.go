@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"errors"
@@ -232,8 +233,28 @@ func (p *pages) forgetPages(f *feed) {
 	delete(p.byFeed, f)
 }
 
+// scratch is what pages are put together in.
+var scratch = sync.Pool{New: func() any { return new(page) }}
+
+// readPage reads the page of f after a place, up to head at most.
 func readPage(ctx context.Context, log eventlog.Log, live *activity, f *feed, place, head eventlog.ID) page {
-	pg := page{next: place}
+	pg := scratch.Get().(*page)
+	defer func() {
+		if cap(pg.bytes) > 4*pageBytes {
+			return // a large event's
+		}
+		clear(pg.marks)
+		pg.bytes, pg.marks = pg.bytes[:0], pg.marks[:0]
+		scratch.Put(pg)
+	}()
+	pg.next, pg.err = place, nil
+	pg.fill(ctx, log, live, f, head)
+	return page{bytes.Clone(pg.bytes), slices.Clone(pg.marks), pg.next, pg.err}
+}
+
+// fill reads on from pg.next.
+func (pg *page) fill(ctx context.Context, log eventlog.Log, live *activity, f *feed, head eventlog.ID) {
+	place := pg.next
 	scanned := 0
 	pace := pace{begun: time.Now(), live: live}
 	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
@@ -246,17 +267,17 @@ func readPage(ctx context.Context, log eventlog.Log, live *activity, f *feed, pl
 		if err != nil {
 			var trimmed *eventlog.ErrTrimmed
 			if errors.As(err, &trimmed) && pg.next != place {
-				return pg // what was read is good; the next page begins with the gap
+				return // what was read is good; the next page begins with the gap
 			}
 			pg.err = err
-			return pg
+			return
 		}
 		if !f.wants(e) {
 			pg.next = e.ID
-			return pg
+			return
 		}
 		if n := len(pg.marks); n > 0 && endsPage(len(pg.bytes), pg.marks[n-1].id, e.ID) {
-			return pg
+			return
 		}
 		guard := secrecy(e)
 		if f.key.envelope != Bare {
@@ -266,11 +287,10 @@ func readPage(ctx context.Context, log eventlog.Log, live *activity, f *feed, pl
 		pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: guard})
 		pg.next = e.ID
 		if len(pg.bytes) >= pageBytes {
-			return pg
+			return
 		}
 	}
 	pg.next = head
-	return pg
 }
 
 // endsPage reports whether a page of so many bytes is to end between two events. It

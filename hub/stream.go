@@ -226,7 +226,7 @@ func (st *Stream) Beat() {
 // says has blocks go out before all else.
 func (st *Stream) says(blocks []byte, gives batch) {
 	if st.o.Chunked {
-		blocks = appendChunk(nil, blocks)
+		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
 	}
 	st.own, st.ownGive = append(st.own, blocks...), gives
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -62,6 +64,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	}
 	api := newAPI(c, h, authority, collectors(log), logger)
 	defer api.Close()
+	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv, err := newServer(c, handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger), logger)
 	if err != nil {
@@ -83,6 +86,17 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return fmt.Errorf("the hub has stopped: %w", h.Err())
 	}
 	return stop(c, h, srv, leaving, logger)
+}
+
+// spareProcessors has the runtime run as many goroutines again as there are
+// processors. It looks at its connections when one of these slots is idle, else
+// every 10 ms; and a shard that waits for its streams, or who reads history, fills
+// one without using, or needing, a processor at once. The hub and the API have
+// sized themselves by then.
+func spareProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
 }
 
 // stop takes leave: first of the subscribers, while new requests still get an

@@ -23,7 +23,7 @@ import (
 var built setup
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "resume" { // a storm has started this program again
+	if len(os.Args) > 1 && (os.Args[1] == "resume" || os.Args[1] == "spin") { // a storm has started this program again
 		main()
 		return
 	}

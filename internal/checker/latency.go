@@ -59,21 +59,22 @@ func (l *latency) quantile(q float64) time.Duration {
 	return time.Duration(l.max.Load())
 }
 
-// latencies reports two series of measurements, taken by turns. The second
-// fails if even its best p99 is beyond so many times the first's worst: what is
-// closer than that is noise. A noise of 0 does not judge.
-func (r *report) latencies(without string, quiet []*latency, with string, loaded []*latency, noise float64) {
-	const p50, p99 = "publish to receive, p50, ", "publish to receive, p99, "
-	r.add(p50+without, millisOf(quantiles(quiet, 0.5)))
-	r.add(p50+with, millisOf(quantiles(loaded, 0.5)))
-	worst, best := quantiles(quiet, 0.99), quantiles(loaded, 0.99)
-	r.add(p99+without, millisOf(worst))
+// latencies reports a series of measurements.
+func (r *report) latencies(name string, ls []*latency) { r.latenciesWithin(name, ls, 0, nil) }
+
+// latenciesWithin also judges it by another, taken by turns: it fails if even its
+// best p99 is beyond so many times the other's worst. What is closer than that is
+// noise. A noise of 0 does not judge.
+func (r *report) latenciesWithin(name string, ls []*latency, noise float64, other []*latency) {
+	r.add("publish to receive, p50, "+name, millisOf(quantiles(ls, 0.5)))
+	p99 := quantiles(ls, 0.99)
+	name = "publish to receive, p99, " + name
 	if noise == 0 {
-		r.add(p99+with, millisOf(best))
+		r.add(name, millisOf(p99))
 		return
 	}
-	holds := float64(slices.Min(best)) <= noise*float64(slices.Max(worst))
-	r.must(p99+with, millisOf(best), holds, fmt.Sprintf("its best ≤ %g × the other's worst", noise))
+	holds := float64(slices.Min(p99)) <= noise*float64(slices.Max(quantiles(other, 0.99)))
+	r.must(name, millisOf(p99), holds, fmt.Sprintf("its best ≤ %g × the worst above", noise))
 }
 
 func quantiles(ls []*latency, q float64) (ds []time.Duration) {

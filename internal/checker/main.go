@@ -33,6 +33,7 @@ type cli struct {
 	Full  fullCheck  `cmd:"" help:"Fill a small file system; publishing must fail well, and recover by itself. Needs root."`
 
 	Resume resumeCmd `cmd:"" hidden:"" help:"Be the other process of a storm."`
+	Spin   spinCmd   `cmd:"" hidden:"" help:"Keep processors busy."`
 
 	setup
 	JSON bool `name:"json" help:"Print one JSON object instead of a table."`

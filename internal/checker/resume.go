@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -146,16 +145,12 @@ type resuming struct {
 	answers *json.Decoder
 }
 
-// startResuming starts the process, at the lowest priority: where it runs
-// beside the hub, it stands for machines elsewhere.
+// startResuming starts the process, in the background.
 func startResuming(ctx context.Context, plan *resumePlan) (*resuming, error) {
-	self, err := os.Executable()
+	cmd, err := background(ctx, "resume")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "nice", "-n", "19", self, "resume")
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

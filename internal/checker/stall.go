@@ -152,7 +152,8 @@ func (c *stallCheck) report(r *report, rounds []stallRound) {
 		reconnects += rounds[i].reconnect
 		missing += rounds[i].missing
 	}
-	r.latencies("without stalled readers", quiet, "with them", stalled, c.Noise)
+	r.latencies("without stalled readers", quiet)
+	r.latenciesWithin("with them", stalled, c.Noise, quiet)
 	r.must("stalled readers that really were, at least", blocked, blocked == c.Stalled, "all")
 	r.must("hub memory for each stalled stream", kib(perUser), perUser <= maxPerStream, "≤ 512 KiB")
 	r.must("kernel memory for each stalled stream", kib(perKernel), perKernel <= maxPerStream, "≤ 512 KiB")

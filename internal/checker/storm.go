@@ -14,9 +14,9 @@ type stormCheck struct {
 	Resumes int           `default:"2000" help:"How many resume at the same time."`
 	Live    int           `default:"200" help:"How many listen to what is published meanwhile."`
 	Rate    float64       `default:"50" help:"Live events a second."`
-	Phase   time.Duration `default:"10s" help:"How long live delivery is measured without a storm, each time."`
+	Phase   time.Duration `default:"10s" help:"How long live delivery is measured without a storm, each time, and beside spinning processes."`
 	Rounds  int           `default:"2" help:"How many measurements without and with a storm, by turns."`
-	Noise   float64       `default:"1.5" help:"The best p99 in a storm may be so many times the worst one without; 0 does not judge."`
+	Noise   float64       `default:"1.5" help:"The best p99 in a storm may be so many times the worst one beside spinning processes; 0 does not judge."`
 }
 
 // A stormRun is one run of the check.
@@ -30,7 +30,7 @@ type stormRun struct {
 
 // A stormRound is what one storm has brought.
 type stormRound struct {
-	quiet, stormy *latency
+	quiet, beside, stormy *latency
 	resumeResult
 }
 
@@ -79,6 +79,12 @@ func (r *stormRun) round(ctx context.Context, s *stormRound) (err error) {
 	if s.quiet, err = r.live.measure(ctx, r.Rate, pause(ctx, r.Phase)); err != nil {
 		return err
 	}
+	if err := besides(ctx, func() (err error) {
+		s.beside, err = r.live.measure(ctx, r.Rate, pause(ctx, r.Phase))
+		return err
+	}); err != nil {
+		return err
+	}
 	var storm *resuming
 	s.stormy, err = r.live.measure(ctx, r.Rate, func() (err error) {
 		if storm, err = startResuming(ctx, r.plan()); err == nil {
@@ -89,8 +95,8 @@ func (r *stormRun) round(ctx context.Context, s *stormRound) (err error) {
 	if err != nil {
 		return err
 	}
-	progress("p99 %s without and %s in a storm, which took %s for %d events",
-		millis(s.quiet.quantile(0.99)), millis(s.stormy.quantile(0.99)), s.Took.Round(time.Millisecond), s.Replayed)
+	progress("p99 %s without, %s beside spinning processes and %s in a storm, which took %s for %d events",
+		millis(s.quiet.quantile(0.99)), millis(s.beside.quantile(0.99)), millis(s.stormy.quantile(0.99)), s.Took.Round(time.Millisecond), s.Replayed)
 	for range r.ends() {
 		if err := r.end.publish(ctx, 1); err != nil {
 			return err
@@ -131,12 +137,12 @@ func (r *stormRun) plan() *resumePlan {
 }
 
 func (c *stormCheck) report(r *report, rounds []stormRound, v verdict) {
-	var quiet, stormy []*latency
+	var quiet, beside, stormy []*latency
 	var took []time.Duration
 	var total time.Duration
 	replayed, missing := 0, 0
 	for i := range rounds {
-		quiet, stormy = append(quiet, rounds[i].quiet), append(stormy, rounds[i].stormy)
+		quiet, beside, stormy = append(quiet, rounds[i].quiet), append(beside, rounds[i].beside), append(stormy, rounds[i].stormy)
 		took = append(took, rounds[i].Took)
 		total += rounds[i].Took
 		replayed += rounds[i].Replayed
@@ -147,7 +153,9 @@ func (c *stormCheck) report(r *report, rounds []stormRound, v verdict) {
 	r.add("events replayed", replayed)
 	r.add("until all had their history", millisOf(took))
 	r.add("replayed a second", int(float64(replayed)/total.Seconds()))
-	r.latencies("without a storm", quiet, "in a storm", stormy, c.Noise)
+	r.latencies("without a storm", quiet)
+	r.latencies("beside spinning processes", beside)
+	r.latenciesWithin("in a storm", stormy, c.Noise, beside)
 	r.zero("resumed subscribers that did not reach the end", missing)
 	v.report(r)
 }

@@ -1,0 +1,58 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
+
+// background returns a command that runs this program again, for processors
+// that nobody else wants: beside the hub, it stands for machines elsewhere.
+func background(ctx context.Context, command string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "chrt", "--idle", "0", self, command)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd, nil
+}
+
+// spinCmd keeps every processor busy, and does nothing else. Even at the lowest
+// priority this costs whoever shares the machine: a thread that wakes up waits
+// for the kernel to notice that another processor could be had. The process of
+// those who resume costs that too, whatever the hub does about them.
+type spinCmd struct{}
+
+func (spinCmd) Run(ctx context.Context) error {
+	for range runtime.GOMAXPROCS(0) {
+		go func() {
+			for ctx.Err() == nil { // takes a lock that nobody else wants
+			}
+		}()
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// besides does something while such a process runs.
+func besides(ctx context.Context, do func() error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	cmd, err := background(ctx, "spin")
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = do()
+	stop()
+	_ = cmd.Wait() // it was killed
+	return err
+}

@@ -37,7 +37,7 @@ func storeOptions(fs vfs.FS, o *Options, failed func(error)) *pebble.Options {
 		MemTableStopWritesThreshold: memtables, // memory for 128 MiB that wait to be flushed, then appends wait
 		CacheSize:                   96 << 20,  // from which the store takes the size of its memtables
 		MaxOpenFiles:                256,       // leaves descriptors to the streams
-		L0CompactionThreshold:       2,         // merge early: reads see fewer files
+		L0CompactionThreshold:       4,         // merging later costs less, and reads see few files still
 		L0StopWritesThreshold:       1000,      // merging late costs readers, not publishers
 		LBaseMaxBytes:               64 << 20,
 		FlushDelayDeleteRange:       flushDelay, // retention frees space on a quiet hub too

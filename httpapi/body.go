@@ -2,21 +2,23 @@ package httpapi
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tidings-sse/tidings/hub"
 )
 
 // addBody reads a body of any type but NDJSON into the publication.
 func (p *publication) addBody(mediaType string, params map[string]string, body []byte) error {
-	if _, ok := p.values["data"]; ok && len(body) == 0 {
+	if p.values[fieldData] != nil && len(body) == 0 {
 		return nil // all in the query
 	}
 	switch mediaType {
@@ -27,14 +29,14 @@ func (p *publication) addBody(mediaType string, params map[string]string, body [
 	case "multipart/form-data":
 		return p.addMultipart(params["boundary"], body)
 	}
-	return p.set("data", string(body))
+	return p.give(fieldData, body)
 }
 
 // addForm reads a form. curl labels whatever it sends so: a body that is no
 // form is the data.
 func (p *publication) addForm(body []byte) error {
 	if !bytes.ContainsRune(body, '=') {
-		return p.set("data", string(body))
+		return p.give(fieldData, body)
 	}
 	// In a form, ; is a character like others (WHATWG URL §5.1); to ParseQuery
 	// it is an error.
@@ -68,90 +70,130 @@ func (p *publication) addMultipart(boundary string, body []byte) error {
 	}
 }
 
+// decoders are reused: one for each line of a batch costs as much as the line.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
 // addJSON reads one object, whose names are to the letter and stand once. Data
 // that is not a string is published as the JSON it is.
 func (p *publication) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return &hub.InvalidError{Reason: "the JSON is not valid UTF-8"}
 	}
-	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\uFEFF"))))
-	start, err := dec.Token()
+	dec := decoders.Get().(*jsontext.Decoder)
+	defer func() {
+		dec.Reset(new(bytes.Buffer)) // which does not keep the body
+		decoders.Put(dec)
+	}()
+	// A name twice is told better below, and half a surrogate pair is U+FFFD, as
+	// in encoding/json.
+	dec.Reset(bytes.NewBuffer(bytes.TrimPrefix(body, []byte("\uFEFF"))), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	start, err := dec.ReadToken()
 	if err != nil {
 		return invalidJSON(err)
 	}
-	if start != json.Delim('{') {
+	if start.Kind() != '{' {
 		return &hub.InvalidError{Reason: "the JSON is no object" + eventHint}
 	}
-	for dec.More() {
-		name, err := dec.Token()
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadValue()
 		if err != nil {
 			return invalidJSON(err)
 		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return invalidJSON(err)
-		}
-		if err := p.setJSON(name.(string), value); err != nil { // names are strings
+		var room [32]byte
+		if err := p.addMember(unquote(room[:0], name), dec); err != nil {
 			return err
 		}
 	}
-	if _, err := dec.Token(); err != nil {
+	if _, err := dec.ReadToken(); err != nil {
 		return invalidJSON(err)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return &hub.InvalidError{Reason: "send one JSON object, or one a line as application/x-ndjson"}
 	}
 	return nil
 }
 
-// setJSON adds a field of an object.
-func (p *publication) setJSON(name string, raw json.RawMessage) error {
-	var text string
-	isText := raw[0] == '"' && json.Unmarshal(raw, &text) == nil
-	switch name {
+// addMember adds a field whose value dec is at.
+func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
+	if string(name) == "topics" && dec.PeekKind() == '[' {
+		return p.addList(dec)
+	}
+	value, err := dec.ReadValue()
+	if err != nil {
+		return invalidJSON(err)
+	}
+	isText := value.Kind() == '"'
+	var f field
+	switch string(name) {
 	case "data":
 		if !isText {
-			var b bytes.Buffer
-			_ = json.Compact(&b, raw) // it was decoded once already
-			text = b.String()
+			compact := value.Clone()
+			_ = compact.Compact() // it is valid
+			return p.give(fieldData, compact)
 		}
-		return p.set(name, text)
-	case "topic", "type", "id":
+		f = fieldData
+	case "topic":
+		if isText {
+			p.addTopic(string(unquote(nil, value)))
+			return nil
+		}
+		fallthrough
+	case "type", "id":
 		if !isText {
 			return &hub.InvalidError{Reason: fmt.Sprintf("%q is a string", name)}
 		}
-		return p.set(name, text)
+		if f = fieldType; string(name) == "id" {
+			f = fieldID
+		}
 	case "topics":
-		var topics []string
-		if err := json.Unmarshal(raw, &topics); err != nil || topics == nil {
-			return &hub.InvalidError{Reason: `"topics" is a list of strings`}
-		}
-		for _, t := range topics {
-			p.addTopic(t)
-		}
-		return nil
+		return errTopics
 	case "retry":
 		if isText {
 			return &hub.InvalidError{Reason: `"retry" is a number of milliseconds`}
 		}
-		return p.set(name, string(raw))
+		return p.give(fieldRetry, value.Clone())
 	case "private":
-		var private bool
-		if err := json.Unmarshal(raw, &private); err != nil || raw[0] == 'n' {
-			return &hub.InvalidError{Reason: `"private" is true or false`}
+		switch value.Kind() {
+		case 't':
+			return p.give(fieldPrivate, []byte("true"))
+		case 'f':
+			return nil
 		}
-		if private {
-			return p.set(name, "true")
-		}
-		return nil
+		return &hub.InvalidError{Reason: `"private" is true or false`}
+	default:
+		return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", clip(string(name), 64), eventHint)}
 	}
-	return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", clip(name, 64), eventHint)}
+	return p.give(f, unquote(make([]byte, 0, len(value)), value))
+}
+
+var errTopics = &hub.InvalidError{Reason: `"topics" is a list of strings`}
+
+// addList adds the topics of a list.
+func (p *publication) addList(dec *jsontext.Decoder) error {
+	for _, _ = dec.ReadToken(); ; { // the bracket
+		t, err := dec.ReadToken()
+		switch {
+		case err != nil:
+			return invalidJSON(err)
+		case t.Kind() == ']':
+			return nil
+		case t.Kind() != '"':
+			return errTopics
+		}
+		p.addTopic(t.String())
+	}
+}
+
+// unquote appends the text of a string that a decoder has read.
+func unquote(dst []byte, text jsontext.Value) []byte {
+	dst, _ = jsontext.AppendUnquote(dst, text) // an error is half a surrogate pair
+	return dst
 }
 
 const eventHint = `; an event is {"topics":["news"],"data":<a string or any JSON>}, and type, id, retry and private if you like`
 
 func invalidJSON(err error) error {
-	msg := strings.TrimPrefix(err.Error(), "json: ")
+	msg := strings.TrimPrefix(err.Error(), "jsontext: ")
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		msg = "it breaks off"
 	}

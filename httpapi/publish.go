@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/sse"
 )
 
 // maxItems is how many events one batch may have.
@@ -95,12 +97,26 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 	if r.ContentLength > a.MaxBody { // said before a byte is read
 		return nil, "", nil, tooLargeProblem(a.MaxBody)
 	}
-	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, a.MaxBody))
+	body, err = readAll(http.MaxBytesReader(w, r.Body, a.MaxBody), r.ContentLength)
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
 		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
 	}
 	return body, mediaType, params, err
+}
+
+// readAll returns no more memory than it has read: events keep it.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 || length > 64<<10 { // only said, so far
+		b, err := io.ReadAll(r)
+		return bytes.Clone(b), err
+	}
+	b := make([]byte, length)
+	n, err := io.ReadFull(r, b)
+	if errors.Is(err, io.EOF) { // of no length
+		err = nil
+	}
+	return b[:n], err
 }
 
 func tooLargeProblem(limit int64) *Problem {
@@ -171,35 +187,51 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 // A publication gathers an event's fields from path, query and body.
 type publication struct {
 	topics []string
-	values map[string]string // the other fields, by name
+	values [len(fields)][]byte // the other fields; nil is not given
 }
+
+// A field is one that may be given once.
+type field int
+
+const (
+	fieldData field = iota
+	fieldType
+	fieldID
+	fieldRetry
+	fieldPrivate
+)
+
+var fields = [...]string{"data", "type", "id", "retry", "private"}
 
 func (p *publication) clone() publication {
-	c := publication{topics: append([]string(nil), p.topics...), values: map[string]string{}}
-	for k, v := range p.values {
-		c.values[k] = v
-	}
-	return c
+	return publication{topics: slices.Clone(p.topics), values: p.values}
 }
 
-// set adds a field. Topics add up, anything else may be given once.
+// get returns a field and whether it was given.
+func (p *publication) get(f field) (value string, ok bool) {
+	return string(p.values[f]), p.values[f] != nil
+}
+
+// set adds a field by its name. Topics add up, anything else may be given once.
 func (p *publication) set(name, value string) error {
-	switch name {
-	case "topic":
+	if name == "topic" {
 		p.addTopic(value)
 		return nil
-	case "data", "type", "id", "retry", "private":
-	default:
+	}
+	f := slices.Index(fields[:], name)
+	if f < 0 {
 		return &hub.InvalidError{Reason: fmt.Sprintf(
 			"there is no field %q: put your payload in data=, or send it whole as text/plain; the other fields are topic, type, id, retry and private", clip(name, 64))}
 	}
-	if _, ok := p.values[name]; ok {
-		return &hub.InvalidError{Reason: name + " is given twice"}
+	return p.give(field(f), []byte(value))
+}
+
+// give adds a field, whose value stays as it is.
+func (p *publication) give(f field, value []byte) error {
+	if p.values[f] != nil {
+		return &hub.InvalidError{Reason: fields[f] + " is given twice"}
 	}
-	if p.values == nil {
-		p.values = map[string]string{}
-	}
-	p.values[name] = value
+	p.values[f] = value
 	return nil
 }
 
@@ -240,19 +272,15 @@ func (p *publication) addValues(q url.Values) error {
 // which beats it, makes it go in once for all of its publisher's; item tells a
 // batch's apart.
 func (p *publication) record(h http.Header, g *auth.Grant, item string) (eventlog.Record, error) {
-	rec := eventlog.Record{
-		Topics:      p.topics,
-		Type:        p.values["type"],
-		Data:        []byte(p.values["data"]),
-		PublisherID: p.values["id"],
-	}
-	if rec.Type == "message" {
+	rec := eventlog.Record{Topics: p.topics, Data: p.values[fieldData]}
+	if rec.Type, _ = p.get(fieldType); rec.Type == sse.DefaultType {
 		rec.Type = "" // the same on the wire
 	}
-	if id, ok := p.values["id"]; ok {
+	if id, ok := p.get(fieldID); ok {
 		if err := hub.CheckID(id); err != nil {
 			return rec, err
 		}
+		rec.PublisherID = id
 		rec.Key = scope(g, "id\x00"+id)
 	}
 	if key := h.Get("Idempotency-Key"); key != "" {
@@ -261,14 +289,14 @@ func (p *publication) record(h http.Header, g *auth.Grant, item string) (eventlo
 		}
 		rec.Key = scope(g, "key\x00"+key+"\x00"+item)
 	}
-	if v, ok := p.values["retry"]; ok {
+	if v, ok := p.get(fieldRetry); ok {
 		ms, err := strconv.ParseUint(v, 10, 32)
 		if err != nil || ms == 0 {
 			return rec, &hub.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, from 1 to %d", hub.MaxRetry.Milliseconds())}
 		}
 		rec.Retry = time.Duration(ms) * time.Millisecond
 	}
-	switch v, ok := p.values["private"]; {
+	switch v, ok := p.get(fieldPrivate); {
 	case !ok:
 	case v == "", v == "1", v == "true", v == "on":
 		rec.Private = true

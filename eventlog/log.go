@@ -48,9 +48,14 @@ type Query struct {
 	// topics are asked for, and an engine may return others too. Match still
 	// decides.
 	Topics []string
-	Match  func(*Event) bool // nil matches all
-	UpTo   ID                // inclusive; zero is the end of the log
-	Limit  int               // 0 is no limit
+
+	// PublisherID, if not "", is such a hint as well: only events with this
+	// publisher's id are asked for.
+	PublisherID string
+
+	Match func(*Event) bool // nil matches all
+	UpTo  ID                // inclusive; zero is the end of the log
+	Limit int               // 0 is no limit
 }
 
 // Retention bounds what a log keeps; zero fields set no bound. The oldest
@@ -101,13 +106,14 @@ type Log interface {
 	// It is ErrTrimmed if such an event may have been dropped.
 	At(ctx context.Context, t time.Time) (ID, error)
 
-	// ByPublisherID returns the place of the oldest retained event with that
-	// id, or ErrNotFound.
+	// ByPublisherID returns the place of the oldest event with that id, or
+	// ErrNotFound. Deleted events count, until retention passes their places.
 	ByPublisherID(ctx context.Context, id string) (ID, error)
 
 	// Delete removes what Read would yield, as far as the log goes now, and
 	// returns how many events that were. The zero place is the log's origin.
-	// The events' own places stay: reading from one goes on with what follows.
+	// The events' own places stay, and ByPublisherID finds them: reading from one
+	// goes on with what follows.
 	Delete(ctx context.Context, after ID, q Query) (int, error)
 
 	// Topics yields what is retained of each topic, in no particular order.

@@ -31,7 +31,7 @@ type Memory struct {
 	newest      time.Time // of the last event
 	trimmed     time.Time // of the newest event dropped
 	topics      map[string]*topicIndex
-	publisherID map[string][]uint64
+	publisherID map[string][]uint64 // tombstones too
 	keys        map[string]uint64
 	grown       chan struct{} // closed and replaced by each append
 	closed      bool
@@ -138,10 +138,15 @@ func (m *Memory) forget(e *Event) {
 		m.tombs--
 	}
 	m.unindex(e)
+	if id := e.PublisherID; id != "" {
+		if m.publisherID[id] = without(m.publisherID[id], e.ID.Lo); len(m.publisherID[id]) == 0 {
+			delete(m.publisherID, id)
+		}
+	}
 }
 
-// unindex takes e out of the indexes. Retention takes the oldest first, which
-// stands at the front.
+// unindex takes e out of the indexes, but for that of publishers' ids, where
+// its place stays. Retention takes the oldest first, which stands at the front.
 func (m *Memory) unindex(e *Event) {
 	m.bytes -= size(e)
 	for _, t := range e.Topics {
@@ -150,11 +155,6 @@ func (m *Memory) unindex(e *Event) {
 		ix.bytes -= size(e)
 		if len(ix.at) == 0 {
 			delete(m.topics, t)
-		}
-	}
-	if id := e.PublisherID; id != "" {
-		if m.publisherID[id] = without(m.publisherID[id], e.ID.Lo); len(m.publisherID[id]) == 0 {
-			delete(m.publisherID, id)
 		}
 	}
 	delete(m.keys, e.Key)
@@ -168,7 +168,8 @@ func without(at []uint64, lo uint64) []uint64 {
 	return slices.Delete(at, i, i+1)
 }
 
-// Delete leaves a tombstone, an event without topics, in the place of each.
+// Delete leaves a tombstone in the place of each: an event without topics, of
+// which nothing is left but its place and its publisher's id.
 func (m *Memory) Delete(ctx context.Context, after ID, q Query) (int, error) {
 	b, err := m.Bounds(ctx)
 	if err != nil {
@@ -193,7 +194,7 @@ func (m *Memory) bury(e *Event) bool {
 	}
 	m.unindex(e)
 	m.tombs++
-	tomb := &Event{ID: e.ID, Time: e.Time}
+	tomb := &Event{Record: Record{PublisherID: e.PublisherID}, ID: e.ID, Time: e.Time}
 	m.bytes += size(tomb)
 	m.events[e.ID.Lo-m.origin-1] = tomb
 	return true
@@ -249,8 +250,8 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 	if after.Lo >= last {
 		return nil, after, m.grown, nil
 	}
-	if len(q.Topics) > 0 {
-		page, end := m.topicPage(after.Lo, last, q.Topics)
+	if indexes := m.indexes(q); len(indexes) > 0 {
+		page, end := m.indexPage(after.Lo, last, indexes)
 		return page, m.id(end), m.grown, nil
 	}
 	end := min(last, after.Lo+pageSize)
@@ -263,29 +264,44 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 	return page, m.id(end), m.grown, nil
 }
 
-// topicPage merges the indexes of topics: the cost of a page depends on what
-// it returns, not on what other topics hold.
-func (m *Memory) topicPage(after, last uint64, topics []string) (_ []*Event, end uint64) {
-	var at []uint64
-	for _, t := range topics {
-		ix := m.topics[t]
-		if ix == nil {
-			continue
+// indexes returns those that hold all that q asks for, or nil if it does not say
+// where to look. They ascend.
+func (m *Memory) indexes(q Query) (indexes [][]uint64) {
+	if q.PublisherID != "" {
+		return [][]uint64{m.publisherID[q.PublisherID]}
+	}
+	for _, t := range q.Topics {
+		var at []uint64
+		if ix := m.topics[t]; ix != nil {
+			at = ix.at
 		}
-		i := sort.Search(len(ix.at), func(i int) bool { return ix.at[i] > after })
-		at = append(at, ix.at[i:min(len(ix.at), i+pageSize)]...)
+		indexes = append(indexes, at)
+	}
+	return indexes
+}
+
+// indexPage merges indexes: the cost of a page depends on what it returns, not
+// on what else the log holds.
+func (m *Memory) indexPage(after, last uint64, indexes [][]uint64) (_ []*Event, end uint64) {
+	var at []uint64
+	for _, ix := range indexes {
+		i := sort.Search(len(ix), func(i int) bool { return ix[i] > after })
+		at = append(at, ix[i:min(len(ix), i+pageSize)]...)
 	}
 	slices.Sort(at)
 	at = slices.Compact(at)
 	end = last
-	if len(at) >= pageSize { // else no topic has more
+	if len(at) >= pageSize { // else no index has more
 		at = at[:pageSize]
 		end = min(end, at[pageSize-1])
 	}
 	page := make([]*Event, 0, len(at))
 	for _, a := range at {
-		if a <= end {
-			page = append(page, m.events[a-m.origin-1])
+		if a > end {
+			break
+		}
+		if e := m.events[a-m.origin-1]; len(e.Topics) > 0 { // no tombstone
+			page = append(page, e)
 		}
 	}
 	return page, end

@@ -9,7 +9,7 @@ import (
 // A PageFunc is what an engine that reads page by page has to bring along: its
 // Read, Tail and Delete are then the methods here. It returns the next events
 // after a place as far as q.UpTo, whether they match or not, and with q.Topics
-// those of other topics or not; the place to go on from, which is the same at
+// or q.PublisherID others or not; the place to go on from, which is the same at
 // the end; and a channel that is closed when there is more.
 type PageFunc func(ctx context.Context, after ID, q Query) (page []*Event, next ID, grown <-chan struct{}, err error)
 

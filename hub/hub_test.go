@@ -217,6 +217,45 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// Streams resume from what was deleted, by either id, also where a publisher
+// repeats its own; and the id is the next event's that has it.
+func TestResumeFromDeleted(t *testing.T) {
+	h := newHub(t, eventlog.Retention{})
+	named := eventlog.Record{Topics: []string{"a"}, Data: []byte("named"), PublisherID: "mine"}
+	publish(t, h, "a", "before")
+	first := publishRecord(t, h, named)
+	publish(t, h, "b", "elsewhere")
+	publish(t, h, "a", "between")
+	publishRecord(t, h, named)
+	publish(t, h, "a", "after")
+	resume := func(id string, want ...string) {
+		t.Helper()
+		sub := open(t, h, hub.From{LastEventID: id}, "a")
+		if start, gap := sub.Start(); gap || start != first {
+			t.Errorf("%s: the stream begins at %v, a gap: %v; want %v", id, start, gap, first)
+		}
+		wantData(t, id, take(t, sub, len(want)), want...)
+	}
+	remove := func(id string, want int) {
+		t.Helper()
+		if n, err := h.DeleteID(t.Context(), id); n != want || err != nil {
+			t.Fatalf("DeleteID(%s) = %d, %v; want %d", id, n, err, want)
+		}
+	}
+	remove(first.String(), 1)
+	resume("mine", "between", "named", "after")
+	if e, err := h.Event(t.Context(), "mine"); err != nil || string(e.Data) != "named" {
+		t.Errorf("Event = %+v, %v; want the one that is left", e, err)
+	}
+	remove("mine", 1)
+	remove("mine", 0)
+	if e, err := h.Event(t.Context(), "mine"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("Event = %+v, %v; want ErrNotFound", e, err)
+	}
+	resume("mine", "between", "after")
+	resume(first.String(), "between", "after")
+}
+
 // What retention drops under a subscriber that lags is told in its place.
 func TestGapUnderASlowSubscriber(t *testing.T) {
 	h := newHub(t, eventlog.Retention{Events: 10})

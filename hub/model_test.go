@@ -348,8 +348,7 @@ func (p *published) selectedBy(selectors []string) bool {
 }
 
 // gap checks that a gap is true: retention has passed the stream's place. If
-// that was a publisher's id, or one that was deleted, nobody knows any more
-// where it was.
+// that was a publisher's id, nobody knows any more where it was.
 func (m *model) gap(s *modelStream, data string) {
 	var g Gap
 	if err := json.Unmarshal([]byte(data), &g); err != nil || g.Reason != Trimmed && (g.Reason != Unknown || g.Requested[0] != 'p') {
@@ -370,7 +369,7 @@ func (m *model) gap(s *modelStream, data string) {
 	if g.Reason == Trimmed && (at <= s.at || to.Compare(b.Origin) > 0) {
 		m.t.Fatalf("a gap up to %v, but the stream was at %d of %d and the log begins after %v", to, s.at, at, b.Origin)
 	}
-	if g.Reason == Unknown && !m.all[s.at-1].gone && m.all[s.at-1].id.Compare(b.Origin) > 0 {
+	if g.Reason == Unknown && m.all[s.at-1].id.Compare(b.Origin) > 0 {
 		m.t.Fatalf("%s is retained and said to be unknown", g.Requested)
 	}
 	s.at = at

@@ -136,7 +136,9 @@ func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 		return nil, err
 	}
 	at, err := parseID(id)
+	q := eventlog.Query{UpTo: at}
 	if err != nil && !strings.HasPrefix(id, eventlog.IDPrefix) {
+		q = byPublisherID(id) // the oldest may have been deleted
 		at, err = h.log.ByPublisherID(ctx, id)
 		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 			return nil, err
@@ -145,10 +147,16 @@ func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 	if err != nil || at.Epoch != bounds.Origin.Epoch || at.Compare(bounds.Origin) <= 0 || at.Compare(bounds.Last) > 0 {
 		return nil, eventlog.ErrNotFound
 	}
-	for e, err := range h.log.Read(ctx, at.Prev(), eventlog.Query{UpTo: at, Limit: 1}) {
+	q.Limit = 1
+	for e, err := range h.log.Read(ctx, at.Prev(), q) {
 		return e, err
 	}
 	return nil, eventlog.ErrNotFound // deleted
+}
+
+// byPublisherID asks for the events to which publishers gave an id.
+func byPublisherID(id string) eventlog.Query {
+	return eventlog.Query{PublisherID: id, Match: func(e *eventlog.Event) bool { return e.PublisherID == id }}
 }
 
 // parseID reads an id of the hub's, in either form.

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -68,8 +67,9 @@ func (h *Hub) Delete(ctx context.Context, sel Selectors) (int, error) {
 }
 
 // DeleteID removes the event with an id of the hub's, or all with one that
-// publishers gave, and returns how many that were.
-func (h *Hub) DeleteID(ctx context.Context, id string) (n int, err error) {
+// publishers gave, and returns how many that were. Streams resume from either as
+// long as their places are retained.
+func (h *Hub) DeleteID(ctx context.Context, id string) (int, error) {
 	defer h.pages.forget()
 	if at, err := parseID(id); err == nil {
 		return h.deleteAt(ctx, at)
@@ -77,19 +77,7 @@ func (h *Hub) DeleteID(ctx context.Context, id string) (n int, err error) {
 	if strings.HasPrefix(id, eventlog.IDPrefix) {
 		return 0, nil // nothing has such an id
 	}
-	for {
-		at, err := h.log.ByPublisherID(ctx, id)
-		if errors.Is(err, eventlog.ErrNotFound) {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-		deleted, err := h.deleteAt(ctx, at)
-		if n += deleted; err != nil || deleted == 0 {
-			return n, err
-		}
-	}
+	return h.log.Delete(ctx, eventlog.ID{}, byPublisherID(id))
 }
 
 func (h *Hub) deleteAt(ctx context.Context, at eventlog.ID) (int, error) {

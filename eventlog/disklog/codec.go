@@ -12,7 +12,7 @@ import (
 
 // An event's value is
 //
-//	kind       1 byte: kindEvent or kindTomb, which ends after the time
+//	kind       1 byte: kindEvent or kindTomb
 //	time       8 bytes: Unix time in nanoseconds, big endian
 //	key        a string: its length as a uvarint, then its bytes
 //	private    1 byte, 0 or 1
@@ -22,6 +22,7 @@ import (
 //	publisher  a string
 //	data       what is left
 //
+// and a tombstone's, after the time, nothing or the hash of the publisher's id.
 // There is one way to write a record, so equal records are equal bytes after
 // the time. The store below has checksums of its own.
 const (
@@ -33,8 +34,34 @@ const (
 
 var errEncoding = errors.New("not an event's encoding")
 
-// encode returns r's value. Its time is stamped on later.
+// tombstone returns what is left of a deleted record: one without topics, whose
+// PublisherID is no more than the bytes of the id's hash.
+func tombstone(r *eventlog.Record) *eventlog.Record {
+	if r.PublisherID == "" {
+		return new(eventlog.Record)
+	}
+	h := hashOf(r.PublisherID)
+	return &eventlog.Record{PublisherID: string(h[:])}
+}
+
+func isTombstone(r *eventlog.Record) bool { return len(r.Topics) == 0 }
+
+// publisherHash is what a record that has a publisher's id is indexed by.
+func publisherHash(r *eventlog.Record) hash {
+	if isTombstone(r) {
+		return hash([]byte(r.PublisherID))
+	}
+	return hashOf(r.PublisherID)
+}
+
+// encode returns the value of a record or a tombstone. Its time is stamped on
+// later.
 func encode(r *eventlog.Record) []byte {
+	if isTombstone(r) {
+		b := make([]byte, valueHeader, valueHeader+len(r.PublisherID))
+		b[0] = kindTomb
+		return append(b, r.PublisherID...)
+	}
 	n := valueHeader + 1 + 7*binary.MaxVarintLen64 + len(r.Key) + len(r.Type) + len(r.PublisherID) + len(r.Data)
 	for _, t := range r.Topics {
 		n += binary.MaxVarintLen32 + len(t)
@@ -57,13 +84,6 @@ func encode(r *eventlog.Record) []byte {
 	return append(b, r.Data...)
 }
 
-func encodeTomb(nanos int64) []byte {
-	b := make([]byte, valueHeader)
-	b[0] = kindTomb
-	stamp(b, nanos)
-	return b
-}
-
 func stamp(value []byte, nanos int64) {
 	binary.BigEndian.PutUint64(value[1:], uint64(nanos))
 }
@@ -77,8 +97,8 @@ func stamped(value []byte) (int64, error) {
 }
 
 // decode reads what encode wrote into an event that shares no memory with
-// value; a tombstone is an event without topics. All that the event refers to
-// is in one copy, of which nothing but Data could ever be written to.
+// value. All that the event refers to is in one copy, of which nothing but Data
+// could ever be written to.
 func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	nanos, err := stamped(value)
 	if err != nil {
@@ -90,7 +110,8 @@ func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	}{Event: eventlog.Event{ID: id, Time: time.Unix(0, nanos)}}
 	e := &one.Event
 	b := slices.Clone(value[valueHeader:])
-	if value[0] == kindTomb && len(b) == 0 {
+	if value[0] == kindTomb && (len(b) == 0 || len(b) == len(hash{})) {
+		e.PublisherID = string(b)
 		return e, nil
 	}
 	if value[0] != kindEvent {
@@ -151,8 +172,9 @@ func cutUvarint(b []byte) (uint64, []byte, error) {
 	return v, b[n:], nil
 }
 
-// sizeOf is what an event with that value counts against the byte limit: the
-// value, its key, and the index entries, before the store compresses them.
+// sizeOf is what an event or a tombstone with that value counts against the byte
+// limit: the value, its key, and the index entries, before the store compresses
+// them.
 func sizeOf(valueLen int, e *eventlog.Record) int64 {
 	n := valueLen + 9
 	n += 25 * len(e.Topics)
@@ -164,6 +186,3 @@ func sizeOf(valueLen int, e *eventlog.Record) int64 {
 	}
 	return int64(n)
 }
-
-// tombSize is what a tombstone counts.
-const tombSize = valueHeader + 9

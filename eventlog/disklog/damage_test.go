@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -187,7 +188,7 @@ func TestDeletedIsGone(t *testing.T) {
 	for i := range 3000 { // enough for old log files to be reused
 		r := testRecord(0, i)
 		if i%100 == 0 {
-			r.Topics, r.Key, r.PublisherID, r.Data = []string{"SECRET-topic"}, "SECRET-key", "", []byte("SECRET-data")
+			r.Topics, r.Key, r.PublisherID, r.Data = []string{"SECRET-topic"}, "SECRET-key", fmt.Sprint("SECRET-id", i), []byte("SECRET-data")
 			if i > 0 {
 				r.Key = ""
 			}
@@ -218,6 +219,9 @@ func TestDeletedIsGone(t *testing.T) {
 		t.Fatalf("Delete = %d, %v", n, err)
 	}
 	eventually(t, "leave the disk", func() bool { return len(found()) == 0 })
+	if _, err := l.ByPublisherID(t.Context(), "SECRET-id2900"); err != nil {
+		t.Errorf("the place of a deleted id: %v", err)
+	}
 }
 
 // TestNewEpoch has a backup be restored.

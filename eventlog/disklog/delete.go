@@ -90,10 +90,7 @@ func (w *writer) bury(at []uint64) (int, error) {
 	}
 	for _, e := range events {
 		w.remove(e)
-		_ = w.batch.Set(w.key(eventKey(w.scratch[:0], e.ID.Lo)), encodeTomb(e.Time.UnixNano()), nil)
-		w.at.tombs++
-		w.at.bytes += tombSize
-		w.buried = append(w.buried, e.ID.Lo)
+		w.entomb(e)
 	}
 	for t, last := range topics {
 		if h := hashOf(t); w.tallies[h].last <= l.tip { // else the group has appended a newer one
@@ -103,7 +100,22 @@ func (w *writer) bury(at []uint64) (int, error) {
 	return len(events), nil
 }
 
-// remove takes an event out of the indexes and the counts.
+// entomb puts a tombstone in the place of an event that was removed.
+func (w *writer) entomb(e *eventlog.Event) {
+	at := e.ID.Lo
+	tomb := tombstone(&e.Record)
+	value := encode(tomb)
+	stamp(value, e.Time.UnixNano())
+	_ = w.batch.Set(w.key(eventKey(w.scratch[:0], at)), value, nil)
+	if tomb.PublisherID != "" {
+		_ = w.batch.Set(w.key(indexKey(w.scratch[:0], publisherSpace, publisherHash(tomb), at)), nil, nil)
+	}
+	w.at.tombs++
+	w.at.bytes += sizeOf(len(value), tomb)
+	w.buried = append(w.buried, at)
+}
+
+// remove takes an event or a tombstone out of the indexes and the counts.
 func (w *writer) remove(e *eventlog.Event) {
 	at := e.ID.Lo
 	size := sizeOf(len(encode(&e.Record)), &e.Record)
@@ -113,12 +125,16 @@ func (w *writer) remove(e *eventlog.Event) {
 		w.count(e.Topics, i, h, tally{t, -1, -size, 0})
 	}
 	if e.PublisherID != "" {
-		_ = w.batch.Delete(w.key(indexKey(w.scratch[:0], publisherSpace, hashOf(e.PublisherID), at)), nil)
+		_ = w.batch.Delete(w.key(indexKey(w.scratch[:0], publisherSpace, publisherHash(&e.Record), at)), nil)
 	}
 	if e.Key != "" {
 		_ = w.batch.Delete(w.key(hashKey(w.scratch[:0], keySpace, hashOf(e.Key))), nil)
 	}
-	w.at.events--
+	if isTombstone(&e.Record) {
+		w.at.tombs--
+	} else {
+		w.at.events--
+	}
 	w.at.bytes -= size
 }
 

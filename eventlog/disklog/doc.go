@@ -33,7 +33,9 @@
 //     [ErrInUse].
 //   - What Delete took is out of every read at once and off the disk soon
 //     after, when the files that held it have been rewritten; so is what
-//     retention dropped, when the store gets to it.
+//     retention dropped, when the store gets to it. Of a publisher's id a hash
+//     stays until retention passes the event's place, so that a stream can resume
+//     from it.
 //
 // # On the disk
 //

@@ -160,7 +160,10 @@ func (l *Log) ByPublisherID(ctx context.Context, id string) (eventlog.ID, error)
 		if err != nil {
 			return eventlog.ID{}, fmt.Errorf("disklog: by publisher's id: %w", err)
 		}
-		if e != nil && e.PublisherID == id {
+		if e == nil { // a tombstone, unless retention has taken it meanwhile
+			at, _ = l.shown()
+		}
+		if e == nil && p > at.origin || e != nil && e.PublisherID == id {
 			return l.id(p), nil
 		}
 	}

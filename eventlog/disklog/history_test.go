@@ -111,6 +111,11 @@ func (h *told) check(t *testing.T, fs vfs.FS) {
 			break
 		}
 		h.checkEvent(fail, i, found[e.ID], b.Origin)
+		if _, gone := h.gone[e.ID]; gone && e.ID.Compare(b.Origin) > 0 {
+			if place, err := l.ByPublisherID(t.Context(), e.PublisherID); err != nil || place != e.ID {
+				fail("the publisher's id of %v, which was deleted: %v, %v", e.ID, place, err)
+			}
+		}
 		if f := found[e.ID]; f != nil && f.Key != "" && i >= len(h.acked)-10 {
 			results, err := l.Append(t.Context(), e.Record)
 			if err != nil || !results[0].Duplicate || results[0].ID != e.ID {

@@ -10,7 +10,7 @@ import (
 //
 //	e position             an event, or a tombstone
 //	t hash position        an event of the topic
-//	p hash position        an event with the publisher's id
+//	p hash position        an event, or a tombstone, with the publisher's id
 //	k hash                 the position of the event with that idempotency key
 //	c hash                 what is retained of the topic; see tally
 //	m "state"              see state
@@ -19,8 +19,9 @@ import (
 //
 // Hashes are the first half of SHA-256. Whoever follows one to an event compares
 // it with what was asked for, so that two names with one hash would cost time,
-// not truth; two topics would be one in the list of topics. No name is part of
-// a key, because the store notes keys where a deletion does not reach.
+// not truth; two topics would be one in the list of topics, and of a tombstone
+// there is nothing else to compare. No name is part of a key, because the store
+// notes keys where a deletion does not reach.
 const (
 	eventSpace     = 'e'
 	topicSpace     = 't'

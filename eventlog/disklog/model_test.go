@@ -13,6 +13,7 @@ import (
 // A model is a log as a plain slice.
 type model struct {
 	events []*eventlog.Event // without those deleted
+	named  []*eventlog.Event // with them, those with a publisher's id
 	origin eventlog.ID
 	last   eventlog.ID
 }
@@ -78,18 +79,30 @@ func (m *model) append(t *testing.T, l *Log, rng *rand.Rand, step int) {
 			t.Errorf("a new event: %+v after %v", results[i], m.last)
 		}
 		m.last = results[i].ID
-		m.events = append(m.events, &eventlog.Event{Record: r, ID: m.last})
+		e := &eventlog.Event{Record: r, ID: m.last}
+		m.events = append(m.events, e)
+		if r.PublisherID != "" {
+			m.named = append(m.named, e)
+		}
 	}
 }
 
 func (m *model) delete(t *testing.T, l *Log, rng *rand.Rand) {
 	topic, third := fmt.Sprint("topic", rng.IntN(7)), uint64(rng.IntN(3))
 	match := func(e *eventlog.Event) bool { return slices.Contains(e.Topics, topic) && e.ID.Lo%3 == third }
+	q := eventlog.Query{Topics: []string{topic}, Match: match}
+	if len(m.named) > 0 && rng.IntN(2) == 0 {
+		q = byPublisherID(m.named[rng.IntN(len(m.named))].PublisherID)
+	}
 	before := len(m.events)
-	m.events = slices.DeleteFunc(m.events, match)
-	if n, err := l.Delete(t.Context(), eventlog.ID{}, eventlog.Query{Topics: []string{topic}, Match: match}); err != nil || n != before-len(m.events) {
+	m.events = slices.DeleteFunc(m.events, q.Match)
+	if n, err := l.Delete(t.Context(), eventlog.ID{}, q); err != nil || n != before-len(m.events) {
 		t.Errorf("Delete = %d, %v; want %d", n, err, before-len(m.events))
 	}
+}
+
+func byPublisherID(id string) eventlog.Query {
+	return eventlog.Query{PublisherID: id, Match: func(e *eventlog.Event) bool { return e.PublisherID == id }}
 }
 
 // trim waits for retention, and drops what it dropped.
@@ -106,6 +119,7 @@ func (m *model) trim(t *testing.T, l *Log, limit int64) {
 	if over := len(m.events) - int(limit); over > 0 {
 		m.origin = m.events[over-1].ID
 		m.events = m.events[over:]
+		m.named = slices.DeleteFunc(m.named, func(e *eventlog.Event) bool { return e.ID.Compare(m.origin) <= 0 })
 	}
 	if b.Origin != m.origin || b.Last != m.last || b.Events != int64(len(m.events)) {
 		t.Errorf("Bounds = %+v; want %v to %v with %d events", b, m.origin, m.last, len(m.events))
@@ -181,11 +195,19 @@ func (m *model) compare(t *testing.T, l *Log, rng *rand.Rand) {
 		t.Errorf("Topics: %v are missing", count)
 	}
 
-	name := fmt.Sprint("mine", rng.IntN(200))
-	i := slices.IndexFunc(m.events, func(e *eventlog.Event) bool { return e.PublisherID == name })
-	switch id, err := l.ByPublisherID(ctx, name); {
-	case i < 0 && !errors.Is(err, eventlog.ErrNotFound), i >= 0 && (err != nil || id != m.events[i].ID):
-		t.Errorf("ByPublisherID = %v, %v; want that of the %d-th", id, err, i)
+	for range 20 {
+		name := fmt.Sprint("mine", rng.IntN(200))
+		if len(m.named) > 0 && rng.IntN(2) == 0 {
+			name = m.named[rng.IntN(len(m.named))].PublisherID
+		}
+		i := slices.IndexFunc(m.named, func(e *eventlog.Event) bool { return e.PublisherID == name })
+		switch id, err := l.ByPublisherID(ctx, name); {
+		case i < 0 && !errors.Is(err, eventlog.ErrNotFound), i >= 0 && (err != nil || id != m.named[i].ID):
+			t.Errorf("ByPublisherID = %v, %v; want that of the %d-th", id, err, i)
+		}
+		q := byPublisherID(name)
+		want := slices.DeleteFunc(slices.Clone(got), func(e *eventlog.Event) bool { return !q.Match(e) })
+		same("Read by publisher's id", read(after, q), want)
 	}
 	if len(got) > 0 {
 		e := got[rng.IntN(len(got))]

@@ -144,7 +144,7 @@ func (p *power) publish(recs []eventlog.Record) error {
 		return err
 	}
 	p.history.appended(results, recs)
-	if i := indexOf(recs[0]); i%15 != 14 {
+	if i := indexOf(recs[0]); i%15 != 9 {
 		return nil
 	}
 	gone := results[0].ID

@@ -44,7 +44,8 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 		l.mu.RUnlock()
 		return nil, after, grown, err
 	}
-	indexed := len(q.Topics) > 0 && end-after.Lo > pageEvents // the index knows where they are among others'
+	space, names := hinted(q)
+	indexed := len(names) > 0 && end-after.Lo > pageEvents // the index knows where they are among others'
 	if l.window.holds(after.Lo) && !indexed {
 		page, to := l.window.page(after.Lo, end, pageEvents)
 		l.mu.RUnlock()
@@ -54,8 +55,8 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 
 	var page []*eventlog.Event
 	var to uint64
-	if len(q.Topics) > 0 {
-		page, to, err = l.topicPage(after.Lo, end, q.Topics)
+	if len(names) > 0 {
+		page, to, err = l.indexPage(after.Lo, end, space, names)
 	} else {
 		page, to, err = l.scan(after.Lo, end)
 	}
@@ -98,7 +99,7 @@ func (l *Log) scan(after, end uint64) (page []*eventlog.Event, to uint64, err er
 		if err != nil {
 			return nil, 0, err
 		}
-		if len(e.Topics) > 0 {
+		if !isTombstone(&e.Record) {
 			page = append(page, e)
 			size += len(e.Data)
 		}
@@ -109,29 +110,38 @@ func (l *Log) scan(after, end uint64) (page []*eventlog.Event, to uint64, err er
 	return page, end, nil
 }
 
-// topicPage merges the indexes of topics: what a page costs depends on what it
-// returns, not on what other topics hold.
-func (l *Log) topicPage(after, end uint64, topics []string) (_ []*eventlog.Event, to uint64, err error) {
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{topicSpace}, UpperBound: []byte{topicSpace + 1}})
+// hinted returns the index and the names in it under which all stands that q asks
+// for; no names, if it does not say.
+func hinted(q eventlog.Query) (space byte, names []string) {
+	if q.PublisherID != "" {
+		return publisherSpace, []string{q.PublisherID}
+	}
+	return topicSpace, q.Topics
+}
+
+// indexPage merges what stands under names: what a page costs depends on what it
+// returns, not on what others hold.
+func (l *Log) indexPage(after, end uint64, space byte, names []string) (_ []*eventlog.Event, to uint64, err error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { err = closeIter(it, err) }()
 	to = end
-	each := min(max(16, 2*pageEvents/len(topics)), pageEvents)
+	each := min(max(16, 2*pageEvents/len(names)), pageEvents)
 	var at []uint64
-	for _, t := range topics {
-		h := hashOf(t)
-		last := indexKey(nil, topicSpace, h, end)
+	for _, name := range names {
+		h := hashOf(name)
+		last := indexKey(nil, space, h, end)
 		n := 0
-		for ok := it.SeekGE(indexKey(nil, topicSpace, h, after+1)); ok && slices.Compare(it.Key(), last) <= 0; ok = it.Next() {
+		for ok := it.SeekGE(indexKey(nil, space, h, after+1)); ok && slices.Compare(it.Key(), last) <= 0; ok = it.Next() {
 			p := position(it.Key())
 			if p > to {
 				break
 			}
 			at = append(at, p)
 			if n++; n == each {
-				to = p // there may be more of this topic
+				to = p // there may be more of this name
 				break
 			}
 		}
@@ -191,7 +201,7 @@ func (r *reader) event(at uint64) (_ *eventlog.Event, err error) {
 		return nil, nil
 	}
 	e, err := r.l.decodeAt(r.it)
-	if err != nil || len(e.Topics) == 0 { // a tombstone
+	if err != nil || isTombstone(&e.Record) {
 		return nil, err
 	}
 	return e, nil
@@ -221,7 +231,7 @@ func (l *Log) event(at uint64) (*eventlog.Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event %d: %w", at, err)
 	}
-	if e == nil || len(e.Topics) == 0 {
+	if e == nil || isTombstone(&e.Record) {
 		return nil, nil
 	}
 	return e, nil

@@ -108,12 +108,7 @@ func (t *trimmer) trim() (int, error) {
 	j.change = func(w *writer) error {
 		before := w.at.bytes
 		for _, e := range old {
-			if len(e.Topics) > 0 {
-				w.remove(e)
-			} else {
-				w.at.tombs--
-				w.at.bytes -= tombSize
-			}
+			w.remove(e)
 		}
 		w.at.origin, w.at.trimmed = last.ID.Lo, last.Time.UnixNano()
 		if t.bytes += before - w.at.bytes; t.bytes >= purgeBytes {
@@ -180,12 +175,10 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 			return nil, err
 		}
 		old = append(old, e)
-		if len(e.Topics) > 0 {
+		if !isTombstone(&e.Record) {
 			at.events--
-			at.bytes -= sizeOf(len(value), &e.Record)
-		} else {
-			at.bytes -= tombSize
 		}
+		at.bytes -= sizeOf(len(value), &e.Record)
 	}
 	return old, nil
 }

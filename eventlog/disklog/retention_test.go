@@ -1,7 +1,10 @@
 package disklog
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -30,4 +33,47 @@ func TestRetentionKeepsUp(t *testing.T) {
 		t.Errorf("up to %d events were retained, with a limit of %d and batches of %d", most, limit, batch)
 	}
 	t.Logf("up to %d events were retained", most)
+}
+
+// TestDeletedIDLeavesIndex looks into the store: the entry of a deleted event's
+// id goes with its place.
+func TestDeletedIDLeavesIndex(t *testing.T) {
+	l := open1(t, t.TempDir(), Options{Retention: eventlog.Retention{Events: 100}})
+	entries := func() (n int) {
+		it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{publisherSpace}, UpperBound: []byte{publisherSpace + 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ok := it.First(); ok; ok = it.Next() {
+			n++
+		}
+		if err := it.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 20 {
+		r := record("t", i)
+		r.PublisherID = fmt.Sprint("mine", i%5)
+		if _, err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := l.Delete(t.Context(), eventlog.ID{}, byPublisherID("mine2")); n != 4 || err != nil {
+		t.Fatalf("Delete = %d, %v; want 4", n, err)
+	}
+	if n := entries(); n != 20 {
+		t.Errorf("%d entries after the deletion, want 20", n)
+	}
+	others := make([]eventlog.Record, 100)
+	for i := range others {
+		others[i] = record("t", i)
+	}
+	if _, err := l.Append(t.Context(), others...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "leave the index", func() bool {
+		at, _ := l.shown()
+		return entries() == 0 && at.tombs == 0 && at.events == 100
+	})
 }

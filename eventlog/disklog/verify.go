@@ -110,7 +110,7 @@ func (l *Log) verifyIndexes(e *eventlog.Event) error {
 		keys = append(keys, indexKey(nil, topicSpace, hashOf(t), at))
 	}
 	if e.PublisherID != "" {
-		keys = append(keys, indexKey(nil, publisherSpace, hashOf(e.PublisherID), at))
+		keys = append(keys, indexKey(nil, publisherSpace, publisherHash(&e.Record), at))
 	}
 	if e.Key != "" {
 		keys = append(keys, hashKey(nil, keySpace, hashOf(e.Key)))
@@ -130,14 +130,13 @@ func (l *Log) verifyCounts(all []*eventlog.Event) error {
 	at.events, at.tombs, at.bytes = 0, 0, 0
 	want := map[string]tally{}
 	for _, e := range all {
-		if len(e.Topics) == 0 {
+		size := sizeOf(len(encode(&e.Record)), &e.Record)
+		at.bytes += size
+		if isTombstone(&e.Record) {
 			at.tombs++
-			at.bytes += tombSize
 			continue
 		}
 		at.events++
-		size := sizeOf(len(encode(&e.Record)), &e.Record)
-		at.bytes += size
 		for i, t := range e.Topics {
 			if !slices.Contains(e.Topics[:i], t) {
 				want[t] = want[t].then(tally{t, 1, size, e.ID.Lo})

@@ -30,6 +30,7 @@ func RunDurable(t *testing.T, place func(t *testing.T) Place) {
 		"ReopenTrimmed":  testReopenTrimmed,
 		"Crash":          testCrash,
 		"CrashThenPlace": testCrashThenPlace,
+		"DeletedID":      testDeletedIDStays,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, place(t)) })
 	}
@@ -160,6 +161,35 @@ func testReopenTrimmed(t *testing.T, p Place) {
 
 	log = p.Open(t, eventlog.Retention{Events: 5}) // the limit is what the options say now
 	settle(t, log, 5)
+	closeLog(t, log)
+}
+
+// testDeletedIDStays has a deleted event's place be found in the next life too,
+// after a crash where there is one, and no longer when retention has passed it.
+func testDeletedIDStays(t *testing.T, p Place) {
+	end := func(log eventlog.Log) { closeLog(t, log) }
+	if p.Crash != nil {
+		end = func(eventlog.Log) { p.Crash(t) }
+	}
+	named := record("t", "x")
+	named.PublisherID = "mine"
+	log := p.Open(t, eventlog.Retention{})
+	ids := appendAll(t, log, record("t", "0"), named, named, record("t", "3"), record("t", "4"))
+	if n, err := log.Delete(t.Context(), eventlog.ID{}, withID("mine")); n != 2 || err != nil {
+		t.Fatalf("Delete = %d, %v; want 2", n, err)
+	}
+	for range 2 {
+		end(log)
+		log = p.Open(t, eventlog.Retention{})
+		findID(t, log, "the next life", ids[1])
+		equal(t, "from its place", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
+	}
+	end(log)
+	log = p.Open(t, eventlog.Retention{Events: 1})
+	settle(t, log, 1)
+	end(log)
+	log = p.Open(t, eventlog.Retention{})
+	findID(t, log, "retention has passed it", eventlog.ID{})
 	closeLog(t, log)
 }
 

@@ -32,6 +32,8 @@ func Run(t *testing.T, open Open) {
 		"ByPublisherID": testByPublisherID,
 		"Topics":        testTopics,
 		"Delete":        testDelete,
+		"DeletedID":     testDeletedID,
+		"IDTrimmed":     testDeletedIDTrimmed,
 		"Overtaken":     testDeleteOvertaken,
 		"Concurrent":    testConcurrent,
 		"Closed":        testClosed,
@@ -133,6 +135,11 @@ func onTopic(topics ...string) eventlog.Query {
 	return eventlog.Query{Topics: topics, Match: func(e *eventlog.Event) bool {
 		return slices.ContainsFunc(e.Topics, func(t string) bool { return slices.Contains(topics, t) })
 	}}
+}
+
+// withID asks for the events with a publisher's id, and takes no others.
+func withID(id string) eventlog.Query {
+	return eventlog.Query{PublisherID: id, Match: func(e *eventlog.Event) bool { return e.PublisherID == id }}
 }
 
 func equal(t *testing.T, what string, got []string, want ...string) {

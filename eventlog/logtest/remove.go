@@ -61,8 +61,8 @@ func testDelete(t *testing.T, open Open) {
 	if events, err := log.Newest(t.Context(), "b", 2, nil); err != nil || len(events) != 1 {
 		t.Errorf("Newest = %d events, %v; want 1", len(events), err)
 	}
-	if _, err := log.ByPublisherID(t.Context(), "mine"); !errors.Is(err, eventlog.ErrNotFound) {
-		t.Errorf("its id: %v; want ErrNotFound", err)
+	if got, err := log.ByPublisherID(t.Context(), "mine"); err != nil || got != ids[1] {
+		t.Errorf("its id: %v, %v; want its place, %v", got, err, ids[1])
 	}
 	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 3 || b.Origin != start || b.Last != ids[3] {
 		t.Errorf("Bounds = %+v, %v; want 3 events between the same ends", b, err)
@@ -78,6 +78,78 @@ func testDelete(t *testing.T, open Open) {
 	settle(t, log, 100)
 	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 100 {
 		t.Errorf("Bounds = %+v, %v; want 100 events", b, err)
+	}
+}
+
+// testDeletedID deletes events that have one publisher's id among others', more
+// of them than any page holds, and one of them before the rest.
+func testDeletedID(t *testing.T, open Open) {
+	log := openLog(t, open, eventlog.Retention{})
+	start := origin(t, log)
+	var recs []eventlog.Record
+	var want []string
+	for i := range 3000 {
+		r := record("t", fmt.Sprint(i))
+		if r.PublisherID = "other"; i%3 == 1 {
+			r.PublisherID = "mine"
+			want = append(want, fmt.Sprint(i))
+		}
+		recs = append(recs, r)
+	}
+	ids := appendAll(t, log, recs...)
+	check := func(why string, want ...string) {
+		t.Helper()
+		equal(t, why, data(t, log.Read(t.Context(), start, withID("mine"))), want...)
+		findID(t, log, why, ids[1])
+	}
+	check("all are there", want...)
+	equal(t, "an id that nobody has", data(t, log.Read(t.Context(), start, withID("nobody's"))))
+
+	if n, err := log.Delete(t.Context(), ids[0], eventlog.Query{UpTo: ids[1]}); n != 1 || err != nil {
+		t.Fatalf("Delete = %d, %v; want 1", n, err)
+	}
+	check("the first is deleted", want[1:]...)
+	for _, rest := range []int{len(want) - 1, 0} {
+		if n, err := log.Delete(t.Context(), eventlog.ID{}, withID("mine")); n != rest || err != nil {
+			t.Fatalf("Delete by id = %d, %v; want %d", n, err, rest)
+		}
+	}
+	check("all are deleted")
+	equal(t, "from its place", data(t, log.Read(t.Context(), ids[1], eventlog.Query{Limit: 2})), "2", "3")
+	again := record("t", "again")
+	again.PublisherID = "mine"
+	appendAll(t, log, again)
+	check("the id is used again", "again")
+}
+
+// testDeletedIDTrimmed has retention pass a deleted event's place, and then a
+// later one with the same id.
+func testDeletedIDTrimmed(t *testing.T, open Open) {
+	log := openLog(t, open, eventlog.Retention{Events: 10})
+	named := record("t", "x")
+	named.PublisherID = "mine"
+	appendN(t, log, "t", 1)
+	first := appendAll(t, log, named)[0]
+	appendN(t, log, "t", 6)
+	second := appendAll(t, log, named)[0]
+	if n, err := log.Delete(t.Context(), eventlog.ID{}, withID("mine")); n != 2 || err != nil {
+		t.Fatalf("Delete = %d, %v; want 2", n, err)
+	}
+	findID(t, log, "both are retained", first)
+	appendN(t, log, "t", 6)
+	settle(t, log, 10)
+	findID(t, log, "one is retained", second)
+	appendN(t, log, "t", 10)
+	settle(t, log, 10)
+	findID(t, log, "none is retained", eventlog.ID{})
+}
+
+// findID looks for the place of the publisher's id "mine"; zero is none.
+func findID(t *testing.T, log eventlog.Log, why string, want eventlog.ID) {
+	t.Helper()
+	got, err := log.ByPublisherID(t.Context(), "mine")
+	if got != want || want.IsZero() != errors.Is(err, eventlog.ErrNotFound) || !want.IsZero() && err != nil {
+		t.Errorf("%s: ByPublisherID = %v, %v; want %v", why, got, err, want)
 	}
 }
 

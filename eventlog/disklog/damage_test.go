@@ -224,6 +224,15 @@ func TestDeletedIsGone(t *testing.T) {
 	}
 }
 
+// TestNewEpochOfNothing has the backup be restored elsewhere.
+func TestNewEpochOfNothing(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := openQuiet(dir, Options{NewEpoch: true}); err == nil || !strings.Contains(err.Error(), "restore the backup") {
+		t.Errorf("%v; want an error that says what helps", err)
+	}
+	open1(t, dir, Options{}) // nothing was made there
+}
+
 // TestNewEpoch has a backup be restored.
 func TestNewEpoch(t *testing.T) {
 	dir := t.TempDir()

@@ -131,7 +131,7 @@ func (d *directory) checkForeign() error {
 
 // damaged says what is wrong with the directory and what to do about it.
 func (d *directory) damaged(err error) error {
-	return fmt.Errorf("%s %w: %w; restore a backup in its place, or, to begin anew without the events in it: mv %s %s.damaged",
+	return fmt.Errorf("%s %w: %w; restore a backup in its place and begin a new epoch with it, or, to begin anew without the events in it: mv %s %s.damaged",
 		d.path, ErrDamaged, err, d.path, strings.TrimRight(d.path, `/\`))
 }
 

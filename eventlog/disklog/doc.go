@@ -42,5 +42,5 @@
 // The directory holds log.json (format, epoch, and what must be there), db, the
 // store itself (github.com/cockroachdb/pebble), ballast, which gives way when
 // the disk is full, and .gitignore. A copy of the directory, made while no
-// process has it open, is a backup.
+// process has it open, is a backup, to be opened with [Options.NewEpoch].
 package disklog

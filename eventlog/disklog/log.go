@@ -36,7 +36,7 @@ type Options struct {
 	// NewEpoch makes all places of before foreign: readers are told of a gap,
 	// and begin at the start of the log. Set it once after a backup was
 	// restored: the positions given away since it was made are about to be given
-	// away again.
+	// away again. Where there is no log it is an error.
 	NewEpoch bool
 
 	FS     vfs.FS       // nil is the disk
@@ -159,6 +159,9 @@ func open(dir string, o Options) (_ *Log, err error) {
 		known = &manifest{Version: formatVersion, Epoch: eventlog.NewEpoch()}
 	}
 	l.manifest = *known
+	if o.NewEpoch && !known.Made {
+		return nil, fmt.Errorf("there is no event log in %s of which a new epoch could begin: restore the backup there first", dir)
+	}
 	if !known.Made {
 		l.manifest.Relaxed = o.Relaxed
 		err = l.create()
@@ -264,7 +267,14 @@ func (l *Log) load() error {
 		}
 	}
 	m.Closed, m.Before = false, 0
-	return l.dir.write(m)
+	if err := l.dir.write(m); err != nil {
+		return err
+	}
+	if l.options.NewEpoch {
+		l.options.Logger.Info("eventlog: a new epoch has begun, as after a restored backup: places of before lead to a gap; do not ask for it again at the next start",
+			"last", l.at.last, "events", l.at.events)
+	}
+	return nil
 }
 
 // noteWAL is called for each new file of the write-ahead log, before it is

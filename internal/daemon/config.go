@@ -20,7 +20,10 @@ type Config struct {
 	Listen string `default:"localhost:3000" help:"Address to serve on, or unix:PATH for a socket."`
 	Store  string `default:"disk" enum:"disk,memory" help:"Where events are kept: on disk, or in memory until the hub stops."`
 	Data   string `default:"./tidings-data" help:"Directory of the events on disk. A new one is made."`
-	Demo   bool   `help:"Serve the demos at /demo/: clock, stocks, news, chat, this machine's real figures, a big screen, LLM answers."`
+
+	NewEpoch bool `help:"Once, after restoring --data from a backup: streams are told of a gap instead of continuing at places that may mean other events now. Leave it out of the next start."`
+
+	Demo bool `help:"Serve the demos at /demo/: clock, stocks, news, chat, this machine's real figures, a big screen, LLM answers."`
 
 	DemoPrices   string   `name:"demo-prices" placeholder:"FILE" help:"CSV file of prices to replay in the stocks demo, in place of a simulated market. Its columns are named: a time, a price or close, and a symbol, unless it has only one."`
 	DemoFeeds    []string `name:"demo-feeds" sep:"," placeholder:"URL|FILE" help:"RSS, Atom or JSON feeds to show in the news demo."`
@@ -84,6 +87,9 @@ func (c *Config) Validate() error {
 		if d.value < d.least {
 			return fmt.Errorf("--%s is at least %s, not %s", d.flag, d.least, d.value)
 		}
+	}
+	if c.NewEpoch && c.Store == "memory" {
+		return errors.New("--new-epoch is for events on disk; in memory, every start begins a new epoch: leave it out")
 	}
 	if c.RetainEvents < 0 {
 		return fmt.Errorf("--retain-events is 0 or more, not %d", c.RetainEvents)

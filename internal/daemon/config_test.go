@@ -50,6 +50,8 @@ func TestValidate(t *testing.T) {
 		{"no retry", func(c *Config) { c.Retry = 0 }, "--retry"},
 		{"a negative drain", func(c *Config) { c.Drain = -1 }, "--drain"},
 		{"a negative count", func(c *Config) { c.RetainEvents = -1 }, "--retain-events"},
+		{"a new epoch", func(c *Config) { c.NewEpoch = true }, ""},
+		{"a new epoch of what begins one anyway", func(c *Config) { c.NewEpoch, c.Store = true, "memory" }, "--new-epoch"},
 		{"no body", func(c *Config) { c.MaxBody = 0 }, "--max-body"},
 	} {
 		c := good

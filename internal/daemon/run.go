@@ -137,6 +137,7 @@ func openLog(c *Config, logger *slog.Logger) (eventlog.Log, error) {
 		Retention: retention,
 		Relaxed:   c.Durability == "relaxed",
 		MinFree:   minFree,
+		NewEpoch:  c.NewEpoch,
 		Logger:    logger,
 	})
 }

@@ -173,10 +173,10 @@ func TestHalfMade(t *testing.T) {
 
 func TestOtherFormat(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, manifestName), []byte(`{"version":2,"epoch":1,"made":true}`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, manifestName), fmt.Appendf(nil, `{"version":%d,"epoch":1,"made":true}`, formatVersion+1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openQuiet(dir, Options{}); err == nil || !strings.Contains(err.Error(), "format 2") {
+	if _, err := openQuiet(dir, Options{}); err == nil || !strings.Contains(err.Error(), fmt.Sprint("format ", formatVersion+1)) {
 		t.Errorf("%v; want an error that names the format", err)
 	}
 }

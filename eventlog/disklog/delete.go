@@ -117,12 +117,13 @@ func (w *writer) entomb(e *eventlog.Event) {
 
 // remove takes an event or a tombstone out of the indexes and the counts.
 func (w *writer) remove(e *eventlog.Event) {
+	w.settling = true
 	at := e.ID.Lo
 	size := sizeOf(len(encode(&e.Record)), &e.Record)
 	for i, t := range e.Topics {
 		h := hashOf(t)
 		_ = w.batch.Delete(w.key(indexKey(w.scratch[:0], topicSpace, h, at)), nil)
-		w.count(e.Topics, i, h, tally{t, -1, -size, 0})
+		count(w.tallies, e.Topics, i, h, tally{t, -1, -size, 0})
 	}
 	if e.PublisherID != "" {
 		_ = w.batch.Delete(w.key(indexKey(w.scratch[:0], publisherSpace, publisherHash(&e.Record), at)), nil)

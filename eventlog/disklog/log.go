@@ -44,6 +44,7 @@ type Options struct {
 
 	tune        func(*pebble.Options) // for tests
 	reservation uint64                // likewise; 0 is the constant
+	unsettled   uint64                // likewise
 }
 
 // flushDelay is when what was deleted leaves memory for the disk's levels,
@@ -63,6 +64,9 @@ func (o Options) withDefaults() Options {
 	if o.reservation == 0 {
 		o.reservation = reservation
 	}
+	if o.unsettled == 0 {
+		o.unsettled = unsettled
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -78,6 +82,7 @@ type Log struct {
 	db      *pebble.DB
 	queue   queue
 	writer  *writer
+	counts  map[hash]tally // of what opening found in no tally; then the writer's
 	space   space
 
 	prune   sync.Mutex    // held by what removes events: retention or Delete
@@ -122,6 +127,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 		options:  o,
 		excess:   make(chan struct{}, 1),
 		scrub:    make(chan struct{}, 1),
+		counts:   map[hash]tally{},
 		stop:     make(chan struct{}),
 		failures: make(chan struct{}),
 		grown:    make(chan struct{}),

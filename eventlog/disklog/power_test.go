@@ -74,7 +74,7 @@ type power struct {
 // newPower has the power cut before each change for which when is true.
 func newPower(t *testing.T, o Options, when func(change int) bool) *power {
 	p := &power{t: t, o: o, rng: rand.New(rand.NewPCG(3, 4)), slots: make(chan struct{}, 8)}
-	p.o.tune, p.o.reservation, p.o.MinFree = small, 16, 64<<10 // a ballast of 16 KiB
+	p.o.tune, p.o.reservation, p.o.unsettled, p.o.MinFree = small, 16, 24, 64<<10 // a ballast of 16 KiB
 	p.history.relaxed = o.Relaxed
 	p.history.retained = int(o.Retention.Events)
 	p.use(vfs.NewCrashableMem(), when)

@@ -11,7 +11,7 @@ import (
 )
 
 // formatVersion is that of the keys and values in the store.
-const formatVersion = 1
+const formatVersion = 2
 
 // meta is written once, when the log is made.
 type meta struct {
@@ -27,24 +27,25 @@ type state struct {
 	events   int64
 	tombs    int64 // tombstones, which events does not count
 	bytes    int64
-	newest   int64 // Unix time in nanoseconds of the event at last
-	trimmed  int64 // that of the newest event dropped; 0: none
+	newest   int64  // Unix time in nanoseconds of the event at last
+	trimmed  int64  // that of the newest event dropped; 0: none
+	tallied  uint64 // the position up to which events are in the tallies
 }
 
 var errState = errors.New("the log's own record is unreadable")
 
 func (s *state) encode() []byte {
 	return appendUint64s(nil, s.origin, s.last, s.reserved, uint64(s.events), uint64(s.tombs),
-		uint64(s.bytes), uint64(s.newest), uint64(s.trimmed))
+		uint64(s.bytes), uint64(s.newest), uint64(s.trimmed), s.tallied)
 }
 
 func (s *state) decode(b []byte) error {
-	var v [8]uint64
+	var v [9]uint64
 	if !readUint64s(b, v[:]) {
 		return errState
 	}
-	*s = state{v[0], v[1], v[2], int64(v[3]), int64(v[4]), int64(v[5]), int64(v[6]), int64(v[7])}
-	if s.last < s.origin || s.reserved < s.last || s.events < 0 || s.tombs < 0 || s.bytes < 0 ||
+	*s = state{v[0], v[1], v[2], int64(v[3]), int64(v[4]), int64(v[5]), int64(v[6]), int64(v[7]), v[8]}
+	if s.last < s.origin || s.reserved < s.last || s.tallied > s.last || s.events < 0 || s.tombs < 0 || s.bytes < 0 ||
 		uint64(s.events+s.tombs) > s.last-s.origin {
 		return errState
 	}
@@ -63,7 +64,8 @@ func (m *meta) decode(b []byte) error {
 }
 
 // A tally is what is retained of a topic. In the store it is a sum of changes,
-// so that a commit adds to it without reading it.
+// so that a commit adds to it without reading it; and what is appended is added
+// later, many events at once (see [writer.settle]).
 type tally struct {
 	topic         string
 	events, bytes int64

@@ -34,7 +34,10 @@ func (l *Log) verify() error {
 	}
 	l.epoch = l.manifest.Epoch
 	all, err := l.verifyEnds()
-	if err != nil || all == nil {
+	if err != nil {
+		return err
+	}
+	if l.counts, err = l.recount(); err != nil || all == nil {
 		return err
 	}
 	return l.verifyCounts(all)
@@ -169,6 +172,9 @@ func (l *Log) tallied() (map[string]tally, error) {
 			}
 		}
 		next = after
+	}
+	for _, t := range l.counts {
+		got[t.topic] = got[t.topic].then(t)
 	}
 	return got, nil
 }

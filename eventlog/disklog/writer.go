@@ -94,7 +94,10 @@ type writer struct {
 	at      state
 	batch   *pebble.Batch
 	reserve bool // the batch reserves positions
-	tallies map[hash]tally
+
+	tallies  map[hash]tally // what is in no tally in the store
+	settling bool           // the batch puts it there
+
 	keys    map[string]added // of the group's own records
 	added   []added
 	buried  []uint64
@@ -108,7 +111,7 @@ type added struct {
 }
 
 func newWriter(l *Log) *writer {
-	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: map[hash]tally{}, keys: map[string]added{}}
+	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: l.counts, keys: map[string]added{}}
 }
 
 // run ends when the log is closed and nothing waits any more.
@@ -175,8 +178,7 @@ func (w *writer) write(group []*job) {
 func (w *writer) begin() {
 	w.now = max(time.Now().UnixNano(), w.at.newest, w.at.trimmed)
 	w.batch = w.l.db.NewBatch()
-	w.reserve = false
-	clear(w.tallies)
+	w.reserve, w.settling = false, false
 	clear(w.keys)
 	clear(w.added)
 	w.added, w.buried = w.added[:0], w.buried[:0]
@@ -257,7 +259,7 @@ func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.I
 	_ = w.batch.Set(w.key(eventKey(w.scratch[:0], at)), value, nil)
 	for i, h := range topics {
 		_ = w.batch.Set(w.key(indexKey(w.scratch[:0], topicSpace, h, at)), nil, nil)
-		w.count(r.Topics, i, h, tally{r.Topics[i], 1, size, at})
+		count(w.tallies, r.Topics, i, h, tally{r.Topics[i], 1, size, at})
 	}
 	if r.PublisherID != "" {
 		_ = w.batch.Set(w.key(indexKey(w.scratch[:0], publisherSpace, hashOf(r.PublisherID), at)), nil, nil)
@@ -280,19 +282,12 @@ func (w *writer) key(k []byte) []byte {
 	return k
 }
 
-// count adds t to the i-th of topics, unless it was named before.
-func (w *writer) count(topics []string, i int, h hash, t tally) {
-	if !slices.Contains(topics[:i], topics[i]) {
-		w.tallies[h] = w.tallies[h].then(t)
-	}
-}
-
 // commit makes the batch durable, and then shows readers what is new. All of
 // the store's writes are synced: verifyWAL relies on it.
 func (w *writer) commit() error {
 	defer w.batch.Close()
-	for h, t := range w.tallies {
-		_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
+	if w.settling || w.at.last-w.at.tallied >= w.l.options.unsettled {
+		w.settle()
 	}
 	if w.batch.Empty() {
 		return nil

@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
@@ -56,7 +58,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusCreated)
-	encode(w, published{ID: id, Duplicate: res.Duplicate})
+	published{ID: id, Duplicate: res.Duplicate}.write(w)
 }
 
 // published answers for one event. An item of a batch that failed has the
@@ -65,6 +67,17 @@ type published struct {
 	ID        string `json:"id,omitempty"`
 	Duplicate bool   `json:"duplicate,omitempty"`
 	*Problem
+}
+
+// write writes one line of JSON. Most answers are an id and no more.
+func (p published) write(w io.Writer) {
+	if p.Duplicate || p.Problem != nil {
+		encode(w, p)
+		return
+	}
+	line := append(make([]byte, 0, 64), `{"id":`...)
+	line, _ = jsontext.AppendQuote(line, p.ID) // ids are valid UTF-8
+	_, _ = w.Write(append(line, "}\n"...))
 }
 
 func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (id string, res eventlog.Result, err error) {
@@ -180,7 +193,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	for _, answer := range answers {
-		encode(w, answer)
+		answer.write(w)
 	}
 }
 

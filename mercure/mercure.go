@@ -113,6 +113,9 @@ func lastEventID(h http.Header, q url.Values) string {
 // Reserved reports whether a topic is under the hub's own path, on whatever
 // host: only the hub publishes there, also by way of the native API.
 func Reserved(topic string) bool {
+	if !strings.Contains(topic, "mercure") && !strings.Contains(topic, "%") { // which could spell it
+		return false
+	}
 	u, err := url.Parse(topic)
 	return err == nil && Serves(path.Clean("/"+u.Path))
 }

@@ -47,8 +47,9 @@ func CheckOrigin(origin string) error {
 	return nil
 }
 
-// Wrap guards next: who is refused gets a 403, and the log the flag that would
-// let them in.
+// Wrap guards next, which bounds bodies itself, as the API does (see
+// [BoundBody]): who is refused gets a 403, and the log the flag that would let
+// them in.
 func (a Access) Wrap(next http.Handler) http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
@@ -68,12 +69,16 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	withCredentials := cors.New(trusted).Handler(next)
 	refused := refusals{logger: a.Logger}
 
-	return boundBody(func(w http.ResponseWriter, r *http.Request) {
+	withoutCredentials, withCredentials = boundOptions(withoutCredentials), boundOptions(withCredentials)
+	refuse := func(w http.ResponseWriter, r *http.Request, detail string) {
+		BoundBody(func(w http.ResponseWriter, _ *http.Request) { NewProblem(http.StatusForbidden, detail).Write(w) }).ServeHTTP(w, r)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		switch {
 		case a.Loopback && !loopbackHost(r.Host):
 			refused.log("a host", r.Host, "--no-auth")
-			NewProblem(http.StatusForbidden, "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.").Write(w)
+			refuse(w, r, "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.")
 		case origin == "":
 			next.ServeHTTP(w, r)
 		case a.trusts(origin, r.Host):
@@ -82,7 +87,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			withoutCredentials.ServeHTTP(w, r)
 		default:
 			refused.log("an origin", origin, "--cors-origin "+origin)
-			NewProblem(http.StatusForbidden, "Pages of this origin may not use this hub; its log names the flag that lets them.").Write(w)
+			refuse(w, r, "Pages of this origin may not use this hub; its log names the flag that lets them.")
 		}
 	})
 }
@@ -90,9 +95,10 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 // bodyTimeout is how long a client may take to send its body.
 const bodyTimeout = 30 * time.Second
 
-// boundBody keeps a body that never comes from holding a handler: net/http
-// waits for what is unread of it before it sends an answer's headers.
-func boundBody(next http.HandlerFunc) http.Handler {
+// BoundBody keeps a body that never comes from holding a handler: net/http
+// waits for what is unread of it before it sends an answer's headers. Each
+// request should pass one, and not two, for it costs a call of the runtime's.
+func BoundBody(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
 			next(w, r)
@@ -107,6 +113,18 @@ func boundBody(next http.HandlerFunc) http.Handler {
 		}
 		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 		next(w, r)
+	})
+}
+
+// boundOptions does so for preflights, which the CORS library answers.
+func boundOptions(next http.Handler) http.Handler {
+	bounded := BoundBody(next.ServeHTTP)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			bounded.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -81,7 +81,7 @@ func New(h *hub.Hub, o Options) *API {
 	mux.HandleFunc("/healthz", onlyGet(a.healthz))
 	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
-	return &API{api: a, lot: a.lot, Handler: boundBody(func(w http.ResponseWriter, r *http.Request) {
+	return &API{api: a, lot: a.lot, Handler: BoundBody(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would clean an IRI's slashes, and lead to another topic.
 		if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok && strings.Contains(rest, "/") && !strings.Contains(r.URL.EscapedPath(), "%2F") {
 			NotFound(w, r)

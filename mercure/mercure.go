@@ -42,6 +42,10 @@ func New(h *hub.Hub, api *httpapi.API, o Options) *Handler { return &Handler{o: 
 func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
 
 func (m *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	httpapi.BoundBody(m.serve).ServeHTTP(w, r)
+}
+
+func (m *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	r = m.withToken(r)
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {

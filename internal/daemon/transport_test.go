@@ -418,3 +418,29 @@ func TestSlowHead(t *testing.T) {
 		t.Errorf("the stream ends with %q, %v", rest, err)
 	}
 }
+
+// A body that was announced and never comes holds nothing, wherever it is sent.
+func TestBodyThatNeverComes(t *testing.T) {
+	r := runHub(t, "--no-auth")
+	for _, head := range []string{
+		"GET /events/a HTTP/1.1\r\nHost: localhost\r\n",
+		"GET /.well-known/mercure?topic=a HTTP/1.1\r\nHost: localhost\r\n",
+		"GET /console/ HTTP/1.1\r\nHost: localhost\r\n",
+		"GET / HTTP/1.1\r\nHost: localhost\r\n",
+		"GET /events/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://elsewhere.example\r\n",
+	} {
+		conn, err := r.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, head+"Content-Length: 10\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second)) // less than a body may take
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Errorf("%q: %q, %v", head, answer, err)
+		}
+		_ = conn.Close()
+	}
+}

@@ -56,6 +56,11 @@ func (c *counters) delivered(events, bytes int) {
 	c.deliveredBytes.Add(uint64(bytes))
 }
 
+// Turnover returns how many streams were ever opened, and how many are open.
+func (h *Hub) Turnover() (opened, open uint64) {
+	return h.counters.connects.Load(), uint64(h.registry.size())
+}
+
 // Stats is what a hub has done since it began, and what it holds now.
 type Stats struct {
 	Started time.Time

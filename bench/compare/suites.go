@@ -96,7 +96,7 @@ var suites = []suite{
 		once:    true,
 		figures: []figure{{name: "B an idle stream", of: idle, less: true}},
 		cases: []setting{
-			{"15000 streams, one topic", words("connect --subscribers 15000 --rounds 1 --linger 0s --settle 3s"),
+			{"15000 streams, one topic", words("connect --subscribers 15000 --rounds 1 --linger 0s --settle 15s"),
 				[]contender{ours, {name: "usual"}, {name: "go-sse"}, {name: "r3labs"}, {name: "nchan"}}},
 		},
 	},
@@ -104,13 +104,13 @@ var suites = []suite{
 		name:    "feed",
 		once:    true,
 		figures: []figure{{name: "B an idle stream", of: idle, less: true, aim: 3 << 10}},
-		cases:   []setting{{"15000 streams, one feed", words("connect --subscribers 15000 --rounds 1 --linger 0s --settle 3s"), []contender{ours}}},
+		cases:   []setting{{"15000 streams, one feed", words("connect --subscribers 15000 --rounds 1 --linger 0s --settle 15s"), []contender{ours}}},
 	},
 	{
 		name:    "feeds",
 		once:    true,
 		figures: []figure{{name: "B an idle stream", of: idle, less: true, aim: 4 << 10}},
-		cases:   []setting{{"5000 streams, 5000 feeds", words("connect --subscribers 5000 --topics 5000 --rounds 1 --linger 0s --settle 3s"), []contender{ours}}},
+		cases:   []setting{{"5000 streams, 5000 feeds", words("connect --subscribers 5000 --topics 5000 --rounds 1 --linger 0s --settle 15s"), []contender{ours}}},
 	},
 	{
 		name:    "connect",

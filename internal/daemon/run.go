@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,6 +76,12 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 
 	demos := startDemos(c, h, demoOpts)
 	defer demos()
+
+	tidying, untidy := context.WithCancel(ctx)
+	var tidied sync.WaitGroup
+	tidied.Go(func() { tidy(tidying, h) })
+	defer tidied.Wait()
+	defer untidy()
 
 	banner(out, c, ln.Addr())
 	select {

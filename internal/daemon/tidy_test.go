@@ -1,0 +1,32 @@
+package daemon
+
+import "testing"
+
+func TestCrowds(t *testing.T) {
+	var c crowds
+	for i, tt := range []struct {
+		opened, open uint64
+		moved        bool
+	}{
+		{0, 0, false},
+		{900, 900, false}, // some come
+		{900, 900, false}, // and are no crowd
+		{5000, 5000, false},
+		{9000, 9000, false}, // still coming
+		{9050, 9050, true},
+		{9050, 9050, false}, // that was it
+		{9050, 7000, false},
+		{9050, 7000, true},  // more than a quarter has gone
+		{9050, 6000, false}, // less has
+		{9050, 6000, false},
+		{20_000, 6000, false}, // as many as have come
+		{20_000, 6000, true},  // have gone meanwhile
+		{20_000, 0, false},
+		{20_000, 0, true}, // all gone
+		{20_000, 0, false},
+	} {
+		if moved := c.moved(tt.opened, tt.open); moved != tt.moved {
+			t.Errorf("at the %d-th count, %d opened and %d open: %t", i, tt.opened, tt.open, moved)
+		}
+	}
+}

@@ -2,7 +2,7 @@
 # Reproduces the comparison of docs/performance.md on this machine:
 #   bash bench/run.sh [SUITE…]
 # and leaves the raw numbers and the plots in bench/results. All suites take
-# about half an hour, of which most is waiting; each by itself under 3 minutes,
+# about 22 minutes, of which most is waiting; each by itself under 3 minutes,
 # but for `return`, which waits until memory is given back. Needs Linux, a C
 # compiler, 20,000 open files, and for one rival nginx with Nchan.
 set -euo pipefail

@@ -2,7 +2,7 @@
 # Runs the long forms of the checks that drive real hubs, one after another:
 #   bash scripts/soak.sh [RESULTS]
 # and leaves their tables, with the machine and the commit they are from, in
-# RESULTS (test-artifacts/soak unless given). Takes about a quarter of an hour;
+# RESULTS (test-artifacts/soak unless given). Takes five minutes on two cores;
 # full needs root, and says so if it has to skip.
 set -uo pipefail
 cd "$(dirname "$0")/.."

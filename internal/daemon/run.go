@@ -99,12 +99,12 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 // processors. It looks at its connections when one of these slots is idle, else
 // every 10 ms; and a shard that waits for its streams, or who reads history, fills
 // one without using, or needing, a processor at once. The hub and the API have
-// sized themselves by then.
-func spareProcessors() {
+// sized themselves by then. It is done once, however many hubs a process runs.
+var spareProcessors = sync.OnceFunc(func() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
-}
+})
 
 // stop takes leave: first of the subscribers, while new requests still get an
 // answer, then of the publishers in flight.

@@ -8,8 +8,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
 )
 
 func TestAccess(t *testing.T) {
@@ -105,6 +108,55 @@ func TestCheckOrigin(t *testing.T) {
 	} {
 		if err := httpapi.CheckOrigin(origin); (err == nil) != ok {
 			t.Errorf("CheckOrigin(%q) = %v", origin, err)
+		}
+	}
+}
+
+// deadlines counts how often a handler bounds its request's body.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set int
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error { d.set++; return nil }
+
+// Whoever answers bounds the body, which may never come: Access what it, or the
+// CORS library, answers itself, and the API the rest, once.
+func TestBodiesAreBounded(t *testing.T) {
+	log := eventlog.NewMemory(eventlog.Retention{})
+	defer log.Close()
+	h, err := hub.New(log, hub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	api := httpapi.New(h, httpapi.Options{})
+	defer api.Close()
+	quiet := slog.New(slog.DiscardHandler)
+	const trusted, foreign = "https://app.example", "https://elsewhere.example"
+	for _, tt := range []struct {
+		why            string
+		access         httpapi.Access
+		method, origin string
+		status         int
+	}{
+		{"a preflight, with credentials", httpapi.Access{Origins: []string{trusted}}, "OPTIONS", trusted, 204},
+		{"a preflight, without", httpapi.Access{Origins: []string{"*"}}, "OPTIONS", foreign, 204},
+		{"a foreign origin", httpapi.Access{}, "POST", foreign, 403},
+		{"a foreign host", httpapi.Access{Loopback: true}, "POST", "", 403},
+		{"a publish", httpapi.Access{}, "POST", "", 201},
+		{"a publish of a page", httpapi.Access{Origins: []string{trusted}}, "POST", trusted, 201},
+	} {
+		tt.access.Logger = quiet
+		r := httptest.NewRequest(tt.method, "http://hub.example/events/a", strings.NewReader("hello"))
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+			r.Header.Set("Access-Control-Request-Method", "POST")
+		}
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		tt.access.Wrap(api).ServeHTTP(w, r)
+		if w.Code != tt.status || w.set != 1 {
+			t.Errorf("%s: %d, and the body is bounded %d times; want %d, and once", tt.why, w.Code, w.set, tt.status)
 		}
 	}
 }

@@ -123,28 +123,25 @@ func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 		return invalidJSON(err)
 	}
 	isText := value.Kind() == '"'
-	var f field
 	switch string(name) {
 	case "data":
-		if !isText {
-			compact := value.Clone()
-			_ = compact.Compact() // it is valid
-			return p.give(fieldData, compact)
-		}
-		f = fieldData
-	case "topic":
 		if isText {
-			p.addTopic(string(unquote(nil, value)))
-			return nil
+			return p.give(fieldData, textOf(value))
 		}
-		fallthrough
-	case "type", "id":
-		if !isText {
+		compact := value.Clone()
+		_ = compact.Compact() // it is valid
+		return p.give(fieldData, compact)
+	case "topic", "type", "id":
+		switch {
+		case !isText:
 			return &hub.InvalidError{Reason: fmt.Sprintf("%q is a string", name)}
+		case string(name) == "topic":
+			p.addTopic(string(textOf(value)))
+			return nil
+		case string(name) == "type":
+			return p.give(fieldType, textOf(value))
 		}
-		if f = fieldType; string(name) == "id" {
-			f = fieldID
-		}
+		return p.give(fieldID, textOf(value))
 	case "topics":
 		return errTopics
 	case "retry":
@@ -160,10 +157,8 @@ func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 			return nil
 		}
 		return &hub.InvalidError{Reason: `"private" is true or false`}
-	default:
-		return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", clip(string(name), 64), eventHint)}
 	}
-	return p.give(f, unquote(make([]byte, 0, len(value)), value))
+	return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", clip(string(name), 64), eventHint)}
 }
 
 var errTopics = &hub.InvalidError{Reason: `"topics" is a list of strings`}
@@ -184,7 +179,10 @@ func (p *publication) addList(dec *jsontext.Decoder) error {
 	}
 }
 
-// unquote appends the text of a string that a decoder has read.
+// textOf returns the text of a string that a decoder has read.
+func textOf(text jsontext.Value) []byte { return unquote(make([]byte, 0, len(text)), text) }
+
+// unquote appends it.
 func unquote(dst []byte, text jsontext.Value) []byte {
 	dst, _ = jsontext.AppendUnquote(dst, text) // an error is half a surrogate pair
 	return dst

@@ -46,6 +46,7 @@ func TestPublish(t *testing.T) {
 		{"JSON with a string", "/events", jsonCT, `{"topics":["news"],"data":"hé\nllo"}`, "data: hé\ndata: llo"},
 		{"JSON with JSON, digits kept", "/events", jsonCT, `{"topic":"news","data":{"n": 2.0, "big": 12345678901234567890}}`, `data: {"n":2.0,"big":12345678901234567890}`},
 		{"JSON with half a surrogate pair", "/events/news", jsonCT, `{"data":"a\ud800b"}`, "data: a\uFFFDb"},
+		{"JSON with half a pair within", "/events/news", jsonCT, `{"data": {"a": "\ud800\u0041"}}`, `data: {"a":"\ud800\u0041"}`},
 		{"JSON whose name is escaped", "/events/news", jsonCT, `{"d\u0061ta":"x"}`, "data: x"},
 		{"JSON whose data, no string, has the topics twice within", "/events/news", jsonCT, `{"data":{"topics":1, "topics":["a"]},"topics":[]}`, `data: {"topics":1,"topics":["a"]}`},
 		{"JSON with null", "/events/news", jsonCT + "; charset=utf-8", `{"data":null}`, "data: null"},

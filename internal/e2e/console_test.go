@@ -28,6 +28,12 @@ func (b *tab) typeIn(selector, text string) {
 	run(b, chromedp.SendKeys(selector, text))
 }
 
+func (b *tab) signIn(token string) {
+	b.t.Helper()
+	b.typeIn("#token", token)
+	b.click("#sign-in-form button")
+}
+
 const rowsShown = `[...document.querySelectorAll("#list .row:not([hidden])")]`
 
 func TestConsoleLeadsToAFirstEvent(t *testing.T) {
@@ -70,8 +76,7 @@ func TestConsoleSnippetsWork(t *testing.T) {
 		if h != open {
 			page = openTab(t, h.url("/console/?lang=en#connect"))
 			page.until(`!document.querySelector("#view-sign-in").hidden`)
-			page.typeIn("#token", token)
-			page.click("#sign-in-form button")
+			page.signIn(token)
 			page.until(stateIs, "open")
 		}
 		for id, run := range map[string]struct {
@@ -268,11 +273,9 @@ func TestConsoleWithKeys(t *testing.T) {
 	h := startHub(t, "--jwt-key", key)
 	page := openTab(t, h.url("/console/?lang=en"))
 	page.until(`!document.querySelector("#view-sign-in").hidden`)
-	page.typeIn("#token", "not.a.token")
-	page.click("#sign-in-form button")
+	page.signIn("not.a.token")
 	page.until(`document.querySelector("#sign-in-problem").textContent !== "" && !document.querySelector("#view-sign-in").hidden`)
-	page.typeIn("#token", mintToken(t, key, "--admin", "--subject", "ann", "--publish", "*", "--subscribe", "*"))
-	page.click("#sign-in-form button")
+	page.signIn(mintToken(t, key, "--admin", "--subject", "ann", "--publish", "*", "--subscribe", "*"))
 	page.until(stateIs, "open")
 	page.click("#first")
 	page.until(rowsShown + `.length === 1`)
@@ -298,8 +301,7 @@ func TestConsoleWithoutAdmin(t *testing.T) {
 	h := startHub(t, "--jwt-key", key)
 	page := openTab(t, h.url("/console/?lang=en"))
 	page.until(`!document.querySelector("#view-sign-in").hidden`)
-	page.typeIn("#token", mintToken(t, key, "--publish", "*", "--subscribe", "*"))
-	page.click("#sign-in-form button")
+	page.signIn(mintToken(t, key, "--publish", "*", "--subscribe", "*"))
 	page.until(stateIs, "open")
 	page.click("#publish-form button")
 	page.until(rowsShown + `.length === 1`)

@@ -84,6 +84,11 @@ func (h *hub) request(method, path, token, contentType, body string) (status int
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return h.do(req)
+}
+
+func (h *hub) do(req *http.Request) (status int, answer string) {
+	h.t.Helper()
 	resp, err := client.Do(req)
 	if err != nil {
 		h.t.Fatal(err)
@@ -218,14 +223,6 @@ func (h *hub) retained(token string) string {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "application/x-ndjson")
-	resp, err := client.Do(req)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return string(b)
+	_, answer := h.do(req)
+	return answer
 }

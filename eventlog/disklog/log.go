@@ -82,7 +82,6 @@ type Log struct {
 	db      *pebble.DB
 	queue   queue
 	writer  *writer
-	counts  map[hash]tally // of what opening found in no tally; then the writer's
 	space   space
 
 	prune   sync.Mutex    // held by what removes events: retention or Delete
@@ -102,10 +101,11 @@ type Log struct {
 
 	mu       sync.RWMutex // guards what follows
 	manifest manifest
-	wal      string // the file that the manifest on the disk names; see needed
-	obsolete bool   // the store would have removed it
-	at       state  // what readers may see
-	tip      uint64 // the newest position that will never be given away again
+	wal      string         // the file that the manifest on the disk names; see needed
+	obsolete bool           // the store would have removed it
+	at       state          // what readers may see
+	tip      uint64         // the newest position that will never be given away again
+	pending  map[hash]tally // of the events after at.tallied, which are in no tally in the store
 	window   window
 	grown    chan struct{} // closed and replaced when tip grows, or all ends
 }
@@ -127,7 +127,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 		options:  o,
 		excess:   make(chan struct{}, 1),
 		scrub:    make(chan struct{}, 1),
-		counts:   map[hash]tally{},
+		pending:  map[hash]tally{},
 		stop:     make(chan struct{}),
 		failures: make(chan struct{}),
 		grown:    make(chan struct{}),

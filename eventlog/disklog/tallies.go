@@ -3,6 +3,7 @@ package disklog
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,24 +11,26 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// Topics yields the tallies. What is being appended just now may be in them.
+// Topics yields the tallies, and what is pending with them. It writes nothing, so
+// that it can be asked while the disk is full. What is being appended or deleted
+// just now may be in them.
 func (l *Log) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
-		if at, _ := l.shown(); at.tallied < at.last {
-			j := newJob()
-			j.change = func(w *writer) error { w.settling = true; return nil }
-			if err := l.do(ctx, j); err != nil {
-				yield(eventlog.Topic{}, err)
-				return
-			}
+		l.mu.RLock()
+		pending, tallied := maps.Clone(l.pending), l.at.tallied
+		l.mu.RUnlock()
+		give := func(t tally) bool {
+			return t.events == 0 || yield(eventlog.Topic{Name: t.topic, Events: t.events, Bytes: t.bytes, Last: l.id(t.last)}, nil)
 		}
 		for next := []byte{tallySpace}; next != nil; {
-			page, after, err := l.tallyPage(ctx, next)
-			for _, t := range page {
-				if t.events == 0 {
-					continue
+			page, err := l.tallyPage(ctx, next)
+			for _, t := range page.tallies {
+				h := hashOf(t.topic)
+				if more, ok := pending[h]; ok && page.tallied == tallied { // else it was settled meanwhile
+					t = t.then(more)
 				}
-				if !yield(eventlog.Topic{Name: t.topic, Events: t.events, Bytes: t.bytes, Last: l.id(t.last)}, nil) {
+				delete(pending, h)
+				if !give(t) {
 					return
 				}
 			}
@@ -35,57 +38,79 @@ func (l *Log) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] {
 				yield(eventlog.Topic{}, err)
 				return
 			}
-			next = after
+			next = page.next
+		}
+		for _, t := range pending { // topics that are new
+			if !give(t) {
+				return
+			}
 		}
 	}
 }
 
-// tallyPage returns the tallies from a key on, and the key to go on from; nil
-// is the end.
-func (l *Log) tallyPage(ctx context.Context, from []byte) (page []tally, next []byte, err error) {
+// A tallyPage is some tallies as they were at one moment.
+type tallyPage struct {
+	tallies []tally
+	tallied uint64 // state's, at that moment
+	next    []byte // the key to go on from; nil is the end
+}
+
+// tallyPage returns the tallies from a key on.
+func (l *Log) tallyPage(ctx context.Context, from []byte) (page tallyPage, err error) {
 	done, err := l.use(ctx)
 	if err != nil {
-		return nil, nil, err
+		return page, err
 	}
 	defer done()
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{tallySpace + 1}})
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from}) // which sees tallies and state at one moment
 	if err != nil {
-		return nil, nil, err
+		return page, err
 	}
 	defer func() { err = closeIter(it, err) }()
-	for ok := it.First(); ok; ok = it.Next() {
-		if len(page) == pageEvents {
-			return page, slices.Clone(it.Key()), nil
+	for ok := it.First(); ok && it.Key()[0] == tallySpace; ok = it.Next() {
+		if len(page.tallies) == pageEvents {
+			page.next = slices.Clone(it.Key())
+			break
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return nil, nil, err
+			return page, err
 		}
 		t, err := decodeTally(value)
 		if err != nil {
-			return nil, nil, err
+			return page, err
 		}
-		page = append(page, t)
+		page.tallies = append(page.tallies, t)
 	}
-	return page, nil, nil
+	if err := it.Error(); err != nil || !it.SeekGE(stateKey) {
+		return page, errorOr(errorOr(err, it.Error()), errState)
+	}
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return page, err
+	}
+	var at state
+	err = at.decode(value)
+	page.tallied = at.tallied
+	return page, err
 }
 
 // sweepTallies removes those of topics of which nothing is left.
 func (l *Log) sweepTallies(ctx context.Context) error {
 	for next := []byte{tallySpace}; next != nil; {
-		page, after, err := l.tallyPage(ctx, next)
+		page, err := l.tallyPage(ctx, next)
 		if err != nil {
 			return err
 		}
-		page = slices.DeleteFunc(page, func(t tally) bool { return t.events != 0 })
-		if len(page) > 0 {
+		empty := slices.DeleteFunc(page.tallies, func(t tally) bool { return t.events != 0 })
+		if len(empty) > 0 {
 			j := newJob()
-			j.change = func(w *writer) error { return w.sweep(page) }
+			j.change = func(w *writer) error { return w.sweep(empty) }
 			if err := l.do(ctx, j); err != nil {
 				return err
 			}
 		}
-		next = after
+		next = page.next
 	}
 	return nil
 }
@@ -95,13 +120,15 @@ func (l *Log) sweepTallies(ctx context.Context) error {
 // closed reads them again, which takes some 50 ms.
 const unsettled = 1 << 15
 
-// settle puts what has been counted since into the batch. Whatever takes an event
-// away has it done in the same commit: recount could not count that event.
+// settle puts what is pending, and then what the group changes, into the batch.
+// Whatever takes an event away has it done in the same commit: recount could not
+// count that event.
 func (w *writer) settle() {
-	for h, t := range w.tallies {
-		_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
+	for _, changes := range []map[hash]tally{w.l.pending, w.tallies} { // pending is nobody else's to change
+		for h, t := range changes {
+			_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
+		}
 	}
-	clear(w.tallies)
 	w.at.tallied = w.at.last
 }
 

@@ -37,7 +37,7 @@ func (l *Log) verify() error {
 	if err != nil {
 		return err
 	}
-	if l.counts, err = l.recount(); err != nil || all == nil {
+	if l.pending, err = l.recount(); err != nil || all == nil {
 		return err
 	}
 	return l.verifyCounts(all)
@@ -162,18 +162,18 @@ func (l *Log) verifyCounts(all []*eventlog.Event) error {
 func (l *Log) tallied() (map[string]tally, error) {
 	got := map[string]tally{}
 	for next := []byte{tallySpace}; next != nil; {
-		page, after, err := l.tallyPage(context.Background(), next)
+		page, err := l.tallyPage(context.Background(), next)
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range page {
+		for _, t := range page.tallies {
 			if t.events != 0 || t.bytes != 0 {
 				got[t.topic] = t
 			}
 		}
-		next = after
+		next = page.next
 	}
-	for _, t := range l.counts {
+	for _, t := range l.pending {
 		got[t.topic] = got[t.topic].then(t)
 	}
 	return got, nil

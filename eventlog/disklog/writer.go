@@ -96,8 +96,8 @@ type writer struct {
 	reserve bool // the batch reserves positions
 
 	index    []indexEntry   // what the batch will have in the indexes, sorted
-	tallies  map[hash]tally // what is in no tally in the store
-	settling bool           // the batch puts it there
+	tallies  map[hash]tally // what the group changes in them
+	settling bool           // the batch puts it, and what is pending, into the store
 
 	keys    map[string]added // of the group's own records
 	added   []added
@@ -112,7 +112,7 @@ type added struct {
 }
 
 func newWriter(l *Log) *writer {
-	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: l.counts, keys: map[string]added{}}
+	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: map[hash]tally{}, keys: map[string]added{}}
 }
 
 // run ends when the log is closed and nothing waits any more.
@@ -180,6 +180,7 @@ func (w *writer) begin() {
 	w.now = max(time.Now().UnixNano(), w.at.newest, w.at.trimmed)
 	w.batch = w.l.db.NewBatch()
 	w.reserve, w.settling = false, false
+	clear(w.tallies)
 	clear(w.keys)
 	clear(w.added)
 	w.added, w.buried, w.index = w.added[:0], w.buried[:0], w.index[:0]
@@ -300,7 +301,7 @@ func (w *writer) commit() error {
 	for i := range w.index {
 		_ = w.batch.Set(w.index[i][:], nil, nil)
 	}
-	if w.settling || w.at.last-w.at.tallied >= w.l.options.unsettled {
+	if w.settling = w.settling || w.at.last-w.at.tallied >= w.l.options.unsettled; w.settling {
 		w.settle()
 	}
 	if w.batch.Empty() {
@@ -331,6 +332,13 @@ func (w *writer) publish() {
 	}
 	origin, trimmed := l.at.origin, l.at.trimmed
 	l.at = w.at
+	if w.settling {
+		clear(l.pending)
+	} else {
+		for h, t := range w.tallies {
+			l.pending[h] = l.pending[h].then(t)
+		}
+	}
 	if origin > w.at.origin { // retention is ahead, and tells the writer next
 		l.at.origin, l.at.trimmed = origin, trimmed
 	}

@@ -180,7 +180,7 @@ func (a *Auth) checkPage(r *http.Request) *Error {
 		}
 	}
 	u, err := url.Parse(origin)
-	if err == nil && u.Host != "" && u.Host == r.Host || slices.Contains(a.o.Origins, origin) && origin != "" && origin != "null" {
+	if err == nil && u.Host != "" && u.Host == r.Host || slices.Contains(a.o.Origins, origin) && origin != "" && origin != "null" && origin != "*" {
 		return nil
 	}
 	return Forbidden("A cookie publishes only from pages that may: send Authorization: Bearer TOKEN instead, or have the hub's operator allow this page's origin.")

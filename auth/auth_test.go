@@ -463,6 +463,15 @@ func TestJWKS(t *testing.T) {
 	provider.serve(t, map[string]any{"1": first.signer.Public(), "2": second.signer.Public()})
 	check("one that is new", signed(t, second, "EdDSA", "2"), true)
 
+	// Keys of the hub's own, of the same kind, are beside them, not before.
+	own := ecPair(t, elliptic.P256())
+	o.PublisherKeys = mustParse(t, own.public)
+	check("beside a key of ours", signed(t, first, "ES256", "1"), true)
+	check("the key of ours", signed(t, own, "ES256", ""), true)
+	check("the key of ours, by a kid", signed(t, own, "ES256", "x"), true)
+	check("neither's", signed(t, ecPair(t, elliptic.P256()), "ES256", "1"), false)
+	o.PublisherKeys = nil
+
 	provider.status.Store(500)
 	check("during an outage", signed(t, second, "EdDSA", "2"), true)
 	provider.status.Store(200)

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,8 +81,8 @@ func checkSignature(token, key string) error {
 			return err
 		}
 	}
-	v := verifier{keys: keys, parser: jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())}
-	_, err = v.parser.ParseWithClaims(token, &Claims{}, func(t *jwt.Token) (any, error) { return v.candidates(context.Background(), t.Header) })
+	v := verifier{parser: jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())}
+	_, err = v.parse(token, func(string) ([]Key, error) { return keys, nil })
 	return err
 }
 

@@ -103,8 +103,10 @@ func (v *verifier) verifyNew(ctx context.Context, token string) (*Grant, *Error)
 	if strings.ContainsFunc(token, notInToken) { // the decoder would skip line ends
 		return nil, notAccepted("This is no token: it is three parts in base64url with dots between.", nil)
 	}
-	var c Claims
-	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.candidates(ctx, t.Header) })
+	c, err := v.parse(token, func(string) ([]Key, error) { return v.keys, nil })
+	if v.jwks != nil && (errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid)) {
+		c, err = v.parse(token, func(kid string) ([]Key, error) { return v.jwks.keys(ctx, kid) })
+	}
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return nil, notAccepted("The token has expired; get a new one.", err)
@@ -127,9 +129,17 @@ func notInToken(c rune) bool {
 	return c != '.' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
-// candidates returns the keys that may have signed a token: those that are for
-// its algorithm. Its header names one at most, and cannot bring its own.
-func (v *verifier) candidates(ctx context.Context, header map[string]any) (any, error) {
+// parse reads a token that one of some keys has signed; which those are may
+// depend on the kid that it names.
+func (v *verifier) parse(token string, keys func(kid string) ([]Key, error)) (*Claims, error) {
+	c := new(Claims)
+	_, err := v.parser.ParseWithClaims(token, c, func(t *jwt.Token) (any, error) { return candidates(t.Header, keys) })
+	return c, err
+}
+
+// candidates returns those of keys that may have signed a token: those that are
+// for its algorithm. Its header names one at most, and cannot bring its own.
+func candidates(header map[string]any, keys func(kid string) ([]Key, error)) (any, error) {
 	if _, ok := header["crit"]; ok { // RFC 7515 §4.1.11
 		return nil, errors.New("the token has critical extensions, and the hub knows none")
 	}
@@ -138,21 +148,15 @@ func (v *verifier) candidates(ctx context.Context, header map[string]any) (any, 
 	if _, given := header["kid"]; given && !ok {
 		return nil, errors.New("the token's kid is no string")
 	}
-	var set jwt.VerificationKeySet
-	add := func(keys []Key) {
-		for _, k := range keys {
-			if slices.Contains(k.algs, alg) && (k.id == "" || kid == "" || k.id == kid) {
-				set.Keys = append(set.Keys, k.verify)
-			}
-		}
+	known, err := keys(kid)
+	if err != nil {
+		return nil, err
 	}
-	add(v.keys)
-	if v.jwks != nil && len(set.Keys) == 0 {
-		keys, err := v.jwks.keys(ctx, kid)
-		if err != nil {
-			return nil, err
+	var set jwt.VerificationKeySet
+	for _, k := range known {
+		if slices.Contains(k.algs, alg) && (k.id == "" || kid == "" || k.id == kid) {
+			set.Keys = append(set.Keys, k.verify)
 		}
-		add(keys)
 	}
 	if len(set.Keys) == 0 {
 		return nil, fmt.Errorf("no key is for the algorithm %.20q and the kid %.100q", alg, kid)

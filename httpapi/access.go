@@ -26,7 +26,8 @@ type Access struct {
 
 	// Origins are those of foreign pages that may use the hub, with
 	// credentials, as in https://app.example; "*" lets all others in too, but
-	// without credentials.
+	// without credentials, and "null" pages that have no origin: files, and
+	// whatever anybody puts in a sandbox.
 	Origins []string
 
 	Logger *slog.Logger // nil: slog.Default()
@@ -70,24 +71,25 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	refused := refusals{logger: a.Logger}
 
 	withoutCredentials, withCredentials = boundOptions(withoutCredentials), boundOptions(withCredentials)
-	refuse := func(w http.ResponseWriter, r *http.Request, detail string) {
+	refuse := func(w http.ResponseWriter, r *http.Request, what, value, flag, detail string) {
+		id := requestID(r)
+		w.Header().Set("X-Request-Id", id)
+		refused.log(id, what, value, flag)
 		BoundBody(func(w http.ResponseWriter, _ *http.Request) { NewProblem(http.StatusForbidden, detail).Write(w) }).ServeHTTP(w, r)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		switch {
 		case a.Loopback && !loopbackHost(r.Host):
-			refused.log("a host", r.Host, "--no-auth")
-			refuse(w, r, "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.")
+			refuse(w, r, "a host", r.Host, "--no-auth", "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.")
 		case origin == "":
 			next.ServeHTTP(w, r)
 		case a.trusts(origin, r.Host):
 			withCredentials.ServeHTTP(w, r)
-		case slices.Contains(a.Origins, "*"):
+		case slices.Contains(a.Origins, "*"), origin == "null" && slices.Contains(a.Origins, "null"):
 			withoutCredentials.ServeHTTP(w, r)
 		default:
-			refused.log("an origin", origin, "--cors-origin "+origin)
-			refuse(w, r, "Pages of this origin may not use this hub; its log names the flag that lets them.")
+			refuse(w, r, "an origin", origin, "--cors-origin "+origin, "Pages of this origin may not use this hub; its log names the flag that lets them.")
 		}
 	})
 }
@@ -129,7 +131,7 @@ func boundOptions(next http.Handler) http.Handler {
 }
 
 func (a Access) trusts(origin, host string) bool {
-	if slices.Contains(a.Origins, origin) {
+	if slices.Contains(a.Origins, origin) && origin != "null" && origin != "*" {
 		return true
 	}
 	u, err := url.Parse(origin)
@@ -163,7 +165,7 @@ type refusals struct {
 	seen   map[string]struct{}
 }
 
-func (s *refusals) log(what, value, flag string) {
+func (s *refusals) log(id, what, value, flag string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.seen[value]; ok || len(s.seen) >= 1000 {
@@ -173,5 +175,5 @@ func (s *refusals) log(what, value, flag string) {
 		s.seen = map[string]struct{}{}
 	}
 	s.seen[value] = struct{}{}
-	s.logger.Warn("refused "+what, "value", clip(value, 300), "allow", "start with "+clip(flag, 320))
+	s.logger.Warn("refused "+what, "request_id", id, "value", clip(value, 300), "allow", "start with "+clip(flag, 320))
 }

@@ -40,6 +40,8 @@ func TestAccess(t *testing.T) {
 		{"a page of this machine, any port", loopback, "localhost:3000", "http://localhost:5173", 200, "http://localhost:5173", true},
 		{"by IPv6", loopback, "localhost:3000", "http://[::1]:8080", 200, "http://[::1]:8080", true},
 		{"a foreign page", loopback, "localhost:3000", "https://evil.example", 403, "", false},
+		{"a page without origin, where they may", httpapi.Access{Origins: []string{"null"}}, "hub.example", "null", 200, "*", false},
+		{"the origin *, which no page has", star, "hub.example", "*", 200, "*", false},
 		{"a sandboxed or file page", loopback, "localhost:3000", "null", 403, "", false},
 		{"a foreign page under a rebound name", loopback, "evil.example:3000", "http://evil.example:3000", 403, "", false},
 		{"an origin that only begins right", loopback, "localhost:3000", "http://localhost.evil.example", 403, "", false},

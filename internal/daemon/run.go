@@ -38,6 +38,15 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return err
 	}
 	defer func() { _ = ln.Close() }() // closed by the server already, unless it never ran
+	// Keys that are no good are told before a log is made.
+	authority, err := newAuth(ctx, c, logger)
+	if err != nil {
+		return err
+	}
+	certificates, err := certificates(c, logger)
+	if err != nil {
+		return err
+	}
 
 	log, err := openLog(c, logger)
 	if err != nil {
@@ -54,11 +63,6 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 
-	authority, err := newAuth(ctx, c, logger)
-	if err != nil {
-		return err
-	}
-
 	if c.MercureSubscriptions {
 		presence := mercure.Watch(h, logger)
 		defer presence.Close()
@@ -67,10 +71,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	defer api.Close()
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
-	srv, err := newServer(c, handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger), logger)
-	if err != nil {
-		return err
-	}
+	srv := newServer(c, certificates, handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger), logger)
 	served := make(chan error, 1)
 	go func() { served <- serve(srv, ln) }()
 

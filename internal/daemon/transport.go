@@ -86,7 +86,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 // newServer returns a server of HTTP/1 and HTTP/2, also in the clear, which
 // proxies speak by prior knowledge (RFC 9113 §3.3). Its timeouts are for who
 // sends slowly: streams have their own.
-func newServer(c *Config, h http.Handler, logger *slog.Logger) (*http.Server, error) {
+func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           secure(c, behindProxies(c.trusted, h)),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -100,16 +100,21 @@ func newServer(c *Config, h http.Handler, logger *slog.Logger) (*http.Server, er
 	}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true)
-	srv.Protocols.SetUnencryptedHTTP2(c.TLSCert == "")
+	srv.Protocols.SetUnencryptedHTTP2(certificates == nil)
+	srv.TLSConfig = certificates
+	return srv
+}
+
+// certificates is what TLS takes, or nil for a server in the clear.
+func certificates(c *Config, logger *slog.Logger) (*tls.Config, error) {
 	if c.TLSCert == "" {
-		return srv, nil
+		return nil, nil
 	}
 	cert := &certificate{certFile: c.TLSCert, keyFile: c.TLSKey, logger: logger}
 	if err := cert.load(); err != nil {
 		return nil, fmt.Errorf("--tls-cert and --tls-key cannot be read: %w", err)
 	}
-	srv.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
-	return srv, nil
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}, nil
 }
 
 func serve(srv *http.Server, ln net.Listener) error {

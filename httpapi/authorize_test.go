@@ -208,12 +208,13 @@ func whoSees(t *testing.T, s *server) {
 			}
 		}
 	}
-	readers := []struct {
+	type reader struct {
 		why    string
 		query  string
 		header []string
 		want   string
-	}{
+	}
+	readers := []reader{
 		{"nobody", "topic=*", nil, "public end"},
 		{"a token without a grant", "topic=*", bearer(token(t, "*", "")), "public end"},
 		{"a grant for something else", "topic=*", bearer(token(t, "", "elsewhere")), "public end"},
@@ -226,6 +227,15 @@ func whoSees(t *testing.T, s *server) {
 		{"by cookie", "topic=*", cookie(token(t, "", "users/1")), "public one end"},
 		{"an admin is granted no events", "topic=*", bearer(token(t, "", "", admin)), "public end"},
 		{"a type asked for", "topic=*&type=message", bearer(token(t, "", "room")), "public room two end"},
+	}
+	// However the token comes.
+	for _, r := range readers {
+		if len(r.header) == 0 || r.header[0] != "Authorization" {
+			continue
+		}
+		readers = append(readers,
+			reader{r.why + ", by cookie", r.query, cookie(strings.TrimPrefix(r.header[1], "Bearer ")), r.want},
+			reader{r.why + ", by ticket", r.query + "&ticket=" + s.ticket(t, r.header...), nil, r.want})
 	}
 	data := func(st *stream) (all []string) {
 		for {

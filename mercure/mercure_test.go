@@ -291,31 +291,54 @@ func TestSubscribeErrors(t *testing.T) {
 
 // Private updates: who is granted one of the topics, whichever was asked for.
 func TestPrivate(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{QueryToken: true})
 	const book, kevin = "https://example.com/books/1", "https://example.com/users/kevin/?topic=https%3A%2F%2Fexample.com%2Fbooks%2F1"
-	readers := map[string][]string{
-		"nobody":                nil,
-		"who has another grant": bearer(token(t, "", "https://example.com/users/alice/{?topic}", "")),
-		"kevin":                 bearer(token(t, "", "https://example.com/users/kevin/{?topic}", "")),
-		"who has all":           bearer(token(t, "", "*", "")),
-		"the publisher":         bearer(token(t, "*", "", "")),
-	}
-	sees := map[string]bool{"kevin": true, "who has all": true}
-	live := map[string]*stream{}
 	const query = "topic=https://example.com/books/{id}"
-	for who, header := range readers {
-		live[who] = s.subscribe(t, query, header...)
+	type reader struct {
+		who    string
+		query  string
+		header []string
+		sees   bool
+		live   *stream
+	}
+	readers := []*reader{{who: "nobody", query: query}}
+	for who, token := range map[string]string{
+		"who has another grant": token(t, "", "https://example.com/users/alice/{?topic}", ""),
+		"kevin":                 token(t, "", "https://example.com/users/kevin/{?topic}", ""),
+		"who has all":           token(t, "", "*", ""),
+		"the publisher":         token(t, "*", "", ""),
+	} {
+		sees := who == "kevin" || who == "who has all"
+		readers = append(readers,
+			&reader{who, query, bearer(token), sees, nil},
+			&reader{who + ", by cookie", query, []string{"Cookie", auth.DefaultCookie + "=" + token}, sees, nil},
+			&reader{who + ", by query", query + "&authorization=" + token, nil, sees, nil},
+			&reader{who + ", by ticket", query + "&ticket=" + s.ticket(t, token), nil, sees, nil})
+	}
+	for _, r := range readers {
+		r.live = s.subscribe(t, r.query, r.header...)
 	}
 	s.publish(t, "topic", book, "topic", kevin, "data", "secret", "private", "")
 	s.publish(t, "topic", book, "data", "end")
-	for who, header := range readers {
-		for how, st := range map[string]*stream{"live": live[who], "replayed": s.subscribe(t, query+"&lastEventID=earliest", header...)} {
+	for _, r := range readers {
+		for how, st := range map[string]*stream{"live": r.live, "replayed": s.subscribe(t, r.query+"&lastEventID=earliest", r.header...)} {
 			got := st.event(t)
-			if strings.Contains(got, "secret") != sees[who] || !strings.Contains(got, "secret") && !strings.HasSuffix(got, "data: end\n") {
-				t.Errorf("%s, %s: %q", who, how, got)
+			if strings.Contains(got, "secret") != r.sees || !strings.Contains(got, "secret") && !strings.HasSuffix(got, "data: end\n") {
+				t.Errorf("%s, %s: %q", r.who, how, got)
 			}
 		}
 	}
+}
+
+// ticket changes a token for one, at the hub's own API.
+func (s *server) ticket(t *testing.T, token string) string {
+	t.Helper()
+	resp := s.do(t, "POST", "/tickets", "", bearer(token)...)
+	var answer struct{ Ticket string }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Ticket == "" {
+		t.Fatalf("%s, %v", resp.Status, err)
+	}
+	return url.QueryEscape(answer.Ticket)
 }
 
 // Every spelling of the cursor, and what the answer's header says of it.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -257,5 +259,26 @@ func TestNewEpoch(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The store's own work may meet damage before it is open: that is an error like
+// others, and nothing waits for a log that never comes to be.
+func TestDamageMetWhileOpening(t *testing.T) {
+	dir := t.TempDir()
+	if err := open1(t, dir, Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct{ met, want error }{
+		"damage":  {fmt.Errorf("a block: %w", pebble.ErrCorruption), ErrDamaged},
+		"another": {errors.New("no luck"), eventlog.ErrFailed},
+	} {
+		_, err := openQuiet(dir, Options{tune: func(p *pebble.Options) { p.EventListener.BackgroundError(tt.met) }})
+		if !errors.Is(err, tt.want) || errors.Is(err, ErrDamaged) != (tt.want == ErrDamaged) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+	if b, err := open1(t, dir, Options{}).Bounds(t.Context()); err != nil || b.Events != 0 {
+		t.Errorf("afterwards: %+v, %v", b, err)
 	}
 }

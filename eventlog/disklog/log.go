@@ -151,6 +151,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 	}
 	defer func() {
 		if err != nil {
+			l.guard.windDown() // nothing that closing does is to wait
 			if l.db != nil {
 				_ = l.db.Close()
 			}
@@ -183,7 +184,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 	l.space.open(l)
 	l.guard.armed.Store(true)
 	if err = l.failed(); err != nil {
-		return nil, err
+		return nil, l.refused(err)
 	}
 	l.writer = newWriter(l)
 	l.running.Go(l.writer.run)
@@ -261,10 +262,10 @@ func (l *Log) load() error {
 	p := storeOptions(l.guard, &l.options, l.fail)
 	p.ErrorIfNotExists = true
 	if l.db, err = openStore(l.dir.join(storeName), p); err != nil {
-		return l.dir.damaged(err)
+		return l.refused(err)
 	}
 	if err := l.verify(); err != nil {
-		return l.dir.damaged(err)
+		return l.refused(err)
 	}
 	if m.Before != 0 { // the store follows the manifest
 		l.guard.syncWAL.Store(true)
@@ -281,6 +282,18 @@ func (l *Log) load() error {
 			"last", l.at.last, "events", l.at.events)
 	}
 	return nil
+}
+
+// refused says why the log is not opened. What the store's own work has met
+// meanwhile comes first: the rest follows from it.
+func (l *Log) refused(err error) error {
+	switch met := l.failure.Load(); {
+	case met == nil:
+		return l.dir.damaged(err)
+	case pebble.IsCorruptionError(*met):
+		return l.dir.damaged(*met)
+	}
+	return l.failed()
 }
 
 // noteWAL is called for each new file of the write-ahead log, before it is
@@ -326,7 +339,7 @@ func (l *Log) fail(err error) {
 	}
 	l.guard.frozen.Store(true)
 	close(l.failures)
-	if l.stopping() { // nobody else will
+	if l.stopping() || !l.guard.armed.Load() { // nobody else will
 		l.guard.windDown()
 	}
 	l.options.Logger.Error("eventlog: a write failed; the log has stopped", "error", err)

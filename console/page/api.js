@@ -1,8 +1,8 @@
 // The hub's public API, with the token that the user signed in with.
 
-const KEY = "tidings.token";
+import { authorized, signedIn } from "./static/token.js";
+
 const listeners = new Set();
-let token = stored();
 
 // A Problem is what the hub answered instead: its own sentence, and the status.
 export class Problem extends Error {
@@ -12,32 +12,11 @@ export class Problem extends Error {
   }
 }
 
-export const signedIn = () => token !== "";
-
-// signIn keeps a token for this tab, or "" to forget it.
-export function signIn(value) {
-  token = value.trim();
-  try {
-    if (token) sessionStorage.setItem(KEY, token);
-    else sessionStorage.removeItem(KEY);
-  } catch {
-    // kept for this page alone
-  }
-}
-
-function stored() {
-  try {
-    return sessionStorage.getItem(KEY) ?? "";
-  } catch {
-    return "";
-  }
-}
-
 // onRefused hears of answers that a (better) token would change.
 export const onRefused = (f) => listeners.add(f);
 
-async function ask(path, { headers = {}, ...options } = {}) {
-  const answer = await fetch(path, { ...options, headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers });
+async function ask(path, { headers, ...options } = {}) {
+  const answer = await fetch(path, { ...options, headers: authorized(headers) });
   if (answer.ok) return answer;
   const { detail, title } = await answer.json().catch(() => ({ title: answer.statusText }));
   const problem = new Problem(answer.status, detail ?? title);
@@ -81,7 +60,7 @@ export function kick(id, duration) {
 // streamURL is for a native EventSource, which sends no headers: in place of the
 // token it has a ticket for what the token grants.
 export async function streamURL(query) {
-  if (!token) return `/events?${query}`;
+  if (!signedIn()) return `/events?${query}`;
   const { ticket } = await (await ask("/tickets", { method: "POST" })).json();
   return `/events?${query}&ticket=${encodeURIComponent(ticket)}`;
 }

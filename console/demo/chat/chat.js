@@ -4,6 +4,7 @@ import { publish, topics } from "../static/hub.js";
 import { language, onLanguage, t } from "../static/i18n.js";
 import { setupPage } from "../static/page.js";
 import { resuming, Stream } from "../static/stream.js";
+import { onSignIn } from "../static/token.js";
 import { me, rename, renew } from "./identity.js";
 import { Presence } from "./presence.js";
 import texts from "./text.js";
@@ -22,7 +23,7 @@ const stream = new Stream((s) => resuming([topic(), `${topic()}/here`], `last=${
 
 const presence = new Presence(
   me,
-  (type, data, leaving = false) => publish(`${topic()}/here`, type, data, { keepalive: leaving }).catch(() => {}),
+  (type, data, leaving = false) => publish(`${topic()}/here`, type, data, { keepalive: leaving, background: true }).catch(() => {}),
   () => {
     renew();
     byId("name").value = me.name;
@@ -47,6 +48,7 @@ for (const type of ["hello", "here", "bye", "typing"]) {
 }
 // Whoever comes back greets anew: others may have come meanwhile.
 stream.onOpen(() => presence.enter());
+onSignIn(() => presence.enter());
 stream.onChange(({ state }) => state === "closed" && presence.leave());
 
 // ---- talking ----

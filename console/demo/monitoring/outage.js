@@ -12,6 +12,7 @@ const byId = (id) => document.getElementById(id);
 
 export function watchOutages(stream) {
   const asked = { cut: 0, silence: 0 }; // until when, Unix ms
+  let refused = ""; // why the hub did not take the button's event
 
   byId("cut").addEventListener("click", () => {
     asked.cut = Date.now() + SECONDS * 1000;
@@ -20,12 +21,17 @@ export function watchOutages(stream) {
     show();
   });
   byId("silence").addEventListener("click", async () => {
-    asked.silence = Date.now() + SECONDS * 1000;
+    asked.silence = Infinity; // until the hub has it
+    refused = "";
     show();
-    await publish("outage", "pause", { seconds: SECONDS }).catch((error) => {
+    try {
+      await publish("outage", "pause", { seconds: SECONDS });
+      asked.silence = Date.now() + SECONDS * 1000;
+    } catch (error) {
       asked.silence = 0;
-      byId("outage-banner").replaceChildren(el("div", { class: "notice warning" }, el("p", {}, error.message)));
-    });
+      refused = error.message;
+    }
+    show();
   });
 
   const why = () => {
@@ -39,10 +45,10 @@ export function watchOutages(stream) {
     for (const name of ["cut", "silence"]) byId(name).disabled = asked[name] > now;
     const silent = Math.floor((now - stream.lastEventAt) / 1000);
     const overdue = stream.lastEventAt > 0 && silent >= OVERDUE;
-    const text = overdue ? t("outage.banner", { seconds: silent, why: t(`outage.why.${why()}`) }) : "";
+    const text = overdue ? t("outage.banner", { seconds: silent, why: t(`outage.why.${why()}`) }) : refused;
     if (byId("outage-banner").textContent === text) return;
-    const kind = why() === "unknown" || why() === "connection" ? "critical" : "warning";
-    byId("outage-banner").replaceChildren(...(overdue ? [el("div", { class: `notice ${kind}`, "data-why": why() }, el("p", {}, text))] : []));
+    const kind = overdue && (why() === "unknown" || why() === "connection") ? "critical" : "warning";
+    byId("outage-banner").replaceChildren(...(text ? [el("div", { class: `notice ${kind}`, "data-why": overdue ? why() : "refused" }, el("p", {}, text))] : []));
   };
   onLanguage(show);
   setInterval(show, 500);

@@ -39,6 +39,10 @@ export default {
     "gap.epoch": "The hub was restarted with an empty log; everything since is here.",
     "gap.unknown": "The hub does not know the place this page asked for; the stream went on with new events.",
     dismiss: "Dismiss",
+    token: "Token (JWT)",
+    "token.wanted": "Reading is free here; to publish, this hub wants a token. Paste one: it stays in this tab. `tidings token --publish '*' --key KEY` makes it.",
+    "token.use": "Use it",
+    "token.later": "Not now",
     unsupported: "This browser has no window.EventSource, so it cannot receive Server-Sent Events. Any current browser can.",
 
     copy: "Copy",
@@ -83,6 +87,10 @@ export default {
     "gap.epoch": "服务器重启过，日志从零开始；重启之后的事件都在这里。",
     "gap.unknown": "服务器不认识本页请求的位置，已从最新的事件继续。",
     dismiss: "知道了",
+    token: "令牌（JWT）",
+    "token.wanted": "这里可以随意阅读，但发布需要令牌。请粘贴一个，它只保存在本标签页。生成方法：`tidings token --publish '*' --key KEY`。",
+    "token.use": "使用",
+    "token.later": "暂不",
     unsupported: "此浏览器没有 window.EventSource，无法接收服务器推送事件（SSE）。请换用任意一款较新的浏览器。",
 
     copy: "复制",

@@ -16,6 +16,7 @@ let asked = 0;
 
 export function inspect(event) {
   shown = event;
+  if (!event && byId("inspector").contains(document.activeElement)) byId("list").focus({ preventScroll: true });
   byId("inspector").hidden = event === null;
   if (!event) return;
   draw();

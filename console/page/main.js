@@ -1,12 +1,13 @@
 // The console: its views, signing in, and what lies between a tail and its page.
 
-import { find, onRefused, publish, signedIn, signIn } from "./api.js";
+import { find, onRefused, publish } from "./api.js";
 import { inspect, inspected } from "./inspector.js";
 import { List } from "./list.js";
 import { begin, onStats } from "./overview.js";
 import { mountSnippets } from "./snippets.js";
 import { el, setText } from "./static/dom.js";
 import { apply, define, language, onLanguage, rich, setLanguage, t } from "./static/i18n.js";
+import { signedIn, signIn } from "./static/token.js";
 import { Tail } from "./tail.js";
 import texts from "./text.js";
 import { onTail } from "./topics.js";
@@ -47,6 +48,7 @@ onRefused((problem) => {
   refused = true;
   setText(byId("sign-in-problem"), signedIn() ? problem.message : "");
   show();
+  byId("token").focus();
 });
 
 byId("sign-in-form").addEventListener("submit", (event) => {
@@ -58,6 +60,7 @@ byId("sign-in-form").addEventListener("submit", (event) => {
   show();
   begin();
   openTail();
+  byId("list").focus({ preventScroll: true });
 });
 
 byId("sign-out").addEventListener("click", () => {
@@ -129,8 +132,10 @@ function pause(on) {
 function drawTail() {
   if (tail.total > 0) began = true;
   const waiting = !began && stats?.log.events === 0 && tail.selector === "*";
-  for (const id of ["waiting", "waiting-snippets"]) byId(id).hidden = !waiting;
+  const welcome = [byId("waiting"), byId("waiting-snippets")];
+  for (const part of welcome) part.hidden = !waiting;
   byId("tail").classList.toggle("quiet", waiting);
+  if (!waiting && welcome.some((part) => part.contains(document.activeElement))) byId("list").focus({ preventScroll: true });
   list.draw();
 
   const badge = byId("state");

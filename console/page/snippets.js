@@ -1,14 +1,16 @@
 // The shortest honest program in each language, with this hub's address and a
 // topic in it.
 
-import { signedIn } from "./api.js";
 import { coloured, copyButton } from "./static/code.js";
 import { el } from "./static/dom.js";
 import { onLanguage, rich, t } from "./static/i18n.js";
+import { signedIn } from "./static/token.js";
 
-// url names a topic in the path if it is plain, else in the query.
+// url names a topic in the path if it is plain, else in the query. No language's
+// quotes end in it.
 function url(topic) {
-  return location.origin + (/^[\w.~-]+$/.test(topic) ? `/events/${topic}` : `/events?topic=${encodeURIComponent(topic)}`);
+  const encoded = encodeURIComponent(topic).replaceAll("'", "%27");
+  return location.origin + (/^[\w.~-]+$/.test(topic) ? `/events/${topic}` : `/events?topic=${encoded}`);
 }
 
 const bearer = (header, none = "") => (signedIn() ? header : none);

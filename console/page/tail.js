@@ -2,7 +2,8 @@
 // many as fit. What comes is only noted when it comes; it is looked at once a
 // frame, so that ten thousand events a second are sixty pieces of work.
 
-import { signedIn, streamURL } from "./api.js";
+import { streamURL } from "./api.js";
+import { signedIn } from "./static/token.js";
 
 const MAX_EVENTS = 10_000;
 const MAX_CHARS = 16 << 20;

@@ -14,6 +14,7 @@ export default {
     "state.lagging": "lagging",
     "state.catching_up": "catching up",
 
+    pause: "Pause",
     resume: "Resume",
     "tail.count": "{n} events",
     "tail.rate": "{n}/s",
@@ -39,11 +40,11 @@ export default {
     "who.caption": "Of the streams that are open now.",
     "who.admin": "Who got it is for operators: sign in with a token that has the claim tidings.admin.",
     "outcome.delivered": "got it",
-    "outcome.lagging": "have not got it yet: they lag",
-    "outcome.no_grant": "may not see it: private, and their tokens do not grant it",
+    "outcome.lagging": "not there yet: lagging",
+    "outcome.no_grant": "may not see it: private, and no token grants it",
     "outcome.type_not_asked_for": "asked for other types",
     "outcome.began_later": "began after it",
-    "outcome.not_subscribed": "are not subscribed to it",
+    "outcome.not_subscribed": "not subscribed to it",
     "agent.none": "unnamed client",
 
     published: "Published as {id}",

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"html"
 	"io"
 	"io/fs"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/tidings-sse/tidings/console/site/sitetest"
 )
@@ -93,6 +95,30 @@ func TestPagesAreOnlyRead(t *testing.T) {
 	Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/demo/", nil))
 	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST: %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
+}
+
+// The code beside a demo is to be read, not scrolled.
+func TestShownCodeFits(t *testing.T) {
+	pages, err := fs.Glob(files, "*/index.html")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("found %d pages: %v", len(pages), err)
+	}
+	for _, page := range pages {
+		body, err := fs.ReadFile(files, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, begins := strings.Cut(string(body), "<pre><code>")
+		code, _, ends := strings.Cut(rest, "</code></pre>")
+		if !begins || !ends {
+			t.Errorf("%s shows no code", page)
+		}
+		for line := range strings.Lines(html.UnescapeString(code)) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 57 {
+				t.Errorf("%s: %d characters: %s", page, n, line)
+			}
+		}
 	}
 }
 

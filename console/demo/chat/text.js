@@ -37,9 +37,9 @@ export default {
     sending: "发送中…",
     quiet: "这个房间还没有消息，来说第一句吧。",
     client: "客户端代码",
-    "// the last 50 come on arrival": "// 进入时先收到最近 50 条",
-    "// everyone says so every 20 s": "// 每个页面每 20 秒报到一次",
-    "// publishing is a plain POST": "// 发布就是一个普通的 POST",
+    "// What is said: the last 50 come on arrival.": "// 大家说的话：进入时先收到最近 50 条。",
+    "// Who is here: everyone says so every 20 seconds.": "// 谁在这里：每个页面每 20 秒报到一次。",
+    "// Publishing is a plain POST.": "// 发布就是一个普通的 POST。",
     "chat.client.note": "断网期间别人说的话，重新连上后会补齐；自己说的话会等到送达为止，并且只发布一次（`Idempotency-Key`）。",
   },
 };

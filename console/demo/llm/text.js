@@ -46,7 +46,7 @@ export default {
     recent: "最近的提问",
     "recent.none": "还没有。",
     client: "客户端代码",
-    "// from the first, whenever one comes": "// 不管何时打开，都从第一个词元开始",
+    "// From the first token, whenever one comes.": "// 不管何时打开，都从第一个词元开始。",
     "llm.client.note": "另一侧的代码负责请求兼容 OpenAI 的 API，并把流式结果发布出来，见 `examples/llm`。",
   },
 };

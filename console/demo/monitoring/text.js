@@ -66,7 +66,7 @@ export default {
     "alarms.none": "最近两分钟没有告警。",
     "alarms.rule": "连续三次采样达到阈值即告警；连续三次明显低于阈值才解除。",
     client: "客户端代码",
-    "// retention was shorter than we asked for": "// 请求的历史已超出保留范围",
+    "// Retention was shorter than what was asked for.": "// 请求的历史已超出保留范围。",
     "monitoring.client.note": "断线后，浏览器重连时会自动带上最后的事件 ID，曲线不会留下缺口。",
     outage: "模拟故障",
     "outage.cut": "断开本页的流 10 秒",

@@ -20,7 +20,7 @@ export default {
     reader: "本页读者",
     anybody: "某个 HTTP 客户端",
     client: "客户端代码",
-    "// the newest twenty, then what comes": "// 先是最近二十条，然后是新来的",
+    "// The newest twenty, then what comes.": "// 先是最近二十条，然后是新来的。",
     "// or, from a shell:": "// 或者在命令行里：",
     "news.client.note": "启动时加上 `--demo-feeds`，这里就会显示真实的 RSS 或 Atom 订阅源。",
   },

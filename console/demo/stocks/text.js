@@ -31,7 +31,7 @@ export default {
     "sector.food": "食品",
     "sector.transport": "运输",
     client: "客户端代码",
-    "// the last of each at once, then each trade": "// 先是每只的最新价，然后逐笔更新",
+    "// The last of each at once, then every trade.": "// 先是每只的最新价，然后逐笔更新。",
     "stocks.client.note": "`stocks/{symbol}` 是 URI 模板，匹配所有股票；新股票出现时无需改动代码。",
   },
 };

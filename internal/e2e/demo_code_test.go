@@ -1,0 +1,32 @@
+package e2e
+
+import "testing"
+
+// The code beside each demo does, when it is copied, what it says.
+func TestDemoCodeRuns(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo")
+	for name, c := range map[string]struct {
+		before string // the code: what it takes for granted
+		after  string
+		does   string // what is true once it runs
+	}{
+		"clock":  {does: `logged.some((line) => /^tick \d+, -?\d+ ms old$/.test(line)) && logged.some((line) => /^\d+:\d\d:\d\d/.test(line))`},
+		"stocks": {before: `const board = window.board = document.body; board.innerHTML = await fetch("/topics?topic=stocks/{symbol}").then((answer) => answer.text()).then((lines) => lines.trim().split("\n").map((line) => "<p id=" + JSON.parse(line).topic.slice(7) + "></p>").join(""));`, does: `[...document.querySelectorAll("p")].every((tile) => /^\d+\.\d\d$/.test(tile.textContent) && /^(up|down)$/.test(tile.className))`},
+		"news":   {before: `window.shown = []; const show = ({ title }) => shown.push(title);`, does: `shown.includes("It works")`},
+		"chat":   {before: `const people = window.people = new Map();`, does: `logged.includes("me: hello")`},
+		"llm": {before: `const answer = document.body, stopButton = window.stopButton = document.createElement("button"); answer.textContent = "";`,
+			does: `document.body.textContent.startsWith("I am no language model.")`},
+		"monitoring": {before: `const plot = { push: (t, values) => (window.plotted = values) };`, does: `window.plotted?.length > 1`},
+		"dashboard":  {after: `window.told = () => ({ last, lost });`, does: `told().last > 3 && told().lost === 0`},
+	} {
+		demo := openDemo(t, desktop, h, "/demo/"+name+"/")
+		code := demo.text(".code code")
+		demo.close()
+		page := openTab(t, h.url("/healthz"))
+		js[bool](page, `(() => { window.logged = []; console.log = (line) => logged.push(line); return true; })()`)
+		js[bool](page, "(async () => {"+c.before+"\n"+code+"\n"+c.after+"\nreturn true; })()")
+		page.until(c.does)
+		page.noProblems(true) // this page has no icon
+	}
+}

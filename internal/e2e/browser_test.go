@@ -85,6 +85,7 @@ type tab struct {
 	t     *testing.T
 	ctx   context.Context
 	close func()
+	on    screen
 
 	mu       sync.Mutex
 	sources  map[string]*source
@@ -98,8 +99,14 @@ type problem struct {
 	text    string
 }
 
-// openTab opens target in a new tab.
+// openTab opens target in a new tab, on a desk.
 func openTab(t *testing.T, target string) *tab {
+	t.Helper()
+	return openOn(t, desktop, target)
+}
+
+// openOn opens target in a new tab on a screen.
+func openOn(t *testing.T, on screen, target string) *tab {
 	t.Helper()
 	path := require(t, "Chromium", "chromium", "chromium-browser", "google-chrome")
 	chromium.once.Do(func() { chromium.start(path) })
@@ -113,6 +120,7 @@ func openTab(t *testing.T, target string) *tab {
 		t.Fatalf("browser: %v", err)
 	}
 	send(b, runtime.AddBinding, runtime.AddBindingParams{Name: "report"})
+	b.show(on)
 	run(b, chromedp.Navigate(target))
 	return b
 }
@@ -184,10 +192,15 @@ func (b *tab) text(selector string) string {
 	return js[string](b, `document.querySelector($1).textContent`, selector)
 }
 
-// click clicks as a user does: with the mouse, where the element is.
+// click does it as a user does, where the element is: with the mouse, on a
+// phone with a finger.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	run(b, chromedp.Click(selector))
+	if b.on.isPhone() {
+		run(b, chromedp.Tap(selector))
+	} else {
+		run(b, chromedp.Click(selector))
+	}
 }
 
 func (b *tab) hear(event any) {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // say types and sends, as a person does.
@@ -18,20 +19,20 @@ const (
 	here       = `document.querySelectorAll("#people li").length === $1`
 )
 
-func TestDemoChat(t *testing.T) {
-	t.Parallel()
+func TestDemoChat(t *testing.T) { onScreens(t, driveDemoChat) }
+
+func driveDemoChat(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
-	one := openDemo(t, h, "/demo/chat/")
+	one := openDemo(t, on, h, "/demo/chat/")
 	one.until(here, 1)
 	one.say("is anybody here?")
 	one.until(heard, "is anybody here?")
 
-	two := openDemo(t, h, "/demo/chat/")
+	two := openDemo(t, on.other(), h, "/demo/chat/")
 	two.until(heard, "is anybody here?") // history
 	two.until(here, 2)
 	one.until(here, 2)
-	run(two, chromedp.SetValue("#name", "Second"))
-	js[bool](two, `document.querySelector("#name").dispatchEvent(new Event("change"))`)
+	two.typeIn("#name", "Second"+kb.Tab)
 	one.until(`document.querySelector("#people").textContent.includes("Second")`)
 	run(two, chromedp.SendKeys("#text", "<b>in"))
 	one.until(`document.querySelector("#typing").textContent.includes("Second")`)
@@ -65,17 +66,17 @@ func TestDemoChat(t *testing.T) {
 	two.until(here, 2)
 	two.until(`document.querySelector("#name").value === "Second"`)
 	one.until(here, 2)
+	two.driven("chat-two", false)
 	run(two, chromedp.Navigate("about:blank"))
 	one.until(here, 1)
-	one.noProblems(false)
-	two.noProblems(false)
+	one.driven("chat-one", false)
 }
 
 // A page that vanishes says no goodbye: what it said of itself holds for a time.
 func TestDemoChatForgetsTheVanished(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
-	page := openDemo(t, h, "/demo/chat/")
+	page := openDemo(t, desktop, h, "/demo/chat/")
 	page.until(here, 1)
 	h.publish("chat/lobby/here", `{"from":"gone","name":"Ghost","page":"x","ttl":1}`, "type", "here")
 	page.until(`document.querySelector('#people [data-id="gone"]')`)
@@ -88,7 +89,7 @@ func TestDemoChatWaitsForTheHub(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	h := startHub(t, "--demo", "--store", "disk", "--data", data)
-	one := openDemo(t, h, "/demo/chat/")
+	one := openDemo(t, desktop, h, "/demo/chat/")
 	one.say("before")
 	one.until(heard, "before")
 	h.kill()
@@ -97,7 +98,7 @@ func TestDemoChatWaitsForTheHub(t *testing.T) {
 	one.until(`document.querySelector("#messages .sending .text")?.textContent === "during"`)
 	h.start("--demo", "--store", "disk", "--data", data)
 	one.until(`!document.querySelector("#messages .sending")`)
-	two := openDemo(t, h, "/demo/chat/")
+	two := openDemo(t, desktop, h, "/demo/chat/")
 	two.until(heard, "during")
 	for _, said := range []string{"before", "during"} {
 		if n := js[int](two, heardTimes, said); n != 1 {

@@ -4,8 +4,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-
-	"github.com/chromedp/cdproto/emulation"
 )
 
 const (
@@ -14,10 +12,11 @@ const (
 )
 
 // A hub is killed in front of the viewer, twice, and not a number is missing.
-func TestDemoDashboardPlug(t *testing.T) {
-	t.Parallel()
+func TestDemoDashboardPlug(t *testing.T) { onScreens(t, driveDemoDashboardPlug, wall) }
+
+func driveDemoDashboardPlug(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
-	page := openDemo(t, h, "/demo/dashboard/?lang=en")
+	page := openDemo(t, on, h, "/demo/dashboard/?lang=en")
 	page.until(counted + ` > 20`)
 	processes := map[string]bool{}
 	for kills := 1; kills <= 2; kills++ {
@@ -37,13 +36,13 @@ func TestDemoDashboardPlug(t *testing.T) {
 	if len(processes) != 2 {
 		t.Errorf("the same process twice: %v", processes)
 	}
-	page.noProblems(true)
+	page.driven("dashboard-plug", true)
 }
 
 // A counter that always shows 0 would pass the test above.
 func TestDemoDashboardCounterTells(t *testing.T) {
 	t.Parallel()
-	page := openDemo(t, startHub(t, "--demo"), "/demo/dashboard/")
+	page := openDemo(t, desktop, startHub(t, "--demo"), "/demo/dashboard/")
 	for _, c := range []struct {
 		numbers, want string // want: received, lost, twice
 	}{
@@ -66,12 +65,13 @@ func TestDemoDashboardCounterTells(t *testing.T) {
 	}
 }
 
-func TestDemoDashboardShowsIt(t *testing.T) {
-	t.Parallel()
+func TestDemoDashboardShowsIt(t *testing.T) { onScreens(t, driveDemoDashboard, wall) }
+
+func driveDemoDashboard(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
 	h.publish("news", "early news")
 	h.publish("chat/lobby", `{"from":"a","name":"Heron","text":"early talk","t":1}`, "type", "say")
-	page := openDemo(t, h, "/demo/dashboard/")
+	page := openDemo(t, on, h, "/demo/dashboard/")
 	page.until(`document.querySelector("#headlines").textContent.includes("early news")`)
 	page.until(`document.querySelector("#said").textContent.includes("early talk")`)
 	page.changes("#time")
@@ -83,10 +83,8 @@ func TestDemoDashboardShowsIt(t *testing.T) {
 	h.publish("host", `{"t":1,"metric":"disk","level":"critical","value":97.5,"threshold":95,"since":1}`, "type", "alarm")
 	page.until(`document.querySelector("#alarm").dataset.level === "critical"`)
 
-	send(page, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 1920, Height: 1080, DeviceScaleFactor: 1})
-	page.until(`innerWidth === 1920`)
-	if below := js[float64](page, `document.querySelector("#screen").getBoundingClientRect().bottom - innerHeight`); below > 1 {
-		t.Errorf("on 1920 by 1080 the screen goes on %v pixels below", below)
+	if below := js[float64](page, `document.querySelector("#screen").getBoundingClientRect().bottom - innerHeight`); on == wall && below > 1 {
+		t.Errorf("on a wall it goes on %v pixels below the screen", below)
 	}
 
 	// Nobody is there to press Open: it goes on by itself after a restart, also
@@ -104,14 +102,15 @@ func TestDemoDashboardShowsIt(t *testing.T) {
 	h.start("--demo")
 	page.until(stateIs, "open")
 	page.changes("#time")
-	page.noProblems(true)
+	page.driven("dashboard", true)
 }
 
 // An outage of the page's own stream leaves no hole; of the host, one that is told.
-func TestDemoMonitoringOutages(t *testing.T) {
-	t.Parallel()
+func TestDemoMonitoringOutages(t *testing.T) { onScreens(t, driveDemoMonitoringOutages) }
+
+func driveDemoMonitoringOutages(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
-	page := openDemo(t, h, "/demo/monitoring/")
+	page := openDemo(t, on, h, "/demo/monitoring/")
 	page.changes("#cpu-moment")
 	page.click("#cut")
 	page.until(stateIs, "closed")
@@ -120,13 +119,13 @@ func TestDemoMonitoringOutages(t *testing.T) {
 	page.until(`!document.querySelector("#outage-banner [data-why]")`)
 	page.until(`document.querySelector("#connection .request").textContent.includes("last_event_id=")`)
 
-	second := openDemo(t, h, "/demo/monitoring/")
+	second := openDemo(t, on.other(), h, "/demo/monitoring/")
 	second.changes("#cpu-moment")
 	page.click("#silence")
 	page.until(`document.querySelector("#outage-banner [data-why=silence]")`)
 	second.until(`document.querySelector("#outage-banner [data-why=unknown]")`)
 	page.until(`!document.querySelector("#outage-banner [data-why]")`)
 	page.changes("#cpu-moment")
-	page.noProblems(false)
-	second.noProblems(false)
+	page.driven("monitoring-outage", false)
+	second.driven("monitoring-silence", false)
 }

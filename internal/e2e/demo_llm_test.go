@@ -61,19 +61,20 @@ func (m *model) say(words ...string) {
 
 const answerIs = `document.querySelector("#answer").textContent === $1`
 
-func TestDemoLLM(t *testing.T) {
-	t.Parallel()
+func TestDemoLLM(t *testing.T) { onScreens(t, driveDemoLLM) }
+
+func driveDemoLLM(t *testing.T, on screen) {
 	m := startModel(t)
 	h := startHub(t, "--demo", "--demo-llm-url", m.url, "--demo-llm-model", "parrot")
 	p := startProxy(t, h.addr)
-	page := openDemo(t, h, "/demo/llm/")
+	page := openDemo(t, on, h, "/demo/llm/")
 	run(page, chromedp.SendKeys("#prompt", "why?\r"))
 	m.say("Because ", "each ", "word")
 	page.until(answerIs, "Because each word")
 	page.until(`document.querySelector("#model").textContent.includes("parrot")`)
 
 	// A second device, behind a network that breaks, sees the same.
-	second := openTab(t, p.url("/demo/llm/"))
+	second := openOn(t, on.other(), p.url("/demo/llm/"))
 	second.until(answerIs, "Because each word")
 	second.until(`document.querySelector("#question").textContent === "why?"`)
 	p.refuse()
@@ -101,22 +102,23 @@ func TestDemoLLM(t *testing.T) {
 	<-m.stopped
 	second.until(`document.querySelector("#outcome").textContent !== ""`)
 	second.until(`document.querySelectorAll("#recent li").length === 2`)
-	page.noProblems(false)
-	second.noProblems(true)
+	page.driven("llm", false)
+	second.driven("llm-second", true)
 }
 
 // Without a model, a generator answers, and says that it is none.
-func TestDemoLLMWithoutModel(t *testing.T) {
-	t.Parallel()
+func TestDemoLLMWithoutModel(t *testing.T) { onScreens(t, driveDemoLLMWithoutModel) }
+
+func driveDemoLLMWithoutModel(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
-	page := openDemo(t, h, "/demo/llm/?lang=en")
+	page := openDemo(t, on, h, "/demo/llm/?lang=en")
 	page.until(`document.querySelector("#suggestions button")`)
 	page.click("#suggestions button")
 	page.until(`document.querySelector("#answer").textContent.startsWith("I am no language model.")`)
 	page.until(`document.querySelector("#model").textContent.startsWith("Not a language model")`)
 	page.click("#stop")
 	page.until(`document.querySelector("#outcome").textContent === "Stopped."`)
-	page.noProblems(false)
+	page.driven("llm-local", false)
 }
 
 // The example's program, beside a hub without demos.

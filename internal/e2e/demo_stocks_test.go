@@ -6,11 +6,12 @@ import (
 	"testing"
 )
 
-func TestDemoStocks(t *testing.T) {
-	t.Parallel()
+func TestDemoStocks(t *testing.T) { onScreens(t, driveDemoStocks) }
+
+func driveDemoStocks(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
 	const prices = `[...document.querySelectorAll("#board .price")].map((price) => price.textContent)`
-	page := openDemo(t, h, "/demo/stocks/?lang=en")
+	page := openDemo(t, on, h, "/demo/stocks/?lang=en")
 	page.until(`document.querySelectorAll("#board .tile").length === 24 && document.querySelectorAll("#board .sector").length === 6`)
 	page.until(prices + `.every((price) => /^\d+\.\d\d$/.test(price))`)
 	page.until(prices+`.join() !== $1`, js[string](page, prices+`.join()`))
@@ -23,10 +24,10 @@ func TestDemoStocks(t *testing.T) {
 	// With or without the lines' past, the last of each is there at once.
 	h.publish("stocks/LAST", `{"t":1,"symbol":"LAST","price":7.5,"open":5,"source":"simulated"}`, "type", "price")
 	h.publish("stocks/LAST", `no price`, "type", "price-less")
-	second := openDemo(t, h, "/demo/stocks/")
+	second := openDemo(t, on.other(), h, "/demo/stocks/")
 	second.until(`document.querySelector('#board [data-symbol=LAST] .change').textContent.startsWith("+50.00")`)
-	page.noProblems(false)
-	second.noProblems(false)
+	page.driven("stocks", false)
+	second.driven("stocks-second", false)
 }
 
 func TestDemoStocksReplay(t *testing.T) {
@@ -36,7 +37,7 @@ func TestDemoStocksReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := startHub(t, "--demo", "--demo-prices", file)
-	page := openDemo(t, h, "/demo/stocks/?lang=en")
+	page := openDemo(t, desktop, h, "/demo/stocks/?lang=en")
 	page.until(`document.querySelectorAll("#board .tile").length === 2`)
 	page.until(`document.querySelector("[data-symbol=ONE] .change").textContent.startsWith("+10.00")`)
 	page.until(`document.querySelector("[data-symbol=TWO] .change").textContent.startsWith("−5.00")`)

@@ -27,9 +27,9 @@ var demoPages = map[string]string{
 }
 
 // openDemo opens a demo's page and waits until its stream is open.
-func openDemo(t *testing.T, h *hub, path string) *tab {
+func openDemo(t *testing.T, on screen, h *hub, path string) *tab {
 	t.Helper()
-	page := openTab(t, h.url(path))
+	page := openOn(t, on, h.url(path))
 	page.until(stateIs, "open")
 	return page
 }
@@ -42,15 +42,16 @@ func (b *tab) changes(selectors ...string) {
 	}
 }
 
-func TestDemoIndex(t *testing.T) {
-	t.Parallel()
+func TestDemoIndex(t *testing.T) { onScreens(t, driveDemoIndex) }
+
+func driveDemoIndex(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
 	for name := range demoPages {
 		card := "/demo/" + name
 		if name == "" {
 			continue
 		}
-		page := openDemo(t, h, "/")
+		page := openDemo(t, on, h, "/")
 		if path := js[string](page, `location.pathname`); path != "/demo/" {
 			t.Errorf("/ leads to %s", path)
 		}
@@ -64,14 +65,15 @@ func TestDemoIndex(t *testing.T) {
 		page.until(`location.pathname === "/demo/"`)
 		page.until(stateIs, "open")
 		page.changes("#preview-time")
-		page.noProblems(false)
+		page.driven("index", false)
 	}
 }
 
-func TestDemoClock(t *testing.T) {
-	t.Parallel()
+func TestDemoClock(t *testing.T) { onScreens(t, driveDemoClock) }
+
+func driveDemoClock(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
-	page := openDemo(t, h, "/demo/clock/")
+	page := openDemo(t, on, h, "/demo/clock/")
 	page.changes("#message", "#tick", "#events", "#last-id")
 	page.until(`!isNaN(new Date(document.querySelector("#message").textContent))`)
 	page.until(`JSON.parse(document.querySelector("#tick").textContent).n > 1`)
@@ -94,13 +96,14 @@ func TestDemoClock(t *testing.T) {
 	if n := page.text("#reconnects"); n != "0" {
 		t.Errorf("opened by hand, the page counts %s reconnections", n)
 	}
-	page.noProblems(false)
+	page.driven("clock", false)
 }
 
-func TestDemoMonitoring(t *testing.T) {
-	t.Parallel()
+func TestDemoMonitoring(t *testing.T) { onScreens(t, driveDemoMonitoring) }
+
+func driveDemoMonitoring(t *testing.T, on screen) {
 	h := startHub(t, "--demo")
-	page := openDemo(t, h, "/demo/monitoring/")
+	page := openDemo(t, on, h, "/demo/monitoring/")
 	for _, metric := range []string{"cpu", "memory", "disk", "network"} {
 		page.until(`/^\d/.test(document.querySelector($1)?.textContent)`, "#"+metric+"-value")
 		page.until(plotIsDrawn, "#"+metric+"-plot canvas")
@@ -122,10 +125,10 @@ func TestDemoMonitoring(t *testing.T) {
 	page.until(`!document.querySelector('#alarm-banner [data-metric=disk]')`)
 
 	// What was before comes with the page: the last two minutes.
-	second := openDemo(t, h, "/demo/monitoring/")
+	second := openDemo(t, on.other(), h, "/demo/monitoring/")
 	second.until(`document.querySelector('#alarms [data-metric=disk][data-level=ok]')`)
-	second.noProblems(false)
-	page.noProblems(false)
+	second.driven("monitoring-second", false)
+	page.driven("monitoring", false)
 }
 
 // plotIsDrawn looks on a canvas for a line in the first or third series' colour,
@@ -159,8 +162,8 @@ const plotIsDrawn = `(() => {
 func TestDemosRecover(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
-	clock := openDemo(t, h, "/demo/clock/")
-	monitoring := openDemo(t, h, "/demo/monitoring/")
+	clock := openDemo(t, desktop, h, "/demo/clock/")
+	monitoring := openDemo(t, desktop, h, "/demo/monitoring/")
 	clock.changes("#message")
 	monitoring.changes("#cpu-moment")
 	h.kill()
@@ -206,7 +209,7 @@ func TestDemoLanguages(t *testing.T) {
 	h := startHub(t, "--demo")
 	for name := range demoPages {
 		path := "/demo/" + name
-		page := openDemo(t, h, path+"?lang=en")
+		page := openDemo(t, desktop, h, path+"?lang=en")
 		english := page.text("h1")
 		page.click("#lang")
 		page.until(`document.documentElement.lang === "zh-CN"`)
@@ -249,11 +252,11 @@ func TestDemoScreenshots(t *testing.T) {
 	}
 	h.publish("llm", `{"id":"q1","prompt":"Why does a reload not lose a word?","t":1}`, "type", "ask")
 	for name, ready := range demoPages {
-		page := openDemo(t, h, "/demo/"+name+"?lang=en")
+		page := openDemo(t, desktop, h, "/demo/"+name+"?lang=en")
 		name = strings.TrimSuffix(cmp.Or(name, "index/"), "/")
 		page.until(ready)
 		if name == "dashboard" {
-			shoot(page, name, [2]int64{1920, 1080})
+			shoot(page, name, wall)
 		} else {
 			shoot(page, name)
 		}

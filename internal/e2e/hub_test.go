@@ -17,7 +17,8 @@ type hub struct {
 	*process
 	t     *testing.T
 	addr  string
-	fails bool // it is meant to, and to log that
+	token string // that its publishers have, if they need one
+	fails bool   // it is meant to, and to log that
 }
 
 // startHub runs a hub with quick timings, which args may change. Heartbeats
@@ -88,7 +89,15 @@ func (h *hub) publish(topic, data string, fields ...string) string {
 	for i := 0; i < len(fields); i += 2 {
 		q.Set(fields[i], fields[i+1])
 	}
-	resp, err := client.Post(h.url("/events?"+q.Encode()), "text/plain", strings.NewReader(data))
+	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.url("/events?"+q.Encode()), strings.NewReader(data))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "text/plain")
+	if h.token != "" {
+		req.Header.Set("Authorization", "Bearer "+h.token)
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -123,4 +132,19 @@ func mintToken(t *testing.T, key string, args ...string) string {
 		t.Fatalf("tidings token: %v", err)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// hasStreams waits until that many streams are open.
+func (h *hub) hasStreams(want int) {
+	h.t.Helper()
+	eventually(h.t, fmt.Sprint(want, " streams"), func() (bool, string) {
+		resp, err := client.Get(h.url("/subscriptions"))
+		if err != nil {
+			return false, err.Error()
+		}
+		defer func() { _ = resp.Body.Close() }()
+		var open struct{ Total int }
+		err = json.NewDecoder(resp.Body).Decode(&open)
+		return open.Total == want, fmt.Sprint(open.Total, err)
+	})
 }

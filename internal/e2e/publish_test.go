@@ -80,6 +80,7 @@ func TestWebExamples(t *testing.T) {
 				}
 			}
 			followsNews(t, dir)
+			followsSnippet(t, name, dir)
 		})
 	}
 }

@@ -3,6 +3,8 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -53,6 +55,28 @@ func openRawRequest(t *testing.T, req *http.Request) *rawStream {
 		}
 	}()
 	return &rawStream{resp.Header, lines}
+}
+
+// subscribeOn opens a stream on a connection, and reads no further than its place:
+// what comes then waits, here and in the hub, for whoever reads on.
+func subscribeOn(t *testing.T, conn net.Conn, h *hub, topic string) *bufio.Reader {
+	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := fmt.Fprintf(conn, "GET /events/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", topic, h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewReader(conn); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("no place at the beginning of a stream: %v", err)
+		}
+		if strings.HasPrefix(line, "id: ") {
+			return lines
+		}
+	}
 }
 
 // A block is what stands between two blank lines: its fields, by name.

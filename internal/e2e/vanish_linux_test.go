@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -125,22 +123,7 @@ func (far *farMachine) subscribe(h *hub, topic string) {
 		far.t.Fatal(err)
 	}
 	far.t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		far.t.Fatal(err)
-	}
-	_, err = fmt.Fprintf(conn, "GET /events/%s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", topic, h.addr)
-	if err != nil {
-		far.t.Fatal(err)
-	}
-	for lines := bufio.NewReader(conn); ; {
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			far.t.Fatalf("no place at the beginning of a stream: %v", err)
-		}
-		if strings.HasPrefix(line, "id: ") {
-			return
-		}
-	}
+	subscribeOn(far.t, conn, h, topic)
 }
 
 // dial connects from the far machine. A socket belongs to the network of the

@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// A screen is what a page is shown on, in CSS pixels.
+type screen struct{ width, height int64 }
+
+var (
+	phone   = screen{390, 844}
+	desktop = screen{1440, 900}
+	wall    = screen{1920, 1080}
+)
+
+func (s screen) String() string { return fmt.Sprintf("%dx%d", s.width, s.height) }
+
+// isPhone: it is one that is touched, has no mouse, and lays out as phones do.
+func (s screen) isPhone() bool { return s.width < 600 }
+
+// other is the screen of somebody else who looks at the same.
+func (s screen) other() screen {
+	if s.isPhone() {
+		return desktop
+	}
+	return phone
+}
+
+// onScreens drives a page on a phone, on a desk, and on more screens.
+func onScreens(t *testing.T, drive func(t *testing.T, on screen), more ...screen) {
+	t.Parallel()
+	for _, on := range append([]screen{phone, desktop}, more...) {
+		t.Run(on.String(), func(t *testing.T) {
+			t.Parallel()
+			drive(t, on)
+		})
+	}
+}
+
+// show puts the page on another screen.
+func (b *tab) show(on screen) {
+	b.t.Helper()
+	b.on = on
+	send(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: on.width, Height: on.height, DeviceScaleFactor: 1, Mobile: on.isPhone(),
+	})
+	send(b, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: on.isPhone()})
+}
+
+// driven ends a test of a page: it fits its screen, its console shows no error
+// (see noProblems), and a picture of it is kept.
+func (b *tab) driven(name string, networkWasCut bool) {
+	b.t.Helper()
+	b.fits()
+	b.keep(fmt.Sprintf("driven-%s-%s", name, b.on), run(b, chromedp.CaptureScreenshot()))
+	b.noProblems(networkWasCut)
+}
+
+// fits checks that nothing makes the page wider than its screen.
+func (b *tab) fits() {
+	b.t.Helper()
+	eventually(b.t, "to fit the screen", func() (bool, string) { // phones show what is wider smaller
+		width := js[int64](b, `Math.max(innerWidth, document.documentElement.scrollWidth)`)
+		return width == b.on.width, fmt.Sprintf("%s is %d wide, on %s", js[string](b, `location.href`), width, b.on)
+	})
+}
+
+// keep writes a picture to where they are kept, or, if nobody wants them, to
+// nowhere.
+func (b *tab) keep(name string, png []byte) {
+	b.t.Helper()
+	dir := os.Getenv("TIDINGS_ARTIFACTS")
+	if dir == "" {
+		return
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}

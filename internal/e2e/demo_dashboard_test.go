@@ -102,6 +102,13 @@ func driveDemoDashboard(t *testing.T, on screen) {
 	h.start("--demo")
 	page.until(stateIs, "open")
 	page.changes("#time")
+
+	// Its other stream was ended for good as well: it comes back to the hub of
+	// another run, whose numbers are none of those it had.
+	page.until(`Number(document.querySelector("#received").textContent) > $1`, js[int](page, `Number(document.querySelector("#received").textContent)`)+20)
+	if !js[bool](page, nonelost) {
+		t.Errorf("lost %s, twice %s", page.text("#lost"), page.text("#twice"))
+	}
 	page.driven("dashboard", true)
 }
 

@@ -12,6 +12,7 @@ import { startPlug } from "./plug.js";
 import texts from "./text.js";
 
 const REVIVE = 5000; // ms: nobody is there to press Open
+const TOLD = 60_000; // ms that a gap is told: nor to press Dismiss
 const SECONDS = 120; // of the host's lines
 const SHOWN = { movers: 8, news: 5, said: 3, answer: 600 };
 
@@ -136,6 +137,8 @@ function showMarket() {
 }
 
 byId("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : byId("screen").requestFullscreen()));
+
+stream.onGap(() => setTimeout(() => byId("gap")?.remove(), TOLD));
 
 // What comes seldom may be older than two minutes.
 async function readPast() {

@@ -13,19 +13,20 @@ const SLOTS = 120; // of the line: a minute
 const byId = (id) => document.getElementById(id);
 
 const count = new Sequence();
+let run = ""; // of the publisher: with this its ids begin
 let state = null; // what the publisher says: see PlugState
 let darkSince = null;
 let refused = ""; // why the hub did not take the button's event
 
-const numbers = new Stream("/demo/plug/events?topic=counter&last=1", { revive: REVIVE }).on("message", ({ data }) => {
+const numbers = new Stream(resuming(["counter"], "last=1", "/demo/plug/events"), { revive: REVIVE }).on("message", ({ data, lastEventId }) => {
+  // Only another run of the publisher has numbers of its own. What the hub says is
+  // gone is lost, and shows as numbers that are skipped.
+  const [publisher] = lastEventId.split("-");
+  if (publisher !== run) count.restart();
+  run = publisher;
   count.take(Number(data));
   arrived();
   show();
-});
-// What the hub says is gone is lost, and shows as numbers that are skipped. Only a
-// hub of another run has numbers of its own.
-numbers.onGap(({ reason }) => {
-  if (reason === "epoch") count.restart();
 });
 
 const word = new Stream(resuming(["plug"], "last=1"), { revive: REVIVE }).on("state", ({ data }) => {

@@ -10,12 +10,12 @@ export const supported = "EventSource" in window;
 
 // resuming makes the URL of a stream on topics, which begins as begin says ("last=50")
 // and, when it is opened again, with what it missed.
-export function resuming(topics, begin) {
+export function resuming(topics, begin, path = "/events") {
   const readable = { "%2F": "/", "%7B": "{", "%7D": "}" };
   const selectors = topics
     .map((topic) => `topic=${encodeURIComponent(topic).replace(/%2F|%7B|%7D/g, (code) => readable[code])}`)
     .join("&");
-  return ({ lastId }) => `/events?${selectors}&${lastId ? `last_event_id=${encodeURIComponent(lastId)}` : begin}`;
+  return ({ lastId }) => `${path}?${selectors}&${lastId ? `last_event_id=${encodeURIComponent(lastId)}` : begin}`;
 }
 
 export class Stream {

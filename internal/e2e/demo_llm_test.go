@@ -121,6 +121,24 @@ func driveDemoLLMWithoutModel(t *testing.T, on screen) {
 	page.driven("llm-local", false)
 }
 
+// On a local network's plain http a page has no secure context, and so neither
+// crypto.randomUUID nor a clipboard.
+func TestDemoWithoutSecureContext(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--demo", "--no-auth")
+	page := openOn(t, phone, strings.Replace(h.url("/demo/llm/?lang=en"), "127.0.0.1", foreignName, 1))
+	page.until(stateIs, "open")
+	if js[bool](page, `isSecureContext`) {
+		t.Fatal("this is a secure context")
+	}
+	page.until(`document.querySelector("#suggestions button")`)
+	page.click("#suggestions button")
+	page.until(`document.querySelector("#answer").textContent.startsWith("I am no language model.")`)
+	page.click(".code .copy")
+	page.until(`document.querySelector(".code .copy").textContent === "Selected" && getSelection().toString().includes("EventSource")`)
+	page.driven("llm-insecure", false)
+}
+
 // The example's program, beside a hub without demos.
 func TestLLMExample(t *testing.T) {
 	t.Parallel()

@@ -165,8 +165,8 @@ function showPeople() {
         el("li", { "data-id": id }, avatar(id, name), el("span", {}, name), id === me.id ? el("small", {}, t("you")) : ""),
       ),
     );
-    setText(byId("count"), t("here", { n: people.length }));
   }
+  setText(byId("count"), t("here", { n: people.length }));
   const typing = people.filter((p) => p.id !== me.id && p.typing > Date.now()).map((p) => p.name);
   setText(byId("typing"), typing.length ? t("typing", { names: typing.slice(0, 3).join(", ") }) : "\u00a0");
 }

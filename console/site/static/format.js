@@ -30,10 +30,11 @@ export function duration(seconds, lang) {
     ["day", Math.floor(seconds / 86400)],
     ["hour", Math.floor(seconds / 3600) % 24],
     ["minute", Math.floor(seconds / 60) % 60],
+    ["second", Math.floor(seconds) % 60],
   ];
-  const first = parts.findIndex(([, n]) => n > 0);
+  while (parts.length > 1 && parts[0][1] === 0) parts.shift();
   return parts
-    .slice(first < 0 ? 2 : first, first < 0 ? 3 : first + 2)
+    .slice(0, 2)
     .map(([unit, n]) => n.toLocaleString(lang, { style: "unit", unit, unitDisplay: "long" }))
     .join(" ")
     .replace(/(\d)(?=\p{Script=Han})/gu, "$1 ");

@@ -13,9 +13,10 @@ func (b *tab) say(text string) {
 	run(b, chromedp.SendKeys("#text", text+"\r"))
 }
 
+// What is still being sent is not heard yet.
 const (
-	heard      = `[...document.querySelectorAll("#messages .text")].some((said) => said.textContent === $1)`
-	heardTimes = `[...document.querySelectorAll("#messages .text")].filter((said) => said.textContent === $1).length`
+	heard      = `[...document.querySelectorAll("#messages li:not(.sending) .text")].some((said) => said.textContent === $1)`
+	heardTimes = `[...document.querySelectorAll("#messages li:not(.sending) .text")].filter((said) => said.textContent === $1).length`
 	here       = `document.querySelectorAll("#people li").length === $1`
 )
 

@@ -185,6 +185,9 @@ func driveConsoleWhyNot(t *testing.T, on screen) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
 	slow := subscribeOn(t, conn, h, "big")
 	for n := range 12 { // more than sockets hold
 		h.publish("big", strings.Repeat("x", 900<<10)+fmt.Sprint(n))

@@ -40,6 +40,7 @@ func driveDemoChat(t *testing.T, on screen) {
 	two.say(" the other tab</b>")
 	one.until(heard, "<b>in the other tab</b>")
 	one.until(`!document.querySelector("#typing").textContent.includes("Second")`)
+	two.until(heard, "<b>in the other tab</b>")
 	if n := js[int](two, heardTimes, "<b>in the other tab</b>"); n != 1 {
 		t.Errorf("who said it sees it %d times", n)
 	}

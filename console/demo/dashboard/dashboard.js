@@ -92,6 +92,7 @@ const show = oncePerFrame(() => {
   showAlarm();
   showMarket();
   byId("headlines").replaceChildren(
+    ...(news.size ? [] : [el("li", { class: "muted" }, t("news.none"))]),
     ...[...news.values()].reverse().map((item) => el("li", {}, headline(item), el("small", {}, sourceOf(item)))),
   );
   byId("said").replaceChildren(

@@ -47,4 +47,6 @@
 // (text.js); it calls setupPage of static/page.js with that dictionary and a Stream
 // of static/stream.js, is listed in page.js, and has a card in the index. What
 // static/ holds is shared by the demos; console/site has what the console shares too.
+// A page publishes with publish of static/hub.js, which asks for a token where the
+// hub wants one.
 package demo

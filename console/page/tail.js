@@ -8,6 +8,7 @@ import { signedIn } from "./static/token.js";
 const MAX_EVENTS = 10_000;
 const MAX_CHARS = 16 << 20;
 const SPAN = 60; // seconds of the rate
+const BUDGET = 12; // ms of a frame
 const RENEW_AFTER = 5000; // ms
 
 export class Tail {
@@ -148,12 +149,14 @@ export class Tail {
     });
   }
 
-  // take looks at what has arrived since the last frame.
+  // take looks at what has arrived since the last frame, the oldest first, for as
+  // long as nobody notices; the rest is the next frame's.
   #take() {
     const arrived = this.#arrived.slice(-MAX_EVENTS);
-    this.#arrived = [];
-    this.#arrivedChars = 0;
-    for (const { n, id, raw, gap } of arrived) {
+    const end = performance.now() + BUDGET;
+    let taken = 0;
+    while (taken < arrived.length && (taken % 64 > 0 || performance.now() < end)) {
+      const { n, id, raw, gap } = arrived[taken++];
       if (raw === null) {
         this.#keep({ n, gap, size: 0 });
         continue;
@@ -164,6 +167,9 @@ export class Tail {
       this.#keep({ n, id, topics, type, data, time: new Date(time), size: raw.length });
     }
     this.#trim();
+    this.#arrived = arrived.slice(taken);
+    this.#arrivedChars = this.#arrived.reduce((sum, { raw }) => sum + (raw?.length ?? 0), 0);
+    if (this.#arrived.length > 0) this.#changed();
   }
 
   #keep(event) {

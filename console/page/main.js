@@ -60,7 +60,7 @@ byId("sign-in-form").addEventListener("submit", (event) => {
   show();
   begin();
   openTail();
-  byId("list").focus({ preventScroll: true });
+  focusList();
 });
 
 byId("sign-out").addEventListener("click", () => {
@@ -69,6 +69,9 @@ byId("sign-out").addEventListener("click", () => {
 });
 
 /* ---- the tail ---- */
+
+// focusList is for when what had the focus goes from the page.
+const focusList = () => byId("list").focus({ preventScroll: true });
 
 async function openTail() {
   const selector = byId("selector").value.trim() || "*";
@@ -103,11 +106,15 @@ byId("find").addEventListener("click", async () => {
   }
 });
 byId("pause").addEventListener("click", () => pause(!list.paused));
-byId("reopen").addEventListener("click", openTail);
+byId("reopen").addEventListener("click", () => {
+  openTail();
+  focusList();
+});
 byId("clear").addEventListener("click", () => tail.clear());
 byId("newer").addEventListener("click", () => {
   pause(false);
   list.toNewest();
+  focusList();
 });
 addEventListener("keydown", (event) => {
   if (event.key === " " && event.target === byId("list")) {
@@ -135,7 +142,7 @@ function drawTail() {
   const welcome = [byId("waiting"), byId("waiting-snippets")];
   for (const part of welcome) part.hidden = !waiting;
   byId("tail").classList.toggle("quiet", waiting);
-  if (!waiting && welcome.some((part) => part.contains(document.activeElement))) byId("list").focus({ preventScroll: true });
+  if (!waiting && welcome.some((part) => part.contains(document.activeElement))) focusList();
   list.draw();
 
   const badge = byId("state");

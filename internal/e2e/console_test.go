@@ -151,6 +151,47 @@ func driveConsoleInspector(t *testing.T, on screen) {
 	page.driven("console-inspector", false)
 }
 
+// Whoever has no mouse gets to a first event, to its facts and to another page.
+func TestConsoleByKeyboard(t *testing.T) {
+	t.Parallel()
+	page := openConsole(t, desktop, startHub(t), "")
+	page.until(`!document.querySelector("#waiting").hidden`)
+	press := func(keys string, options ...chromedp.KeyOption) {
+		t.Helper()
+		run(page, chromedp.KeyEvent(keys, options...))
+	}
+	tabTo := func(selector string) {
+		t.Helper()
+		for range 50 {
+			if js[bool](page, `document.activeElement.matches($1)`, selector) {
+				return
+			}
+			press(kb.Tab)
+		}
+		t.Fatalf("Tab does not lead to %s", selector)
+	}
+	tabTo("#first")
+	press(kb.Enter)
+	page.until(`document.activeElement.id === "list" && ` + rowsShown + `.length === 1`)
+	press(kb.ArrowDown)
+	page.until(`document.querySelector(".outcome.delivered")`)
+	press(kb.Escape)
+	page.until(`document.querySelector("#inspector").hidden && document.activeElement.id === "list"`)
+	press(" ") // pause
+	page.until(`document.querySelector("#pause").getAttribute("aria-pressed") === "true"`)
+	tabTo("#publish-type")
+	press("typed")
+	press(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	page.until(`document.querySelector("#newer").textContent.startsWith("1 ")`)
+	tabTo("#newer")
+	press(kb.Enter)
+	page.until(rowsShown + `[0].querySelector(".type").textContent === "typed" && document.activeElement.id === "list"`)
+	tabTo(`#tabs a[href="#topics"]`)
+	press(kb.Enter)
+	page.until(`document.querySelector('#topics-table tr[data-key="hello"]')?.textContent.includes("2")`)
+	page.driven("console-keyboard", false)
+}
+
 // Who did not get an event, and why: it is secret, or the reader is slow.
 func TestConsoleTellsWhyNot(t *testing.T) { onScreens(t, driveConsoleWhyNot) }
 

@@ -31,15 +31,20 @@ type feed struct {
 
 	refs int // guarded by the hub's lock
 
-	mu       sync.Mutex  // guards all below; taken inside the hub's lock, never the other way
-	start    eventlog.ID // the window holds all that was routed here after this place
-	buf      []byte
-	base     uint64 // offset of buf[0]
-	marks    []mark // where each event in buf ends
-	attached int    // streams with an offset
-	behind   int    // those of them who have something to take
-	joining  int    // streams that are about to attach
+	mu       sync.Mutex // guards all below; taken inside the hub's lock, never the other way
+	window              // what it once held does not change
+	attached int        // streams with an offset
+	behind   int        // those of them who have something to take
+	joining  int        // streams that are about to attach
 	waiting  []*cursor
+}
+
+// A window is the newest events of a feed.
+type window struct {
+	start eventlog.ID // it holds all that was routed here after this place
+	buf   []byte
+	base  uint64 // offset of buf[0]
+	marks []mark // where each event in buf ends
 }
 
 // A mark is an event's end in a window.
@@ -110,14 +115,30 @@ func (f *feed) wantsType(t string) bool {
 // typeNames lists the types that are asked for; nil is all.
 func (f *feed) typeNames() []string { return slices.Sorted(maps.Keys(f.types)) }
 
-func (f *feed) end() uint64 { return f.base + uint64(len(f.buf)) }
+func (w *window) end() uint64 { return w.base + uint64(len(w.buf)) }
 
 // last is the place of the newest event routed here.
-func (f *feed) last() eventlog.ID {
-	if len(f.marks) == 0 {
-		return f.start
+func (w *window) last() eventlog.ID {
+	if len(w.marks) == 0 {
+		return w.start
 	}
-	return f.marks[len(f.marks)-1].id
+	return w.marks[len(w.marks)-1].id
+}
+
+// markAfter returns the index of the first event that ends after an offset.
+func (w *window) markAfter(off uint64) int { return marksUpTo(w.marks, off) }
+
+// from returns what there is after an offset, as much as a stream is given at
+// a time.
+func (w *window) from(off uint64) run {
+	next := w.markAfter(off)
+	to := max(min(w.markAfter(off+peekSize), len(w.marks)-1), next)
+	return run{
+		bytes:  w.buf[off-w.base : w.marks[to].end-w.base],
+		marks:  w.marks[next : to+1],
+		before: off,
+		live:   true,
+	}
 }
 
 // add routes an event here, as the bytes that encode gives, and wakes whom it
@@ -177,9 +198,6 @@ func (f *feed) shrink() {
 		f.drop(f.markAfter(f.end() - maxWindow/2)) // half, so that this is not done for each event
 	}
 }
-
-// markAfter returns the index of the first event that ends after an offset.
-func (f *feed) markAfter(off uint64) int { return marksUpTo(f.marks, off) }
 
 // drop drops the oldest n events.
 func (f *feed) drop(n int) {
@@ -301,14 +319,14 @@ func (f *feed) peek(c *cursor) run {
 		f.enqueue(c)
 		return run{}
 	}
-	next := f.markAfter(c.off)
-	to := max(f.lastSeen(c, next, min(f.markAfter(c.off+peekSize), len(f.marks)-1)), next)
-	return run{
-		bytes:  f.buf[c.off-f.base : f.marks[to].end-f.base],
-		marks:  f.marks[next : to+1],
-		before: c.off,
-		live:   true,
+	r := f.from(c.off)
+	for i := 1; i < len(r.marks); i++ { // it sees the first, or has seen a part of it
+		if !c.grant.sees(r.marks[i].private) {
+			r.marks = r.marks[:i]
+			r.bytes = r.bytes[:r.end()-r.before]
+		}
 	}
+	return r
 }
 
 // advance moves c on by n bytes, to a part of the event after a place. It
@@ -346,17 +364,6 @@ func (f *feed) stepOver(c *cursor) {
 			f.caughtUp()
 		}
 	}
-}
-
-// lastSeen returns the index of the last event, up to a limit, before the first
-// one that c may not see.
-func (f *feed) lastSeen(c *cursor, from, limit int) int {
-	for i := from; i <= limit; i++ {
-		if !c.grant.sees(f.marks[i].private) {
-			return i - 1
-		}
-	}
-	return limit
 }
 
 // leave takes c out of the feed.

@@ -19,6 +19,12 @@ func (h *histogram) add(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
+// addAll adds n durations of one bucket, which are sum together.
+func (h *histogram) addAll(bucket int, n uint64, sum time.Duration) {
+	h.buckets[bucket].Add(n)
+	h.sum.Add(int64(sum))
+}
+
 // bucketOf is the index of the bucket for a duration: the four microseconds
 // below 4 µs one by one, then each octave in four.
 func bucketOf(d time.Duration) int {

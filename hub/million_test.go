@@ -46,6 +46,7 @@ func million(b *testing.B, topics, streams int) {
 	data := []byte(`{"price":12.5,"symbol":"TDNG","volume":1200,"note":"a hundred bytes of data, more or less, per event"}`)
 	hall := &hall{data: data}
 	hall.come.L = &hall.mu
+	hall.together = h.Fanout(hall)
 
 	before := heap()
 	seats := hall.fill(b, h, names, streams)
@@ -77,18 +78,42 @@ func heap() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-// A hall has those who were woken stand in line, as a shard does that writes.
+// A hall has those who were woken stand in line, as a shard does that writes,
+// unless they are served together.
 type hall struct {
-	data []byte
-	mu   sync.Mutex
-	line []*seat
-	come sync.Cond
-	last time.Time // when somebody was woken
+	data     []byte
+	together *hub.Fanout
+	taken    int // by those
+	seats    []seat
+	mu       sync.Mutex
+	line     []*seat
+	awake    bool // together has something to serve
+	come     sync.Cond
+	last     time.Time // when somebody was woken
+}
+
+func (ha *hall) Wake() {
+	ha.mu.Lock()
+	defer ha.mu.Unlock()
+	ha.awake, ha.last = true, time.Now()
+	ha.come.Signal()
+}
+
+func (ha *hall) Write(_ int32, b []byte) (int, error) {
+	if bytes.Contains(b, ha.data) {
+		ha.taken++
+	}
+	return len(b), nil
+}
+
+func (ha *hall) Leave(tag int32, _ error) {
+	ha.line = append(ha.line, &ha.seats[tag])
 }
 
 // fill opens streams, on topics in turn, as a shard parks them.
 func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []seat {
 	seats := make([]seat, streams)
+	ha.seats = seats
 	for i := range seats {
 		sel, err := hub.ParseSelectors(topics[i%len(topics)])
 		if err != nil {
@@ -100,12 +125,16 @@ func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []s
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(st.Close)
+		b.Cleanup(func() {
+			ha.together.Remove(st)
+			st.Close()
+		})
 		seats[i] = seat{st: st, hall: ha}
 		st.Park(&seats[i])
 		if _, err := seats[i].take(nil); err != nil {
 			b.Fatal(err)
 		}
+		ha.together.Add(st, int32(i))
 	}
 	return seats
 }
@@ -139,12 +168,16 @@ func (s *seat) take(data []byte) (found bool, err error) {
 func (ha *hall) serve(b *testing.B, want int) {
 	for want > 0 {
 		ha.mu.Lock()
-		for len(ha.line) == 0 {
+		for len(ha.line) == 0 && !ha.awake {
 			ha.come.Wait()
 		}
 		line := ha.line
-		ha.line = nil
+		ha.line, ha.awake = nil, false
 		ha.mu.Unlock()
+		ha.taken = 0
+		for ha.together.Serve(256) >= 0 {
+		}
+		want -= ha.taken
 		for _, s := range line {
 			found, err := s.take(ha.data)
 			if err != nil {

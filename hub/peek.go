@@ -18,6 +18,9 @@ type run struct {
 	live   bool   // it is of the window
 }
 
+// end is the offset at which it ends.
+func (r *run) end() uint64 { return r.marks[len(r.marks)-1].end }
+
 // Peek returns what is to be written next, without waiting: [Stream.Advance]
 // says how much of it was. The bytes are shared; they are not to be kept beyond
 // that. If there is nothing, the waker will be woken when that has changed.

@@ -258,13 +258,7 @@ func (st *Stream) info(e *eventlog.Event) StreamInfo {
 		Opened:    time.Unix(0, st.opened),
 	}
 	i.UserAgent = st.agent.Value()
-	i.State, i.Behind = st.feed.progress(&st.cursor)
-	st.presence.mu.Lock()
-	i.Place = st.sent
-	if i.State == CaughtUp && st.sent != st.given {
-		i.State = Lagging // the peer has not taken the last of it yet
-	}
-	st.presence.mu.Unlock()
+	i.State, i.Behind, i.Place = st.progress()
 	if e != nil {
 		i.Outcome = st.outcome(e, i.Place)
 	}
@@ -287,17 +281,29 @@ func (st *Stream) outcome(e *eventlog.Event, place eventlog.ID) Outcome {
 	return Pending
 }
 
-// progress tells how far behind a cursor is, and by how many bytes of the window.
-func (f *feed) progress(c *cursor) (StreamState, int) {
+// progress tells how far behind a stream is, by how many bytes of the window,
+// and up to where all has been sent.
+func (st *Stream) progress() (s StreamState, behind int, sent eventlog.ID) {
+	f := st.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case !c.attached:
-		return CatchingUp, 0
-	case c.off == f.end():
-		return CaughtUp, 0
-	case c.off < f.base: // fallen out, and about to find out
-		return CatchingUp, 0
+	st.presence.mu.Lock()
+	given, sent, off := st.given, st.sent, st.cursor.off
+	st.presence.mu.Unlock()
+	if st.cohort != nil {
+		if at := st.cohort.seats[st.seat].at.Load(); at.off != off {
+			given, sent, off = at.place, at.place, at.off
+		}
 	}
-	return Lagging, int(f.end() - c.off)
+	switch {
+	case !st.cursor.attached:
+		return CatchingUp, 0, sent
+	case off < f.base: // fallen out, and about to find out
+		return CatchingUp, 0, sent
+	case off < f.end():
+		return Lagging, int(f.end() - off), sent
+	case sent != given: // the peer has not taken the last of it yet
+		return Lagging, 0, sent
+	}
+	return CaughtUp, 0, sent
 }

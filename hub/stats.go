@@ -56,6 +56,42 @@ func (c *counters) delivered(events, bytes int) {
 	c.deliveredBytes.Add(uint64(bytes))
 }
 
+// A tally is what one goroutine has delivered since it last told the counters,
+// which all share.
+type tally struct {
+	to            *counters
+	events, bytes int
+
+	// Latencies, while they are of one bucket.
+	bucket  int
+	writes  uint64
+	latency time.Duration
+}
+
+// add notes a write of events of which the oldest was appended at a time, in
+// Unix nanoseconds.
+func (t *tally) add(events, bytes int, oldest int64) {
+	t.events += events
+	t.bytes += bytes
+	latency := max(time.Duration(time.Now().UnixNano()-oldest), 0) // clocks may differ
+	if bucket := bucketOf(latency); bucket != t.bucket {
+		t.flush()
+		t.bucket = bucket
+	}
+	t.writes++
+	t.latency += latency
+}
+
+// flush tells the counters.
+func (t *tally) flush() {
+	if t.writes == 0 {
+		return
+	}
+	t.to.delivered(t.events, t.bytes)
+	t.to.latency.addAll(t.bucket, t.writes, t.latency)
+	t.events, t.bytes, t.writes, t.latency = 0, 0, 0, 0
+}
+
 // Turnover returns how many streams were ever opened, and how many are open.
 func (h *Hub) Turnover() (opened, open uint64) {
 	return h.counters.connects.Load(), uint64(h.registry.size())

@@ -61,6 +61,8 @@ type Stream struct {
 	run     run         // what Peek has found
 	batch   batch       // what is about to be written
 	cursor  cursor
+	cohort  *cohort // that it is in; guarded by the feed's lock, as is
+	seat    int     // where
 	presence
 
 	ownGive   batch           // what is given with the last of own

@@ -30,5 +30,5 @@ type Options struct {
 	Heartbeat    time.Duration // how long a stream may be silent
 	WriteTimeout time.Duration // how long a stream may take no byte
 	Logger       *slog.Logger
-	Shards       int // 0: as many as there are processors to run Go code
+	Shards       int // 0: as many as there are processors
 }

@@ -31,7 +31,7 @@ type Lot struct {
 // New returns a lot for the streams of a hub. It costs nothing until it is used.
 func New(h *hub.Hub, o Options) *Lot {
 	if o.Shards == 0 {
-		o.Shards = runtime.GOMAXPROCS(0)
+		o.Shards = min(runtime.GOMAXPROCS(0), runtime.NumCPU()) // more would only take turns
 	}
 	return &Lot{hub: h, o: o, stop: make(chan struct{})}
 }
@@ -108,7 +108,9 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	}
 	// What the peer sent early stays in the reader, and counts as input.
 	p := &parked{st: st, input: rw.Reader.Buffered()}
-	if p.fd, err = l.dup(conn); err == nil {
+	fd, err := l.dup(conn)
+	if err == nil {
+		p.fd = int32(fd)
 		err = conn.Close() // of two descriptors; the connection lives on
 	}
 	if err != nil {
@@ -123,7 +125,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	st.Park(p)
 	p.queued.Store(true)
 	if !s.push(p) { // the hub has ended
-		_ = unix.Close(p.fd)
+		_ = unix.Close(int(p.fd))
 		st.Close()
 	}
 	return true

@@ -20,20 +20,23 @@ const maxInput = 64 << 10
 type parked struct {
 	st    *hub.Stream
 	shard *shard
-	fd    int
+	fd    int32
 	input int // bytes that the peer has sent
 	key   key // among the shard's
 
-	queued atomic.Bool // it is in the shard's inbox or its queue
-	parked bool        // it is in the epoll set
-	gone   bool        // it has been closed
-	full   bool        // the socket takes no more for now
-	jitter int32       // ticks that its heartbeats come early
-	last   int64       // the tick at which it last took something, or began to be full
-	ring   links       // in a slot of the wheel of heartbeats,
-	slot   int64       // which is this one
-	stuck  links       // in the list of those that are full
+	queued   atomic.Bool // it is in the shard's inbox or its queue
+	parked   bool        // it is in the epoll set, and the table
+	together bool        // it is served with others of its feed
+	gone     bool        // it has been closed
+	full     bool        // the socket takes no more for now
+	jitter   int32       // ticks that its heartbeats come early
+	ring     links       // in a slot of the wheel of heartbeats,
+	slot     int64       // which is this one
+	stuck    links       // in the list of those that are full
 }
+
+// entry is p's in the table. It has been parked.
+func (p *parked) entry() *entry { return &p.shard.table[p.key.slot] }
 
 // A key finds a parked stream for an event of its descriptor, unless another has
 // taken its place since.
@@ -46,12 +49,12 @@ func (p *parked) Wake() {
 	}
 }
 
-// write writes without blocking, and returns how much the socket took.
-func (p *parked) write(b []byte) (int, error) {
+// send writes without blocking, and returns how much the socket took.
+func send(fd int32, b []byte) (int, error) {
 	for {
 		// Not by way of the scheduler, for it does not block and takes some
 		// microseconds.
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
@@ -74,14 +77,14 @@ func (p *parked) run() (more bool, err error) {
 		if len(b) == 0 || err != nil {
 			return false, err
 		}
-		n, err := p.write(b)
+		n, err := send(p.fd, b)
 		if err != nil {
 			return false, err
 		}
 		more := true
 		if n > 0 {
 			more = p.st.Advance(n)
-			p.last = p.shard.now
+			p.entry().last = p.shard.now
 		}
 		if n < len(b) {
 			p.st.Rest()
@@ -99,7 +102,7 @@ func (p *parked) run() (more bool, err error) {
 // gone: no browser does that and reads on.
 func (p *parked) drain() error {
 	for {
-		n, err := unix.Read(p.fd, p.shard.scratch[:])
+		n, err := unix.Read(int(p.fd), p.shard.scratch[:])
 		switch {
 		case n > 0:
 			if p.input += n; p.input > maxInput {

@@ -3,6 +3,7 @@ package park
 import (
 	"context"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 
@@ -34,28 +35,34 @@ type shard struct {
 	mu       sync.Mutex // guards what follows; push takes it with locks of the hub held
 	inbox    []*parked  // to be served
 	sleeping bool       // and so has to be woken
+	awake    bool       // together has something to serve
 	shutting bool
 	ended    bool
 
 	// The loop alone uses what follows.
-	queue   queue     // of those that are served with what is published now
-	history queue     // of those that are served from the log
-	rested  time.Time // from when on the history may go on
-	begun   time.Time
-	tick    time.Duration
-	now     int64 // in ticks since begun
-	stall   int64 // the write timeout, in ticks
-	table   []entry
-	free    []int32 // slots of the table
-	beats   wheel
-	stuck   list // of those that are full, the longest first
-	events  [maxEvents]unix.EpollEvent
-	scratch [4 << 10]byte
+	together *hub.Fanout // serves those that are caught up
+	next     time.Time   // when it next has something to serve; zero: when it says so
+	queue    queue       // of those that are served by themselves with what is published now
+	history  queue       // of those that are served from the log
+	rested   time.Time   // from when on the history may go on
+	begun    time.Time
+	tick     time.Duration
+	now      int64 // in ticks since begun
+	stall    int64 // the write timeout, in ticks
+	table    []entry
+	free     []int32 // slots of the table
+	beats    wheel
+	stuck    list // of those that are full, the longest first
+	events   [maxEvents]unix.EpollEvent
+	scratch  [4 << 10]byte
 }
 
-// An entry is a slot of a shard's table, and how often it has been used.
+// An entry is a slot of a shard's table, and how often it has been used. What a
+// write takes is in it, so that the parked stream need not be touched.
 type entry struct {
 	p          *parked
+	last       int64 // the tick at which it last took something, or began to be full
+	fd         int32
 	generation int32
 }
 
@@ -69,6 +76,7 @@ func newShard(h *hub.Hub, o Options) (*shard, error) {
 	}
 	s.stall = max(int64(o.WriteTimeout/s.tick), 1)
 	s.beats = newWheel(max(int64(o.Heartbeat/s.tick), 1))
+	s.together = h.Fanout(sink{s})
 	var err error
 	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -128,9 +136,7 @@ func (s *shard) loop() {
 		}
 		s.poll(wait)
 		s.keepTime()
-		n := s.queue.take(batch, s.serve)
-		m := s.serveHistory()
-		if n+m > 0 {
+		if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveTogether() > 0 {
 			runtime.Gosched() // those who publish have to run, too
 		}
 	}
@@ -162,6 +168,19 @@ func (s *shard) serveHistory() (n int) {
 	return n
 }
 
+// serveTogether serves those that are served together.
+func (s *shard) serveTogether() int {
+	now := time.Now()
+	if s.next.IsZero() || now.Before(s.next) {
+		return 0
+	}
+	s.next = time.Time{}
+	if wait := s.together.Serve(batch); wait >= 0 {
+		s.next = now.Add(wait)
+	}
+	return 1
+}
+
 // collect takes in what is to be served, and returns for how many milliseconds
 // the shard may sleep.
 func (s *shard) collect() (wait int, shut bool) {
@@ -172,24 +191,40 @@ func (s *shard) collect() (wait int, shut bool) {
 	}
 	clear(s.inbox)
 	s.inbox = s.inbox[:0]
+	if s.awake {
+		s.awake, s.next = false, s.begun
+	}
+	if s.shutting || len(s.queue) > 0 {
+		return 0, s.shutting
+	}
+	rest := s.rest()
 	switch {
-	case s.shutting:
-		return 0, true
-	case len(s.queue) > 0:
+	case rest <= 0:
 		return 0, false
-	case len(s.history) > 0:
-		if rest := time.Until(s.rested); rest > 0 {
-			s.sleeping = true
-			return int(rest/time.Millisecond) + 1, false
-		}
-		return 0, false
+	case rest == forever:
+		wait = -1
+	default:
+		wait = int(rest/time.Millisecond) + 1
 	}
 	s.sleeping = true
-	if len(s.free) == len(s.table) {
-		return -1, false
+	return wait, false
+}
+
+const forever time.Duration = math.MaxInt64
+
+// rest is how long there is nothing to do unless an event comes.
+func (s *shard) rest() time.Duration {
+	rest := forever
+	if len(s.free) < len(s.table) {
+		rest = time.Until(s.begun.Add(time.Duration(s.now+1) * s.tick))
 	}
-	next := s.begun.Add(time.Duration(s.now+1) * s.tick)
-	return int(max(time.Until(next), 0)/time.Millisecond) + 1, false
+	if len(s.history) > 0 {
+		rest = min(rest, time.Until(s.rested))
+	}
+	if !s.next.IsZero() {
+		rest = min(rest, time.Until(s.next))
+	}
+	return rest
 }
 
 // sort puts p into the queue that is its.
@@ -242,7 +277,7 @@ func (s *shard) poll(wait int) {
 func (s *shard) handle(p *parked, events uint32) {
 	switch {
 	case events&unix.EPOLLERR != 0:
-		if errno, err := unix.GetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno == int(unix.ETIMEDOUT) {
+		if errno, err := unix.GetsockoptInt(int(p.fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno == int(unix.ETIMEDOUT) {
 			s.close(p, hub.ErrStalled)
 			return
 		}
@@ -275,6 +310,7 @@ func (s *shard) serve(p *parked) {
 	if p.gone {
 		return
 	}
+	s.separate(p)
 	if !p.parked {
 		if err := s.add(p); err != nil {
 			s.logger.Error("cannot park a stream", "err", err)
@@ -293,6 +329,16 @@ func (s *shard) serve(p *parked) {
 		s.close(p, cause(err))
 	} else if more {
 		s.enqueue(p)
+	} else if !p.full {
+		p.together = s.together.Add(p.st, p.key.slot)
+	}
+}
+
+// separate has p be served by itself.
+func (s *shard) separate(p *parked) {
+	if p.together {
+		s.together.Remove(p.st)
+		p.together = false
 	}
 }
 
@@ -306,16 +352,16 @@ func (s *shard) add(p *parked) error {
 		s.table = append(s.table, entry{})
 	}
 	at := &s.table[p.key.slot]
-	at.generation++
-	at.p, p.key.generation = p, at.generation
-	p.parked, p.last = true, s.now
+	*at = entry{p: p, last: s.now, fd: p.fd, generation: at.generation + 1}
+	p.parked, p.key.generation = true, at.generation
 	s.beats.put(p)
-	return s.watch(p.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, p.key)
+	return s.watch(int(p.fd), unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, p.key)
 }
 
 // close ends p, for a cause.
 func (s *shard) close(p *parked, cause error) {
 	p.gone = true
+	s.separate(p)
 	p.st.End(cause)
 	if p.parked {
 		s.table[p.key.slot].p = nil
@@ -325,19 +371,19 @@ func (s *shard) close(p *parked, cause error) {
 	}
 	if hub.WasEnded(cause) || s.hub.Err() != nil {
 		if end := p.st.Farewell(); end != "" && !p.full {
-			_, _ = p.write([]byte(end)) // whom it does not reach sees the end anyway
+			_, _ = send(p.fd, []byte(end)) // whom it does not reach sees the end anyway
 		}
 	} else if cause != context.Canceled && cause != hub.ErrStalled {
 		s.logger.Error("a stream ended", "err", cause)
 	}
-	_ = unix.Close(p.fd)
+	_ = unix.Close(int(p.fd))
 	p.st.Close()
 }
 
 // block notes that p's socket takes no more, and since when.
 func (s *shard) block(p *parked, took bool) {
 	if took || !p.full {
-		p.last = s.now
+		p.entry().last = s.now
 		s.stuck.remove(p)
 		s.stuck.push(p)
 	}
@@ -353,11 +399,12 @@ func (s *shard) keepTime() {
 	s.now = now
 	s.beats.turn(now, func(p *parked) {
 		if !p.full {
+			s.separate(p)
 			p.st.Beat()
 			s.enqueue(p)
 		}
 	})
-	for p := s.stuck.head; p != nil && now-p.last > s.stall; p = s.stuck.head {
+	for p := s.stuck.head; p != nil && now-p.entry().last > s.stall; p = s.stuck.head {
 		s.close(p, hub.ErrStalled)
 	}
 }

@@ -61,7 +61,7 @@ func newWheel(beat int64) wheel {
 }
 
 // due is when a stream has to beat, unless something is written before.
-func (w *wheel) due(p *parked) int64 { return p.last + w.beat - int64(p.jitter) }
+func (w *wheel) due(p *parked) int64 { return p.entry().last + w.beat - int64(p.jitter) }
 
 func (w *wheel) put(p *parked) {
 	p.slot = min(max(w.due(p), w.done+1), w.done+int64(len(w.slots))-1) % int64(len(w.slots))

@@ -1,0 +1,308 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/sse"
+)
+
+// A loop serves streams as a shard does, to peers in memory.
+type loop struct {
+	t       *testing.T
+	hub     *Hub
+	rng     *rand.Rand
+	fo      *Fanout
+	peers   []*peer // by tag
+	alone   []*peer // to be served by themselves
+	bell    signal
+	writes  int // in one go of the Fanout
+	stories []story
+
+	mu   sync.Mutex
+	rung []*peer
+}
+
+// A peer takes so many bytes, and then no more until it is given room.
+type peer struct {
+	loop     *loop
+	st       *Stream
+	tag      int32
+	together bool
+	gone     bool
+	room     int
+	got      bytes.Buffer
+	sees     bool // what is private, too
+	next     int  // of the stories that it has to be told
+}
+
+// A story is what was published.
+type story struct {
+	data   string
+	secret bool
+	id     eventlog.ID
+}
+
+func (l *loop) Wake() { l.bell.Wake() }
+
+func (p *peer) Wake() {
+	p.loop.mu.Lock()
+	p.loop.rung = append(p.loop.rung, p)
+	p.loop.mu.Unlock()
+	p.loop.bell.Wake()
+}
+
+func (p *peer) take(b []byte) int {
+	n := min(len(b), p.room)
+	p.room -= n
+	p.got.Write(b[:n])
+	return n
+}
+
+func (l *loop) Write(tag int32, b []byte) (int, error) {
+	l.writes++
+	p := l.peers[tag]
+	if !p.together || p.gone {
+		l.t.Errorf("%d is written to, and is not there", tag)
+	}
+	return p.take(b), nil
+}
+
+func (l *loop) Leave(tag int32, _ error) {
+	p := l.peers[tag]
+	p.together = false
+	l.alone = append(l.alone, p)
+}
+
+func (l *loop) separate(p *peer) {
+	if p.together {
+		l.fo.Remove(p.st)
+		p.together = false
+	}
+}
+
+// serve serves a peer by itself.
+func (l *loop) serve(p *peer) {
+	if p.gone {
+		return
+	}
+	l.separate(p)
+	for p.room > 0 {
+		b, err := p.st.Peek()
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if len(b) == 0 {
+			p.together = l.fo.Add(p.st, p.tag)
+			return
+		}
+		p.st.Advance(p.take(b))
+	}
+	p.st.Rest()
+}
+
+// turn serves some of those who can be, and reports whether there are more.
+func (l *loop) turn(n int) bool {
+	l.mu.Lock()
+	l.alone, l.rung = append(l.alone, l.rung...), nil
+	l.mu.Unlock()
+	first := l.alone[:min(n, len(l.alone))]
+	l.alone = append([]*peer(nil), l.alone[len(first):]...)
+	for _, p := range first {
+		l.serve(p)
+	}
+	l.writes = 0
+	wait := l.fo.Serve(n)
+	if l.writes > n+3 { // the last cohort's peers may each need more than one
+		l.t.Fatalf("%d writes in a turn of %d", l.writes, n)
+	}
+	return wait >= 0 || len(l.alone) > 0
+}
+
+func (l *loop) open() {
+	sel, err := ParseSelectors("news", "sport")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	p := &peer{loop: l, tag: int32(len(l.peers)), room: 1 << 40, next: len(l.stories), sees: l.rng.IntN(3) > 0}
+	sub := Subscription{Selectors: sel}
+	if p.sees {
+		sub.Grant = Everything()
+	}
+	p.st, err = l.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Minute})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.peers = append(l.peers, p)
+	p.st.Park(p)
+	l.serve(p)
+}
+
+func (l *loop) close(p *peer) {
+	if p.gone {
+		return
+	}
+	l.separate(p)
+	p.gone = true
+	p.st.Close()
+	l.check(p)
+}
+
+func (l *loop) publish() {
+	size := 1 + l.rng.IntN(300)
+	if l.rng.IntN(6) == 0 {
+		size = 200_000 // a few make a window
+	}
+	s := story{data: fmt.Sprint(len(l.stories), " ", strings.Repeat("x", size)), secret: l.rng.IntN(8) == 0}
+	topic := "news"
+	if l.rng.IntN(4) == 0 {
+		topic = "sport"
+	}
+	r := eventlog.Record{Topics: []string{topic}, Data: []byte(s.data), Private: s.secret}
+	results, err := l.hub.Publish(context.Background(), r)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	s.id = results[0].ID
+	l.stories = append(l.stories, s)
+}
+
+// check sees that what a peer got since it was last checked is what it had to
+// get, and reports whether that is all.
+func (l *loop) check(p *peer) (all bool) {
+	skip := func() {
+		for p.next < len(l.stories) && l.stories[p.next].secret && !p.sees {
+			p.next++
+		}
+	}
+	whole := bytes.LastIndex(p.got.Bytes(), []byte("\n\n")) + 2
+	for e, err := range sse.Read(bytes.NewReader(p.got.Next(max(whole, 0)))) {
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if skip(); p.next == len(l.stories) || e.Data != l.stories[p.next].data {
+			l.t.Fatalf("peer %d got %.20q for story %d", p.tag, e.Data, p.next)
+		}
+		p.next++
+	}
+	skip()
+	return p.next == len(l.stories)
+}
+
+func (l *loop) step() {
+	some := l.peers[l.rng.IntN(len(l.peers))]
+	switch l.rng.IntN(12) {
+	case 0:
+		l.open()
+	case 1:
+		if l.rng.IntN(3) == 0 {
+			l.close(some)
+		}
+	case 2: // a socket that fills
+		some.room = l.rng.IntN(2000)
+	case 3, 4: // and one that has room again
+		some.room = 1 << 40
+		l.alone = append(l.alone, some)
+	case 5: // a heartbeat
+		if !some.gone && some.room > 0 {
+			l.separate(some)
+			some.st.Beat()
+			l.alone = append(l.alone, some)
+		}
+	case 6:
+		some.st.wake()
+	case 7, 8:
+		l.publish()
+	default:
+		l.turn(1 + l.rng.IntN(8))
+	}
+}
+
+// settle gives all of them room, and serves them until they have everything.
+func (l *loop) settle() {
+	for _, p := range l.peers {
+		if p.room = 1 << 40; !p.together {
+			l.alone = append(l.alone, p)
+		}
+	}
+	for {
+		for l.turn(1 + l.rng.IntN(8)) {
+		}
+		missing := slices.DeleteFunc(slices.Clone(l.peers), func(p *peer) bool { return p.gone || l.check(p) })
+		if len(missing) == 0 {
+			return
+		}
+		select {
+		case <-l.bell:
+		case <-time.After(10 * time.Second):
+			l.t.Fatalf("nobody is woken, and %d have not got all", len(missing))
+		}
+	}
+}
+
+// Streams that are served together and by themselves by turns, whose peers take
+// all, some or nothing, get what a stream that is alone gets.
+func TestFanout(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			h, _ := newTestHub(t, eventlog.Retention{})
+			l := &loop{t: t, hub: h, rng: rand.New(rand.NewPCG(seed, 7)), bell: newSignal()}
+			l.fo = h.Fanout(l)
+			for range 12 {
+				l.open()
+			}
+			for round := range 6 {
+				for range 150 {
+					l.step()
+				}
+				l.settle()
+				idle(t, h)
+				l.ask(round)
+			}
+			for _, p := range l.peers {
+				l.close(p)
+			}
+			if len(l.fo.cohorts) != 0 || len(h.router.feeds) != 0 {
+				t.Errorf("%d cohorts, %d feeds are left, and nobody is there", len(l.fo.cohorts), len(h.router.feeds))
+			}
+		})
+	}
+}
+
+// ask sees that all streams are said to have what they have.
+func (l *loop) ask(round int) {
+	open := 0
+	for _, p := range l.peers {
+		if !p.gone {
+			open++
+		}
+	}
+	together := 0
+	for _, c := range l.fo.cohorts {
+		together += len(c.seats)
+	}
+	if together != open {
+		l.t.Errorf("round %d: of %d streams %d are served together", round, open, together)
+	}
+	e, err := l.hub.Event(context.Background(), l.stories[len(l.stories)-1].id.String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	infos, total := l.hub.Streams(StreamFilter{Event: e}, StreamID{}, 1000)
+	if total != open {
+		l.t.Errorf("round %d: %d streams are said to be there, not %d", round, total, open)
+	}
+	for _, i := range infos {
+		if i.State != CaughtUp || i.Behind != 0 || i.Outcome == Pending {
+			l.t.Errorf("round %d: a stream is said to be %s, by %d bytes, and of the last event: %s", round, i.State, i.Behind, i.Outcome)
+		}
+	}
+}

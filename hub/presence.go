@@ -179,7 +179,9 @@ func (g *registry) remove(st *Stream) bool {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	_, ok := part.streams[st.id]
-	delete(part.streams, st.id)
+	if delete(part.streams, st.id); len(part.streams) == 0 {
+		part.streams = nil // a map does not shrink
+	}
 	return ok
 }
 

@@ -108,9 +108,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	}
 	// What the peer sent early stays in the reader, and counts as input.
 	p := &parked{st: st, input: rw.Reader.Buffered()}
-	fd, err := l.dup(conn)
-	if err == nil {
-		p.fd = int32(fd)
+	if p.fd, err = l.dup(conn); err == nil {
 		err = conn.Close() // of two descriptors; the connection lives on
 	}
 	if err != nil {
@@ -125,7 +123,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	st.Park(p)
 	p.queued.Store(true)
 	if !s.push(p) { // the hub has ended
-		_ = unix.Close(int(p.fd))
+		shut(p.fd)
 		st.Close()
 	}
 	return true
@@ -135,7 +133,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 // from the runtime's poller, and sets what the listener may not have set: a
 // bound on what the kernel takes from us before the peer has taken it, and an
 // end to a peer that leaves data unacknowledged (RFC 5482).
-func (l *Lot) dup(conn net.Conn) (fd int, err error) {
+func (l *Lot) dup(conn net.Conn) (fd int32, err error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return -1, syscall.ENOTSUP
@@ -145,13 +143,13 @@ func (l *Lot) dup(conn net.Conn) (fd int, err error) {
 		return -1, err
 	}
 	ctlErr := raw.Control(func(from uintptr) {
-		if fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		if fd, err = dup(from); err != nil {
 			return
 		}
 		if _, isTCP := conn.(*net.TCPConn); isTCP {
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowWater)
-			_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(l.o.WriteTimeout.Milliseconds()))
+			setTCP(fd, unix.TCP_NODELAY, 1)
+			setTCP(fd, unix.TCP_NOTSENT_LOWAT, notSentLowWater)
+			setTCP(fd, unix.TCP_USER_TIMEOUT, int(l.o.WriteTimeout.Milliseconds()))
 		}
 	})
 	if ctlErr != nil {

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -49,24 +46,6 @@ func (p *parked) Wake() {
 	}
 }
 
-// send writes without blocking, and returns how much the socket took.
-func send(fd int32, b []byte) (int, error) {
-	for {
-		// Not by way of the scheduler, for it does not block and takes some
-		// microseconds.
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case syscall.EAGAIN:
-			return 0, nil
-		case syscall.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}
-
 // turns is how many writes a stream gets before it is the next one's turn.
 const turns = 4
 
@@ -102,7 +81,7 @@ func (p *parked) run() (more bool, err error) {
 // gone: no browser does that and reads on.
 func (p *parked) drain() error {
 	for {
-		n, err := unix.Read(int(p.fd), p.shard.scratch[:])
+		n, err := receive(p.fd, p.shard.scratch[:])
 		switch {
 		case n > 0:
 			if p.input += n; p.input > maxInput {

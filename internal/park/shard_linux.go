@@ -85,16 +85,16 @@ func newShard(h *hub.Hub, o Options) (*shard, error) {
 		_ = unix.Close(s.epoll)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	if err := s.watch(s.waker, unix.EPOLLIN, key{slot: wakeSlot}); err != nil {
+	if err := s.watch(int32(s.waker), unix.EPOLLIN, key{slot: wakeSlot}); err != nil {
 		_, _ = unix.Close(s.epoll), unix.Close(s.waker)
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *shard) watch(fd int, events uint32, k key) error {
+func (s *shard) watch(fd int32, events uint32, k key) error {
 	e := unix.EpollEvent{Events: events, Fd: k.slot, Pad: k.generation}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &e))
+	return os.NewSyscallError("epoll_ctl", watch(s.epoll, fd, e))
 }
 
 // push has p served, and reports whether the shard is still there to do so.
@@ -186,6 +186,9 @@ func (s *shard) serveTogether() int {
 func (s *shard) collect() (wait int, shut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.inbox)+len(s.queue)+len(s.history) == 0 && len(s.free) == len(s.table) { // a crowd's memory goes with it
+		s.table, s.free, s.inbox, s.queue, s.history = nil, nil, nil, nil, nil
+	}
 	for _, p := range s.inbox {
 		s.sort(p)
 	}
@@ -257,8 +260,11 @@ func (q *queue) take(n int, serve func(*parked)) int {
 func (s *shard) poll(wait int) {
 	// The wait blocks a thread, not the runtime's poller: that looks at its
 	// descriptors when a processor is idle, and when none is, every 10 ms.
-	n, _ := unix.EpollWait(s.epoll, s.events[:], wait) // EINTR is no event
-	if wait != 0 {
+	n := 0
+	if wait == 0 {
+		n = look(s.epoll, s.events[:])
+	} else {
+		n, _ = unix.EpollWait(s.epoll, s.events[:], wait) // EINTR is no event
 		s.mu.Lock()
 		s.sleeping = false
 		s.mu.Unlock()
@@ -268,8 +274,8 @@ func (s *shard) poll(wait int) {
 			_, _ = unix.Read(s.waker, s.scratch[:8])
 			continue
 		}
-		if at := s.table[e.Fd]; at.p != nil && at.generation == e.Pad {
-			s.handle(at.p, e.Events)
+		if slot := int(e.Fd); slot < len(s.table) && s.table[slot].p != nil && s.table[slot].generation == e.Pad {
+			s.handle(s.table[slot].p, e.Events)
 		}
 	}
 }
@@ -355,7 +361,7 @@ func (s *shard) add(p *parked) error {
 	*at = entry{p: p, last: s.now, fd: p.fd, generation: at.generation + 1}
 	p.parked, p.key.generation = true, at.generation
 	s.beats.put(p)
-	return s.watch(int(p.fd), unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, p.key)
+	return s.watch(p.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, p.key)
 }
 
 // close ends p, for a cause.
@@ -376,7 +382,7 @@ func (s *shard) close(p *parked, cause error) {
 	} else if cause != context.Canceled && cause != hub.ErrStalled {
 		s.logger.Error("a stream ended", "err", cause)
 	}
-	_ = unix.Close(int(p.fd))
+	shut(p.fd)
 	p.st.Close()
 }
 

@@ -110,6 +110,7 @@ func (c *cohort) vacate(i int) {
 // lock is held.
 func (st *Stream) stand(at *stop) {
 	st.cursor.off, st.cursor.place, st.told = at.off, at.place, at.place
+	st.catchesUp = false
 	st.presence.mu.Lock()
 	defer st.presence.mu.Unlock()
 	st.given, st.sent = at.place, at.place

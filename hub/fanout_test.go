@@ -127,13 +127,15 @@ func (l *loop) turn(n int) bool {
 	return wait >= 0 || len(l.alone) > 0
 }
 
-func (l *loop) open() {
+func (l *loop) open() { l.openFrom(From{}) }
+
+func (l *loop) openFrom(from From) {
 	sel, err := ParseSelectors("news", "sport")
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	p := &peer{loop: l, tag: int32(len(l.peers)), room: 1 << 40, next: len(l.stories), sees: l.rng.IntN(3) > 0}
-	sub := Subscription{Selectors: sel}
+	sub := Subscription{Selectors: sel, From: from}
 	if p.sees {
 		sub.Grant = Everything()
 	}
@@ -303,6 +305,62 @@ func (l *loop) ask(round int) {
 	for _, i := range infos {
 		if i.State != CaughtUp || i.Behind != 0 || i.Outcome == Pending {
 			l.t.Errorf("round %d: a stream is said to be %s, by %d bytes, and of the last event: %s", round, i.State, i.Behind, i.Outcome)
+		}
+	}
+}
+
+// A stream that was served from the window with others, and then falls out of
+// it, catches up anew, though it never took from the window by itself.
+func TestFanoutCatchUpsAreCounted(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	l := &loop{t: t, hub: h, rng: rand.New(rand.NewPCG(1, 1)), bell: newSignal()}
+	l.fo = h.Fanout(l)
+	publish := func(size int) {
+		waitRouted(t, h, put(t, h, "news", strings.Repeat("x", size)))
+		for l.turn(8) {
+		}
+	}
+	publish(1)
+	l.open() // who is the first of its feed is alone
+	for range 3 {
+		l.openFrom(From{LastEventID: Earliest})
+	}
+	l.catchUp()
+	before := h.counters.catchUps.Load()
+	publish(1)
+	for _, p := range l.peers {
+		p.room = 0
+	}
+	publish(1)
+	for range 4 {
+		publish(maxWindow / 2)
+	}
+	for _, p := range l.peers {
+		p.room = 1 << 40
+		l.alone = append(l.alone, p)
+	}
+	l.catchUp()
+	if n := h.counters.catchUps.Load() - before; n != 4 {
+		t.Errorf("4 streams fell out of the window, and %d catch-ups are counted", n)
+	}
+	for _, p := range l.peers {
+		l.separate(p)
+		p.st.Close()
+	}
+}
+
+// catchUp serves until nobody reads from the log.
+func (l *loop) catchUp() {
+	for {
+		for l.turn(8) {
+		}
+		if !slices.ContainsFunc(l.peers, func(p *peer) bool { return p.st.CatchingUp() }) {
+			return
+		}
+		select {
+		case <-l.bell:
+		case <-time.After(10 * time.Second):
+			l.t.Fatal("nobody is woken, and not all have caught up")
 		}
 	}
 }

@@ -139,7 +139,7 @@ func (c *cohort) serve(n int, now time.Time) (writes int) {
 		if c.rest(now) > 0 {
 			return 0
 		}
-		c.due, c.again, c.began = len(c.seats), false, now
+		c.due, c.again, c.began = len(c.seats), false, time.Now() // now is from before others were served
 	}
 	if c.due == 0 { // all have left
 		return 0

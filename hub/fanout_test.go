@@ -24,7 +24,8 @@ type loop struct {
 	peers   []*peer // by tag
 	alone   []*peer // to be served by themselves
 	bell    signal
-	writes  int // in one go of the Fanout
+	writes  int         // in one go of the Fanout
+	wrote   []time.Time // when those were made
 	stories []story
 
 	mu   sync.Mutex
@@ -69,6 +70,7 @@ func (p *peer) take(b []byte) int {
 
 func (l *loop) Write(tag int32, b []byte) (int, error) {
 	l.writes++
+	l.wrote = append(l.wrote, time.Now())
 	p := l.peers[tag]
 	if !p.together || p.gone {
 		l.t.Errorf("%d is written to, and is not there", tag)
@@ -119,7 +121,7 @@ func (l *loop) turn(n int) bool {
 	for _, p := range first {
 		l.serve(p)
 	}
-	l.writes = 0
+	l.writes, l.wrote = 0, nil
 	wait := l.fo.Serve(n)
 	if l.writes > n+3 { // the last cohort's peers may each need more than one
 		l.t.Fatalf("%d writes in a turn of %d", l.writes, n)
@@ -127,10 +129,10 @@ func (l *loop) turn(n int) bool {
 	return wait >= 0 || len(l.alone) > 0
 }
 
-func (l *loop) open() { l.openFrom(From{}) }
+func (l *loop) open() { l.openFrom(From{}, "news", "sport") }
 
-func (l *loop) openFrom(from From) {
-	sel, err := ParseSelectors("news", "sport")
+func (l *loop) openFrom(from From, topics ...string) {
+	sel, err := ParseSelectors(topics...)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -321,9 +323,9 @@ func TestFanoutCatchUpsAreCounted(t *testing.T) {
 		}
 	}
 	publish(1)
-	l.open() // who is the first of its feed is alone
+	l.openFrom(From{}, "news") // who is the first of its feed is alone
 	for range 3 {
-		l.openFrom(From{LastEventID: Earliest})
+		l.openFrom(From{LastEventID: Earliest}, "news")
 	}
 	l.catchUp()
 	before := h.counters.catchUps.Load()
@@ -363,4 +365,33 @@ func (l *loop) catchUp() {
 			l.t.Fatal("nobody is woken, and not all have caught up")
 		}
 	}
+}
+
+// A cohort rests for the time that its own streams took, not for that of others
+// which were served just before.
+func TestFanoutCohortsRestForThemselves(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	l := &loop{t: t, hub: h, rng: rand.New(rand.NewPCG(1, 1)), bell: newSignal()}
+	l.fo = h.Fanout(l)
+	topics := []string{"news", "sport"}
+	for _, topic := range topics {
+		for range 3 {
+			l.openFrom(From{}, topic)
+		}
+	}
+	for l.turn(8) {
+	}
+	for _, topic := range topics {
+		waitRouted(t, h, put(t, h, topic, "x"))
+	}
+	l.wrote = nil
+	if l.fo.Serve(8); len(l.wrote) != 4 {
+		t.Fatalf("%d writes to the two of each topic that are served together", len(l.wrote))
+	}
+	for _, c := range l.fo.cohorts {
+		if c.began.After(l.wrote[1]) {
+			return
+		}
+	}
+	t.Error("the second cohort began before the first was served")
 }

@@ -16,13 +16,13 @@ type cohort struct {
 
 	// The Fanout's goroutine alone changes what follows: the seats with the
 	// feed's lock held, as others look at them, too.
-	seats  []seat
-	next   int   // the seat to look at next
-	due    int   // how many, from there in a circle, have still to be looked at
-	again  bool  // something has come since the circle began
-	last   *stop // the end of the window
-	began  time.Time
-	rested time.Time // when the next circle may begin
+	seats      []seat
+	next       int   // the seat to look at next
+	due        int   // how many, from there in a circle, have still to be looked at
+	again      bool  // something has come since the circle began
+	last       *stop // the end of the window
+	began      time.Time
+	restsUntil time.Time // when the next circle may begin
 }
 
 // A seat is a stream in a cohort. The stream itself is as it was when it came in.
@@ -97,7 +97,7 @@ func (c *cohort) vacate(i int) {
 	c.seats[last].st = nil
 	c.seats[last].at.Store(nil)
 	c.seats = c.seats[:last]
-	if c.due > 0 && i != c.next { // who has moved may be due, and no longer in that part of the circle
+	if c.due > 0 && i != c.next { // who has moved may be due, and out of that part of the circle: better to look once too often
 		c.due = last
 	}
 	c.due = min(c.due, last)
@@ -129,7 +129,7 @@ func (c *cohort) rest(now time.Time) time.Duration {
 	if c.due > 0 {
 		return 0
 	}
-	return max(c.rested.Sub(now), 0)
+	return max(c.restsUntil.Sub(now), 0)
 }
 
 // serve looks at those who are due, makes at most n writes, and returns how many
@@ -162,7 +162,7 @@ func (c *cohort) serve(n int, now time.Time) (writes int) {
 	if c.due == 0 {
 		now = time.Now()
 		if took := now.Sub(c.began); took >= minRest {
-			c.rested = now.Add(min(took, maxRest))
+			c.restsUntil = now.Add(min(took, maxRest))
 		}
 	}
 	return writes

@@ -46,7 +46,7 @@ type StreamState string
 
 const (
 	CaughtUp   StreamState = "caught_up"   // it has been sent all there is for it
-	Lagging    StreamState = "lagging"     // its peer is slower than what is published
+	Lagging    StreamState = "lagging"     // events wait for it: its peer is slower than what is published, or its turn has not come
 	CatchingUp StreamState = "catching_up" // it reads on from the log
 )
 

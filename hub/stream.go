@@ -61,8 +61,8 @@ type Stream struct {
 	run     run         // what Peek has found
 	batch   batch       // what is about to be written
 	cursor  cursor
-	cohort  *cohort // that it is in; guarded by the feed's lock, as is
-	seat    int     // where
+	cohort  *cohort // that it is in; its Fanout changes this with the feed's lock held,
+	seat    int     // and the seat there
 	presence
 
 	ownGive   batch           // what is given with the last of own

@@ -40,21 +40,21 @@ type shard struct {
 	ended    bool
 
 	// The loop alone uses what follows.
-	together *hub.Fanout // serves those that are caught up
-	next     time.Time   // when it next has something to serve; zero: when it says so
-	queue    queue       // of those that are served by themselves with what is published now
-	history  queue       // of those that are served from the log
-	rested   time.Time   // from when on the history may go on
-	begun    time.Time
-	tick     time.Duration
-	now      int64 // in ticks since begun
-	stall    int64 // the write timeout, in ticks
-	table    []entry
-	free     []int32 // slots of the table
-	beats    wheel
-	stuck    list // of those that are full, the longest first
-	events   [maxEvents]unix.EpollEvent
-	scratch  [4 << 10]byte
+	together   *hub.Fanout // serves those that are caught up
+	next       time.Time   // when it next has something to serve; zero: when it says so
+	queue      queue       // of those that are served by themselves with what is published now
+	history    queue       // of those that are served from the log
+	restsUntil time.Time   // when the history may go on
+	begun      time.Time
+	tick       time.Duration
+	now        int64 // in ticks since begun
+	stall      int64 // the write timeout, in ticks
+	table      []entry
+	free       []int32 // slots of the table
+	beats      wheel
+	stuck      list // of those that are full, the longest first
+	events     [maxEvents]unix.EpollEvent
+	scratch    [4 << 10]byte
 }
 
 // An entry is a slot of a shard's table, and how often it has been used. What a
@@ -154,7 +154,7 @@ func (s *shard) serveHistory() (n int) {
 		return 0
 	}
 	begun := time.Now()
-	if begun.Before(s.rested) {
+	if begun.Before(s.restsUntil) {
 		return 0
 	}
 	now := begun
@@ -163,7 +163,7 @@ func (s *shard) serveHistory() (n int) {
 		now = time.Now()
 	}
 	if s.hub.Live() {
-		s.rested = now.Add(now.Sub(begun))
+		s.restsUntil = now.Add(now.Sub(begun))
 	}
 	return n
 }
@@ -222,7 +222,7 @@ func (s *shard) rest() time.Duration {
 		rest = time.Until(s.begun.Add(time.Duration(s.now+1) * s.tick))
 	}
 	if len(s.history) > 0 {
-		rest = min(rest, time.Until(s.rested))
+		rest = min(rest, time.Until(s.restsUntil))
 	}
 	if !s.next.IsZero() {
 		rest = min(rest, time.Until(s.next))

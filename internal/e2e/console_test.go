@@ -254,6 +254,8 @@ func TestConsoleShowsFigures(t *testing.T) { onScreens(t, driveConsoleFigures) }
 func driveConsoleFigures(t *testing.T, on screen) {
 	h := startHub(t)
 	page := openConsole(t, on, h, "#overview")
+	// Latency is that of what is delivered between two looks at the hub.
+	page.until(`/\d/.test(document.querySelector("#plot-streams .figure").textContent)`)
 	h.publishNumbers("news", 1, 20)
 	for _, id := range []string{"streams", "published", "delivered", "latency", "lag", "out", "memory", "log"} {
 		page.until(`/\d/.test(document.querySelector($1).textContent)`, "#plot-"+id+" .figure")

@@ -152,7 +152,7 @@ func (c *cohort) serve(n int, now time.Time) (writes int) {
 		case at.off == c.last.off:
 			c.pass()
 		case !r.find(at.off) || r.secret && !r.sees(s.st):
-			c.leave(s, nil)
+			r.leave(s, 0, nil)
 		default:
 			writes++
 			r.write(s)
@@ -174,13 +174,6 @@ func (c *cohort) pass() {
 	if c.next++; c.next == len(c.seats) {
 		c.next = 0
 	}
-}
-
-// leave has a stream leave by itself.
-func (c *cohort) leave(s *seat, err error) {
-	tag := s.tag
-	c.remove(s.st)
-	c.fanout.sink.Leave(tag, err)
 }
 
 // A round is some writes after one look at the window.
@@ -250,21 +243,24 @@ func (r *round) sees(st *Stream) bool {
 	return true
 }
 
-// write writes what was found, of which a stream that does not take all takes
-// the rest by itself.
+// write writes what was found.
 func (r *round) write(s *seat) {
-	st := s.st
 	n, err := r.fanout.sink.Write(s.tag, r.run.bytes)
-	if n == len(r.run.bytes) {
-		s.at.Store(r.to)
-		r.tally.add(len(r.run.marks), n, r.run.marks[0].at)
-		if r.to == r.last {
-			r.caughtUp++
-			r.pass()
-		}
+	if n < len(r.run.bytes) {
+		r.leave(s, n, err)
 		return
 	}
-	tag := s.tag
+	s.at.Store(r.to)
+	r.tally.add(len(r.run.marks), n, r.run.marks[0].at)
+	if r.to == r.last {
+		r.caughtUp++
+		r.pass()
+	}
+}
+
+// leave has a stream go on by itself, which has taken n bytes of what was found.
+func (r *round) leave(s *seat, n int, err error) {
+	st, tag := s.st, s.tag
 	r.remove(st)
 	if n > 0 {
 		st.run = r.run

@@ -41,8 +41,8 @@ type Sink interface {
 	Leave(tag int32, err error)
 }
 
-// minTogether is how many streams a feed has to have for them to be served
-// together. One alone would only cost memory.
+// minTogether is how many streams a feed has to have, in whichever Fanouts, for
+// them to be served together. For one alone a cohort would only cost memory.
 const minTogether = 2
 
 // Fanout returns a [Fanout] without streams.

@@ -6,6 +6,7 @@
 //   - A parked stream is a descriptor in an epoll set, a [hub.Stream] and a few
 //     words. A few loops, the shards, write to all of them, and none waits for
 //     a peer: a full socket waits for its peer to take something.
+//   - Streams that ask for the same and are caught up are written to in one go.
 //   - What is written is what the window or the page holds, uncopied. A stream
 //     whose socket is full holds an offset, and pins none of it.
 //   - A stream ends when its peer has gone, or has closed its half; when it takes

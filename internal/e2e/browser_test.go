@@ -119,6 +119,7 @@ func openOn(t *testing.T, on screen, target string) *tab {
 	if err := chromedp.Listen(ctx, b.hear); err != nil { // this opens the tab
 		t.Fatalf("browser: %v", err)
 	}
+	t.Cleanup(b.keepFailed)
 	send(b, runtime.AddBinding, runtime.AddBindingParams{Name: "report"})
 	b.show(on)
 	run(b, chromedp.Navigate(target))

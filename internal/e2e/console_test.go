@@ -25,6 +25,7 @@ func (b *tab) typeIn(selector, text string) {
 	b.t.Helper()
 	js[bool](b, `(() => { const field = document.querySelector($1); field.focus(); field.select(); return true; })()`, selector)
 	run(b, chromedp.SendKeys(selector, text))
+	b.until(`document.querySelector($1).value === $2`, selector, strings.TrimSuffix(text, kb.Tab))
 }
 
 func (b *tab) signIn(token string) {
@@ -77,7 +78,7 @@ func driveConsoleTail(t *testing.T, on screen) {
 	page.until(rowsShown + `[0].querySelector(".type").textContent === "price"`)
 	page.until(`document.querySelector("#named-hint").textContent.includes("onmessage")`)
 
-	page.typeIn("#text-filter", "eur")
+	page.typeIn("#text-filter", `"eur"`) // with its quotes, which no id has
 	page.until(rowsShown + `.length === 1`)
 	page.typeIn("#text-filter", "nothing has this")
 	page.until(`!document.querySelector("#nothing").hidden`)

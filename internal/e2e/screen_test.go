@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -69,6 +70,21 @@ func (b *tab) fits() {
 		width := js[int64](b, `Math.max(innerWidth, document.documentElement.scrollWidth)`)
 		return width == b.on.width, fmt.Sprintf("%s is %d wide, on %s", js[string](b, `location.href`), width, b.on)
 	})
+}
+
+// keepFailed keeps what the page looked like when its test failed.
+func (b *tab) keepFailed() {
+	if !b.t.Failed() {
+		return
+	}
+	if shot, err := try(b, chromedp.CaptureScreenshot()); err == nil {
+		b.keep("failed-"+strings.ReplaceAll(b.t.Name(), "/", "-"), shot)
+	}
+	what, err := try(b, chromedp.Evaluate[string](`JSON.stringify({
+		address: location.href, focus: document.activeElement?.id, visible: document.visibilityState,
+		fields: Object.fromEntries([...document.querySelectorAll("input, textarea")].map((f) => [f.id, f.value])),
+	})`))
+	b.t.Logf("the page: %s (%v)", what, err)
 }
 
 // keep writes a picture to where they are kept, or, if nobody wants them, to

@@ -58,7 +58,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusCreated)
-	published{ID: id, Duplicate: res.Duplicate}.write(w)
+	_, _ = w.Write(published{ID: id, Duplicate: res.Duplicate}.append(make([]byte, 0, answerBytes)))
 }
 
 // published answers for one event. An item of a batch that failed has the
@@ -69,15 +69,19 @@ type published struct {
 	*Problem
 }
 
-// write writes one line of JSON. Most answers are an id and no more.
-func (p published) write(w io.Writer) {
+// answerBytes is how long most answers are at most.
+const answerBytes = 64
+
+// append appends one line of JSON. Most answers are an id and no more.
+func (p published) append(dst []byte) []byte {
 	if p.Duplicate || p.Problem != nil {
-		encode(w, p)
-		return
+		line := new(bytes.Buffer)
+		encode(line, p)
+		return append(dst, line.Bytes()...)
 	}
-	line := append(make([]byte, 0, 64), `{"id":`...)
-	line, _ = jsontext.AppendQuote(line, p.ID) // ids are valid UTF-8
-	_, _ = w.Write(append(line, "}\n"...))
+	dst = append(dst, `{"id":`...)
+	dst, _ = jsontext.AppendQuote(dst, p.ID) // ids are valid UTF-8
+	return append(dst, "}\n"...)
 }
 
 func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (id string, res eventlog.Result, err error) {
@@ -140,11 +144,9 @@ func tooLargeProblem(limit int64) *Problem {
 // publishBatch adds each line's event; one that is wrong does not hold up the
 // others.
 func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, base publication, body []byte) {
-	var (
-		answers []published
-		recs    []eventlog.Record
-		places  []int // of recs in answers
-	)
+	lines := min(bytes.Count(body, []byte("\n"))+1, maxItems)
+	answers := make([]published, 0, lines)
+	recs := make([]eventlog.Record, 0, lines) // of the answers that are no problem yet
 	for line := range bytes.Lines(body) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
@@ -154,24 +156,12 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 			NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A batch may have %d events; nothing of this one was published.", maxItems)).Write(w)
 			return
 		}
-		item := base.clone()
-		err := item.addJSON(line)
-		var rec eventlog.Record
-		if err == nil {
-			rec, err = item.record(r.Header, g, strconv.Itoa(len(answers)))
-		}
-		if err == nil {
-			err = hub.Check(&rec)
-		}
-		if err == nil {
-			err = a.mayPublish(g, rec.Topics)
-		}
+		rec, err := a.item(r, g, base.clone(), line, strconv.Itoa(len(answers)))
 		if err != nil {
 			answers = append(answers, published{Problem: a.problem(err)})
 			continue
 		}
 		recs = append(recs, rec)
-		places = append(places, len(answers))
 		answers = append(answers, published{})
 	}
 	if len(answers) == 0 {
@@ -183,18 +173,40 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 		a.problem(err).Write(w)
 		return
 	}
-	for i, res := range results {
-		if res.Err != nil {
-			answers[places[i]] = published{Problem: a.problem(res.Err)}
-			continue
+	out := make([]byte, 0, answerBytes*len(answers))
+	next := 0 // of the results
+	for _, answer := range answers {
+		if answer.Problem == nil {
+			answer = a.answer(&recs[next], results[next])
+			next++
 		}
-		answers[places[i]] = published{ID: publishedID(&recs[i], res), Duplicate: res.Duplicate}
+		out = answer.append(out)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
-	for _, answer := range answers {
-		answer.write(w)
+	_, _ = w.Write(out)
+}
+
+// item is the event of one line, whose place in the batch name tells.
+func (a *api) item(r *http.Request, g *auth.Grant, p publication, line []byte, name string) (rec eventlog.Record, err error) {
+	if err = p.addJSON(line); err == nil {
+		rec, err = p.record(r.Header, g, name)
 	}
+	if err == nil {
+		err = hub.Check(&rec)
+	}
+	if err == nil {
+		err = a.mayPublish(g, rec.Topics)
+	}
+	return rec, err
+}
+
+// answer tells what became of an item.
+func (a *api) answer(rec *eventlog.Record, res eventlog.Result) published {
+	if res.Err != nil {
+		return published{Problem: a.problem(res.Err)}
+	}
+	return published{ID: publishedID(rec, res), Duplicate: res.Duplicate}
 }
 
 // A publication gathers an event's fields from path, query and body.
@@ -216,8 +228,9 @@ const (
 
 var fields = [...]string{"data", "type", "id", "retry", "private"}
 
+// clone returns one that fields can be added to without p getting them.
 func (p *publication) clone() publication {
-	return publication{topics: slices.Clone(p.topics), values: p.values}
+	return publication{topics: slices.Clip(p.topics), values: p.values}
 }
 
 // get returns a field and whether it was given.

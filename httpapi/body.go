@@ -70,15 +70,23 @@ func (p *publication) addMultipart(boundary string, body []byte) error {
 	}
 }
 
-// decoders are reused: one for each line of a batch costs as much as the line.
-var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
-
 // addJSON reads one object, whose names are to the letter and stand once. Data
 // that is not a string is published as the JSON it is.
 func (p *publication) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return &hub.InvalidError{Reason: "the JSON is not valid UTF-8"}
 	}
+	if p.addPlain(body) {
+		return nil
+	}
+	return p.decodeJSON(body)
+}
+
+// decoders are reused: one for each line of a batch costs as much as the line.
+var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
+
+// decodeJSON is addJSON for any object, and tells what is wrong with others.
+func (p *publication) decodeJSON(body []byte) error {
 	dec := decoders.Get().(*jsontext.Decoder)
 	defer func() {
 		dec.Reset(new(bytes.Buffer)) // which does not keep the body

@@ -108,9 +108,7 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && ce != "identity" {
 		return nil, "", nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
 	}
-	if ct := r.Header.Get("Content-Type"); ct != "" {
-		mediaType, params, _ = mime.ParseMediaType(ct) // a type that nobody can read is one of those whose body is the data
-	}
+	mediaType, params = parseMediaType(r.Header.Get("Content-Type"))
 	if r.ContentLength > a.MaxBody { // said before a byte is read
 		return nil, "", nil, tooLargeProblem(a.MaxBody)
 	}
@@ -120,6 +118,17 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
 	}
 	return body, mediaType, params, err
+}
+
+// parseMediaType reads a Content-Type. One that nobody can read is one of those
+// whose body is the data.
+func parseMediaType(contentType string) (mediaType string, params map[string]string) {
+	switch contentType {
+	case "", "text/plain", "application/json", "application/x-ndjson", "application/x-www-form-urlencoded": // which nearly all are
+		return contentType, nil
+	}
+	mediaType, params, _ = mime.ParseMediaType(contentType)
+	return mediaType, params
 }
 
 // readAll returns no more memory than it has read: events keep it.

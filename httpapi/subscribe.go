@@ -83,6 +83,9 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, envelope hub.Enve
 // parseQuery reads the query whole, or not at all: half of what a caller meant
 // is not what it meant.
 func parseQuery(r *http.Request) (url.Values, error) {
+	if r.URL.RawQuery == "" {
+		return nil, nil
+	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}

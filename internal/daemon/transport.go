@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -186,18 +187,15 @@ func stampOf(path string) string {
 // secure sets the headers that every answer has: nothing is taken for another
 // type than it says, framed by another page, or told where it was linked from.
 func secure(c *Config, next http.Handler) http.Handler {
-	hsts := c.TLSCert != ""
-	if loopback, _ := c.loopback(); loopback {
-		hsts = false // localhost is everybody's
+	h := http.Header{}
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")                        // a token in an address goes to nobody else
+	if loopback, _ := c.loopback(); c.TLSCert != "" && !loopback { // localhost is everybody's
+		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "same-origin") // a token in an address goes to nobody else
-		if hsts {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
+		maps.Copy(w.Header(), h) // the values are shared: whoever adds to one gets a copy
 		next.ServeHTTP(w, r)
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -307,6 +308,41 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	writeCertificate(t, dir, "third")
 	if got := served(); got != "third" {
 		t.Errorf("%q is served in the end", got)
+	}
+}
+
+// Every answer has the same headers, and one that adds to its own changes no
+// other's.
+func TestSecure(t *testing.T) {
+	for _, tt := range []struct {
+		why, listen, cert string
+		hsts              bool
+	}{
+		{"in the clear", "0.0.0.0:80", "", false},
+		{"over TLS", "0.0.0.0:443", "cert.pem", true},
+		{"over TLS, on this machine only", "127.0.0.1:443", "cert.pem", false},
+	} {
+		c := &Config{Listen: tt.listen, TransportConfig: TransportConfig{TLSCert: tt.cert}}
+		h := secure(c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for name := range w.Header() {
+				w.Header().Add(name, "more")
+			}
+		}))
+		want := http.Header{
+			"X-Content-Type-Options": {"nosniff", "more"},
+			"X-Frame-Options":        {"DENY", "more"},
+			"Referrer-Policy":        {"same-origin", "more"},
+		}
+		if tt.hsts {
+			want["Strict-Transport-Security"] = []string{"max-age=31536000", "more"}
+		}
+		for range 2 {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if !reflect.DeepEqual(w.Header(), want) {
+				t.Errorf("%s: %v, want %v", tt.why, w.Header(), want)
+			}
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func (c *cohort) add(st *Stream, tag int32) {
 			at = before
 		}
 	}
-	st.cohort, st.seat = c, len(c.seats)
+	st.cohort, st.seat = c, int32(len(c.seats))
 	c.seats = append(c.seats, seat{st: st, tag: tag})
 	c.seats[st.seat].at.Store(at)
 	if c.due > 0 {
@@ -86,13 +86,13 @@ func (c *cohort) remove(st *Stream) {
 }
 
 // vacate gives a seat to the last in the row.
-func (c *cohort) vacate(i int) {
-	last := len(c.seats) - 1
+func (c *cohort) vacate(seat int32) {
+	i, last := int(seat), len(c.seats)-1
 	if i < last {
 		from, to := &c.seats[last], &c.seats[i]
 		to.st, to.tag = from.st, from.tag
 		to.at.Store(from.at.Load())
-		to.st.seat = i
+		to.st.seat = seat
 	}
 	c.seats[last].st = nil
 	c.seats[last].at.Store(nil)
@@ -263,7 +263,7 @@ func (r *round) leave(s *seat, n int, err error) {
 	st, tag := s.st, s.tag
 	r.remove(st)
 	if n > 0 {
-		st.run = r.run
+		st.hold(r.run)
 		st.Advance(n)
 	}
 	r.fanout.sink.Leave(tag, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func (d *drain) retry(at time.Time) time.Duration {
 // A drainTimer is one subscriber's share of a drain.
 type drainTimer struct {
 	timer *time.Timer // nil until the drain has begun
-	at    time.Time
+	over  atomic.Bool // the moment has come
 }
 
 // begin chooses the subscriber's moment, the first time it sees the drain, and
@@ -89,12 +90,15 @@ func (t *drainTimer) begin(d *drain, wake func()) (retry time.Duration, ok bool)
 		return 0, false
 	}
 	now := time.Now()
-	t.at = now.Add(jitter(max(d.end.Sub(now), 0)))
-	t.timer = time.AfterFunc(t.at.Sub(now), wake)
-	return d.retry(t.at), true
+	wait := jitter(max(d.end.Sub(now), 0))
+	t.timer = time.AfterFunc(wait, func() {
+		t.over.Store(true)
+		wake()
+	})
+	return d.retry(now.Add(wait)), true
 }
 
-func (t *drainTimer) due() bool { return t.timer != nil && !time.Now().Before(t.at) }
+func (t *drainTimer) due() bool { return t.over.Load() }
 
 // begun returns a channel that tells of the drain's beginning, until seen.
 func (t *drainTimer) begun(d *drain) <-chan struct{} {

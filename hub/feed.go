@@ -218,15 +218,15 @@ func (f *feed) drop(n int) {
 
 // A cursor is one subscriber's place in a feed. The feed's lock guards it.
 type cursor struct {
-	attached bool
-	joining  bool
 	off      uint64      // of the next byte to take from the window
 	place    eventlog.ID // of the last event that is done with
 	partOf   eventlog.ID // the one after it that was taken in part,
 	part     int         // and how much of it; 0: none
 	waker    Waker
-	at       int       // index in the feed's waiting, plus one; 0: not in it
-	grant    Selectors // the private events that it may see
+	grant    *Selectors // the private events that it may see
+	at       int32      // index in the feed's waiting, plus one; 0: not in it
+	attached bool
+	joining  bool
 }
 
 // wait has c notified of the next event.
@@ -239,7 +239,7 @@ func (f *feed) wait(c *cursor) {
 func (f *feed) enqueue(c *cursor) {
 	if c.at == 0 {
 		f.waiting = append(f.waiting, c)
-		c.at = len(f.waiting)
+		c.at = int32(len(f.waiting))
 	}
 }
 

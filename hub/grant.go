@@ -9,7 +9,25 @@ import (
 
 // Everything selects every topic. As a grant, it lets its holder see every
 // private event.
-func Everything() Selectors { return Selectors{text: []string{"*"}, all: true} }
+func Everything() Selectors { return everything }
+
+var (
+	everything = Selectors{text: []string{"*"}, all: true}
+	nothing    Selectors
+)
+
+// shared is s where one can be shared: most streams may see everything, or
+// nothing, and thousands need not hold it each.
+func (s Selectors) shared() *Selectors {
+	switch {
+	case s.all:
+		return &everything
+	case len(s.text) == 0:
+		return &nothing
+	}
+	own := s // so that only this one is on the heap
+	return &own
+}
 
 // secrecy is what guards an event: the topics of one that is private, nil for
 // one that is public. The topic by which it was asked for may be another than

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/sse"
@@ -16,6 +17,26 @@ type run struct {
 	marks  []mark
 	before uint64 // the offset of bytes[0], as marks count
 	live   bool   // it is of the window
+}
+
+// runs are those that no stream holds.
+var runs = sync.Pool{New: func() any { return new(run) }}
+
+// hold keeps what was found until it is written.
+func (st *Stream) hold(r run) {
+	if st.run == nil {
+		st.run = runs.Get().(*run)
+	}
+	*st.run = r
+}
+
+// release lets go of it: most streams of a crowd have nothing to write.
+func (st *Stream) release() {
+	if st.run != nil {
+		*st.run = run{}
+		runs.Put(st.run)
+		st.run = nil
+	}
 }
 
 // end is the offset at which it ends.
@@ -44,10 +65,12 @@ func (st *Stream) Peek() ([]byte, error) {
 	}
 	for {
 		if st.cursor.attached {
-			if st.run = st.feed.peek(&st.cursor); len(st.run.bytes) > 0 {
+			if r := st.feed.peek(&st.cursor); len(r.bytes) > 0 {
+				st.hold(r)
 				st.catchesUp = false
-				return st.run.bytes, nil
+				return r.bytes, nil
 			}
+			st.release()
 			if st.cursor.attached {
 				return nil, st.hub.Err()
 			}
@@ -66,7 +89,7 @@ func (st *Stream) Peek() ([]byte, error) {
 		if len(st.own) > 0 {
 			return st.own, nil
 		}
-		if len(st.run.bytes) > 0 {
+		if st.run != nil {
 			return st.run.bytes, nil
 		}
 	}
@@ -93,7 +116,7 @@ func (st *Stream) Over() error {
 // Farewell is what ends the response of a stream that was over between two
 // events: nothing, or the last chunk.
 func (st *Stream) Farewell() string {
-	if st.o.Chunked && st.cursor.part == 0 && len(st.own) == 0 {
+	if st.Chunked() && st.cursor.part == 0 && len(st.own) == 0 {
 		return "0\r\n\r\n"
 	}
 	return ""
@@ -102,26 +125,27 @@ func (st *Stream) Farewell() string {
 // Advance notes that the first n bytes of what was peeked at have been written,
 // and reports whether there may be more. If not, the waker will be woken.
 func (st *Stream) Advance(n int) (more bool) {
-	more = st.advance(n)
-	st.gave(n, &st.hub.counters)
+	gave, more := st.advance(n)
+	st.gave(gave, n, &st.hub.counters)
 	return more
 }
 
-func (st *Stream) advance(n int) (more bool) {
+// advance tells what is given with those bytes, too.
+func (st *Stream) advance(n int) (gives batch, more bool) {
 	if len(st.own) > 0 {
 		if st.own = st.own[n:]; len(st.own) == 0 {
 			st.own = nil
-			st.batch, st.ownGive = st.ownGive, batch{}
+			gives, st.ownGive = st.ownGive, batch{}
 		}
-		return true
+		return gives, true
 	}
 	passed, partOf, part := st.run.at(n)
 	if passed > 0 {
 		last := st.run.marks[passed-1]
 		st.told = last.id
-		st.batch = batch{place: last.id, events: passed}
+		gives = batch{place: last.id, events: passed}
 		if st.run.live {
-			st.batch.oldest = st.run.marks[0].at
+			gives.oldest = st.run.marks[0].at
 		}
 		st.cursor.part = 0
 	}
@@ -132,8 +156,8 @@ func (st *Stream) advance(n int) (more bool) {
 	if part > 0 && passed == 0 {
 		part += st.cursor.part
 	}
-	st.run = run{}
-	return st.feed.advance(&st.cursor, n, place, partOf, part)
+	st.release()
+	return gives, st.feed.advance(&st.cursor, n, place, partOf, part)
 }
 
 // whole returns how many of the n bytes that were peeked at to take, if it is to
@@ -198,7 +222,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 		st.catchesUp = true
 		st.hub.counters.catchUps.Add(1)
 	}
-	st.run = run{}
+	st.release()
 	pg, err := st.getPage(head)
 	var trimmed *eventlog.ErrTrimmed
 	switch {
@@ -232,11 +256,12 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	for to < len(pg.marks) && c.grant.sees(pg.marks[to].private) {
 		to++
 	}
-	st.run = run{marks: pg.marks[next:to], before: uint64(c.part)}
+	r := run{marks: pg.marks[next:to], before: uint64(c.part)}
 	if next > 0 {
-		st.run.before += pg.marks[next-1].end
+		r.before += pg.marks[next-1].end
 	}
-	st.run.bytes = pg.bytes[st.run.before:pg.marks[to-1].end]
+	r.bytes = pg.bytes[r.before:pg.marks[to-1].end]
+	st.hold(r)
 	return false, nil
 }
 
@@ -275,7 +300,7 @@ func (st *Stream) leavePage() {
 // Rest lets go of memory that the stream has no use for while its peer takes
 // nothing.
 func (st *Stream) Rest() {
-	st.run = run{}
+	st.release()
 	if st.page != nil && st.hub.pages.crowded() {
 		st.leavePage()
 	}

@@ -96,12 +96,15 @@ type presence struct {
 	oldest int64       // as in batch
 
 	id     StreamID
-	peer   Peer // without the UserAgent
+	remote string
 	agent  unique.Handle[string]
+	peer   *Peer       // what its token says of it
 	opened int64       // Unix time in nanoseconds
 	start  eventlog.ID // where it began
-	gapped bool        // with a gap
 }
+
+// anonymous is who has no token.
+var anonymous Peer
 
 // A batch is what a stream gives to be written at a time.
 type batch struct {
@@ -111,30 +114,28 @@ type batch struct {
 }
 
 // gives notes what is about to be written.
-func (st *Stream) gives(bytes int, c *counters) {
-	if st.batch == (batch{}) {
+func (p *presence) gives(b batch, bytes int, c *counters) {
+	if b == (batch{}) {
 		return
 	}
-	c.delivered(st.batch.events, bytes)
-	st.presence.mu.Lock()
-	st.given, st.oldest = st.batch.place, st.batch.oldest
-	st.presence.mu.Unlock()
-	st.batch = batch{}
+	c.delivered(b.events, bytes)
+	p.mu.Lock()
+	p.given, p.oldest = b.place, b.oldest
+	p.mu.Unlock()
 }
 
 // gave is gives and wrote in one, for what has been written already.
-func (st *Stream) gave(bytes int, c *counters) {
-	if st.batch == (batch{}) {
+func (p *presence) gave(b batch, bytes int, c *counters) {
+	if b == (batch{}) {
 		return
 	}
-	c.delivered(st.batch.events, bytes)
-	st.presence.mu.Lock()
-	st.given, st.sent = st.batch.place, st.batch.place
-	st.presence.mu.Unlock()
-	if st.batch.oldest != 0 {
-		c.latency.add(time.Duration(time.Now().UnixNano() - st.batch.oldest))
+	c.delivered(b.events, bytes)
+	p.mu.Lock()
+	p.given, p.sent = b.place, b.place
+	p.mu.Unlock()
+	if b.oldest != 0 {
+		c.latency.add(time.Duration(time.Now().UnixNano() - b.oldest))
 	}
-	st.batch = batch{}
 }
 
 // wrote notes that all given so far was written.
@@ -162,8 +163,12 @@ func (g *registry) add(st *Stream, p Peer) {
 	_, _ = rand.Read(st.id[:])                                  // never fails, as documented
 	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
 	st.agent = unique.Make(cutBytes(p.UserAgent, maxUserAgent))
-	p.UserAgent = ""
-	st.peer, st.opened = p, time.Now().UnixNano()
+	st.remote, st.opened = p.Remote, time.Now().UnixNano()
+	p.Remote, p.UserAgent = "", ""
+	if st.peer = &anonymous; p != anonymous {
+		holder := p // so that only this one is on the heap
+		st.peer = &holder
+	}
 	part := &g[st.id[0]%64]
 	part.mu.Lock()
 	defer part.mu.Unlock()
@@ -253,13 +258,13 @@ func (h *Hub) End(f StreamFilter, cause error) int {
 func (st *Stream) info(e *eventlog.Event) StreamInfo {
 	i := StreamInfo{
 		ID:        st.id,
-		Peer:      st.peer,
+		Peer:      *st.peer,
 		Selectors: st.feed.sel.text,
 		Types:     st.feed.typeNames(),
 		Envelope:  st.feed.key.envelope,
 		Opened:    time.Unix(0, st.opened),
 	}
-	i.UserAgent = st.agent.Value()
+	i.Remote, i.UserAgent = st.remote, st.agent.Value()
 	i.State, i.Behind, i.Place = st.progress()
 	if e != nil {
 		i.Outcome = st.outcome(e, i.Place)

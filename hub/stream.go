@@ -58,21 +58,23 @@ type Stream struct {
 	end     atomic.Pointer[error] // the cause
 	drain   drainTimer
 	told    eventlog.ID // the place that the client has as its last event ID
-	run     run         // what Peek has found
-	batch   batch       // what is about to be written
+	run     *run        // what Peek has found, until it is written; nil: nothing
 	cursor  cursor
 	cohort  *cohort // that it is in; its Fanout changes this with the feed's lock held,
-	seat    int     // and the seat there
+	seat    int32   // and the seat there
+
+	catchesUp bool // it has read from the log since it last took from the window
+	gapped    bool // it began with a gap
+	closed    bool // guarded by hub.mu
 	presence
 
 	ownGive   batch           // what is given with the last of own
 	page      *pageEntry      // that the stream reads or waits for; nil: none
 	pageAt    eventlog.ID     // the place that the page follows, or the last one did
-	catchesUp bool            // it has read from the log since it last took from the window
 	buf       *[takeSize]byte // of Next, while there is something to take
 	expiry    *time.Timer     // nil: never
-	o         StreamOptions
-	closed    bool // guarded by hub.mu
+	heartbeat time.Duration   // for Next
+	onClose   func()
 }
 
 // Stream starts a subscription as a stream, at the place that s.From names.
@@ -82,9 +84,10 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	if err != nil {
 		return nil, err
 	}
-	peer := o.Peer
-	o.Peer = Peer{} // the registry keeps what there is to keep
-	st := &Stream{hub: h, feed: f, o: o, cursor: cursor{grant: s.Grant, waker: newSignal()}}
+	st := &Stream{
+		hub: h, feed: f, heartbeat: o.Heartbeat, onClose: o.OnClose,
+		cursor: cursor{grant: s.Grant.shared(), waker: newSignal()},
+	}
 	begin, err := h.find(ctx, f, s)
 	if err != nil {
 		st.Close()
@@ -106,7 +109,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	st.says(first, batch{})
 	st.endAt(o.Expires)
-	h.registry.add(st, peer)
+	h.registry.add(st, o.Peer)
 	if h.watch != nil {
 		h.watch(st.info(nil), true)
 	}
@@ -115,13 +118,13 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 }
 
 // Chunked reports whether the stream's blocks are chunks of HTTP/1.1.
-func (st *Stream) Chunked() bool { return st.o.Chunked }
+func (st *Stream) Chunked() bool { return st.feed.key.form.chunked }
 
 // Close ends the stream. Unless [Stream.End] has said why, its client has gone.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {
-		if st.o.OnClose != nil {
-			st.o.OnClose()
+		if st.onClose != nil {
+			st.onClose()
 		}
 		if st.hub.watch != nil {
 			st.hub.watch(st.info(nil), false)
@@ -150,38 +153,38 @@ var takeBuffers = sync.Pool{New: func() any { return new([takeSize]byte) }}
 // [Stream.End] was given, [ErrExpired], else the context's error or the hub's.
 func (st *Stream) Next(ctx context.Context) ([]byte, error) {
 	st.wrote(&st.hub.counters)
-	b, err := st.next(ctx)
+	b, gives, err := st.next(ctx)
 	if err != nil && ctx.Err() == nil {
 		st.End(err)
 	}
-	st.gives(len(b), &st.hub.counters)
+	st.gives(gives, len(b), &st.hub.counters)
 	return b, err
 }
 
-func (st *Stream) next(ctx context.Context) ([]byte, error) {
+func (st *Stream) next(ctx context.Context) ([]byte, batch, error) {
 	var heartbeat *time.Timer
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, batch{}, err
 		}
 		b, err := st.Peek()
 		if err != nil {
-			return nil, err
+			return nil, batch{}, err
 		}
 		if len(b) > 0 {
 			if st.buf == nil {
 				st.buf = takeBuffers.Get().(*[takeSize]byte)
 			}
 			n := copy(st.buf[:], b[:st.whole(len(b), takeSize)])
-			st.advance(n)
-			return st.buf[:n], nil
+			gives, _ := st.advance(n)
+			return st.buf[:n], gives, nil
 		}
 		if st.buf != nil { // an idle stream holds none
 			takeBuffers.Put(st.buf)
 			st.buf = nil
 		}
 		if heartbeat == nil {
-			heartbeat = time.NewTimer(st.o.Heartbeat)
+			heartbeat = time.NewTimer(st.heartbeat)
 			defer heartbeat.Stop()
 		}
 		select {
@@ -189,7 +192,7 @@ func (st *Stream) next(ctx context.Context) ([]byte, error) {
 		case <-ctx.Done():
 		case <-heartbeat.C:
 			st.Beat()
-			heartbeat.Reset(st.o.Heartbeat)
+			heartbeat.Reset(st.heartbeat)
 		}
 	}
 }
@@ -227,7 +230,7 @@ func (st *Stream) Beat() {
 
 // says has blocks go out before all else.
 func (st *Stream) says(blocks []byte, gives batch) {
-	if st.o.Chunked {
+	if st.Chunked() {
 		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
 	}
 	st.own, st.ownGive = append(st.own, blocks...), gives

@@ -58,7 +58,7 @@ func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
 		return nil, err
 	}
 	sub := &Subscriber{hub: h, feed: f, ready: newSignal()}
-	sub.cursor = cursor{grant: s.Grant, waker: sub.ready}
+	sub.cursor = cursor{grant: s.Grant.shared(), waker: sub.ready}
 	if sub.begin, err = h.find(ctx, f, s); err != nil {
 		sub.Close()
 		return nil, err
@@ -146,7 +146,7 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 		case err != nil:
 			return events, err
 		}
-		events = append(events, shown(e, &s.cursor.grant))
+		events = append(events, shown(e, s.cursor.grant))
 		s.cursor.place = e.ID
 	}
 	if len(events) < batchSize {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -21,6 +22,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
 )
+
+const ndjson = "application/x-ndjson"
 
 // maxItems is how many events one batch may have.
 const maxItems = 10_000
@@ -42,8 +45,10 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		a.problem(err).Write(w)
 		return
 	}
-	if mediaType == "application/x-ndjson" {
+	if mediaType == ndjson {
 		a.publishBatch(w, r, g, base, body)
+		room := body // or it would be on the heap for others, too
+		rooms.Put(&room)
 		return
 	}
 	var id string
@@ -112,7 +117,11 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 	if r.ContentLength > a.MaxBody { // said before a byte is read
 		return nil, "", nil, tooLargeProblem(a.MaxBody)
 	}
-	body, err = readAll(http.MaxBytesReader(w, r.Body, a.MaxBody), r.ContentLength)
+	var room []byte
+	if mediaType == ndjson {
+		room = *rooms.Get().(*[]byte)
+	}
+	body, err = readAll(http.MaxBytesReader(w, r.Body, a.MaxBody), r.ContentLength, room)
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
 		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
@@ -124,20 +133,29 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 // whose body is the data.
 func parseMediaType(contentType string) (mediaType string, params map[string]string) {
 	switch contentType {
-	case "", "text/plain", "application/json", "application/x-ndjson", "application/x-www-form-urlencoded": // which nearly all are
+	case "", "text/plain", "application/json", ndjson, "application/x-www-form-urlencoded": // which nearly all are
 		return contentType, nil
 	}
 	mediaType, params, _ = mime.ParseMediaType(contentType)
 	return mediaType, params
 }
 
-// readAll returns no more memory than it has read: events keep it.
-func readAll(r io.Reader, length int64) ([]byte, error) {
+// rooms are what the bodies of batches are read into: their events keep nothing
+// of them.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// readAll reads into room, if that is large enough, or else returns no more
+// memory than it has read: events keep it.
+func readAll(r io.Reader, length int64, room []byte) ([]byte, error) {
 	if length < 0 || length > 64<<10 { // only said, so far
 		b, err := io.ReadAll(r)
 		return bytes.Clone(b), err
 	}
-	b := make([]byte, length)
+	b := room
+	if int64(cap(b)) < length {
+		b = make([]byte, length)
+	}
+	b = b[:length]
 	n, err := io.ReadFull(r, b)
 	if errors.Is(err, io.EOF) { // of no length
 		err = nil
@@ -191,7 +209,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 		}
 		out = answer.append(out)
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Content-Type", ndjson)
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(out)
 }

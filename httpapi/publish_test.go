@@ -209,6 +209,35 @@ func TestPublishBatch(t *testing.T) {
 	st.expect(t, "id: "+got[0].ID+"\ndata: 1", "id: mine\ndata: {\"n\":3}")
 }
 
+// What is read of one batch does not change the events of those before.
+func TestPublishBatches(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	var want []string
+	for _, x := range []string{"a", "b", "c"} {
+		lines := strings.ReplaceAll(`{"topic":"x","data":"x","type":"x","id":"x1"}
+{"topics":["x"],"data":"\u0021x","type":"\u0021x","id":"\u0021x2"}
+{"topics":["x","\u0021x"],"data":{"x":"x"},"type":"x","id":"x3"}
+`, "x", x)
+		if resp := s.do(t, "POST", "/events", lines, "Content-Type", ndjson); resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status)
+		}
+		want = append(want, x+" "+x+" "+x+"1 "+x, "!"+x+" !"+x+" !"+x+"2 "+x, `{"`+x+`":"`+x+`"} `+x+" "+x+"3 "+x+" !"+x)
+	}
+	dec := json.NewDecoder(s.do(t, "GET", "/events?topic=*", "", "Accept", ndjson).Body)
+	for _, want := range want {
+		var e struct {
+			ID, Type, Data string
+			Topics         []string
+		}
+		if err := dec.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(append([]string{e.Data, e.Type, e.ID}, e.Topics...), " "); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestPublishBatchLimit(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	resp := s.do(t, "POST", "/events/a", strings.Repeat("{}\n", 10_001), "Content-Type", ndjson)

@@ -20,7 +20,7 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Content-Type", ndjson)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Last-Event-ID", end.String())
 	if r.Method == http.MethodHead {

@@ -37,7 +37,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 
 // wantsNDJSON reports whether r names NDJSON, and no stream, in its Accept.
 func wantsNDJSON(r *http.Request) bool {
-	return names(r, "application/x-ndjson") && !names(r, sse.MediaType)
+	return names(r, ndjson) && !names(r, sse.MediaType)
 }
 
 // wantsStream reports whether r asks for a stream by its name, as an

@@ -31,7 +31,7 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 		audience := a.hub.Audience()
 		streams = func(topic string) *int { n := audience.Of(topic); return &n }
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Content-Type", ndjson)
 	w.Header().Set("Cache-Control", "no-store")
 	out := bufio.NewWriter(w)
 	for _, t := range found {

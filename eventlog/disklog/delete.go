@@ -8,6 +8,9 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
+// rewriteInterval is how often it is looked whether deleted values are gone.
+const rewriteInterval = 20 * time.Millisecond
+
 // Delete leaves a tombstone in the place of each event, and has the files that
 // held them rewritten.
 func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (int, error) {
@@ -141,16 +144,8 @@ func (w *writer) remove(e *eventlog.Event) {
 
 // scrubDeleted takes off the disk what Delete has made unreadable.
 func (l *Log) scrubDeleted() {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := l.untilEnd()
 	defer cancel()
-	go func() {
-		select {
-		case <-l.stop:
-		case <-l.failures:
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
 	for {
 		select {
 		case <-l.stop:
@@ -165,30 +160,72 @@ func (l *Log) scrubDeleted() {
 	}
 }
 
-// rewrite has every file of the store written anew, without what was deleted.
-// The files of the write-ahead log are kept for reuse with what they held: so
-// many flushes change them all.
+// untilEnd returns a context that ends with the log.
+func (l *Log) untilEnd() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-l.stop:
+		case <-l.failures:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	return ctx, cancel
+}
+
+// rewrite has every file of the store that holds what was deleted written anew,
+// without it. The files of the write-ahead log are kept for reuse with what they
+// held: so many flushes change them all.
 func (l *Log) rewrite(ctx context.Context) error {
 	if err := l.sweepTallies(ctx); err != nil {
 		return err
 	}
 	l.guard.noReuse.Store(true)
 	defer l.guard.noReuse.Store(false)
+	l.scrubbing.Store(true)
+	defer l.scrubbing.Store(false)
 	if err := l.db.Compact(ctx, []byte{0}, []byte{0xff}, false); err != nil {
 		return err
 	}
 	for range walFiles {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		j := newJob()
-		j.change = (*writer).scrub
-		if err := l.do(ctx, j); err != nil {
-			return err
-		}
-		if err := l.db.Flush(); err != nil {
+		if err := l.flush(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	return l.rewriteValues(ctx)
+}
+
+// rewriteValues waits until each value beside the tables is referred to. The
+// store looks for one that is not when a flush or a merge is done.
+func (l *Log) rewriteValues(ctx context.Context) error {
+	for {
+		m := l.db.Metrics()
+		if m.BlobFiles.ReferencedValueSize == m.BlobFiles.ValueSize {
+			return nil
+		}
+		if m.Compact.NumInProgress == 0 {
+			if err := l.flush(ctx); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rewriteInterval):
+		}
+	}
+}
+
+// flush has the store flush, and begin a new file of its log.
+func (l *Log) flush(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	j := newJob()
+	j.change = (*writer).scrub
+	if err := l.do(ctx, j); err != nil {
+		return err
+	}
+	return l.db.Flush()
 }

@@ -64,6 +64,12 @@ func small(p *pebble.Options) {
 	p.CacheSize = 1 << 20
 	p.LBaseMaxBytes = 64 << 10
 	p.TargetFileSizes[0] = 16 << 10
+	policy := p.Experimental.ValueSeparationPolicy
+	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		v := policy()
+		v.MinimumSize = 48
+		return v
+	}
 }
 
 // open1 opens a log as tests do: no floor, and logging to nowhere.

@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -26,6 +27,7 @@ import (
 //   - Relaxed leaves out the syncs of the write-ahead log, except for those
 //     that are asked for. A log file is synced before the next one begins, so
 //     that a power cut costs no more than the end of the last.
+//   - A file of values whose end is damaged cannot be opened.
 //
 // Until it is armed, when opening is done, errors are passed on.
 type guard struct {
@@ -151,6 +153,19 @@ func (g *guard) note(f vfs.File, err error, name string, category vfs.DiskWriteC
 		return f, g.change(func() error { return g.newWAL(name) })
 	case manifestCategory:
 		return f, g.change(func() error { return syncDirectory(g, g.PathDir(name)) })
+	}
+	return f, nil
+}
+
+// Open says of a file of values, over which the store panics if its end is
+// damaged, no more than that it cannot be opened.
+func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := g.FS.Open(name, opts...)
+	if err != nil || !isValues(name) {
+		return f, err
+	}
+	if err := checkValues(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s is damaged: %w", g.PathBase(name), err), f.Close())
 	}
 	return f, nil
 }

@@ -90,6 +90,8 @@ type Log struct {
 	stop    chan struct{} // ends the goroutines
 	running sync.WaitGroup
 
+	scrubbing atomic.Bool // see rewrite
+
 	commits  atomic.Int64 // for the benchmark
 	pace     atomic.Int64 // how many events the last commit had that had any
 	failure  atomic.Pointer[error]
@@ -206,7 +208,7 @@ func (l *Log) create() error {
 		return err
 	}
 	var err error
-	if l.db, err = openStore(l.dir.join(storeName), storeOptions(l.guard, &l.options, l.fail)); err != nil {
+	if l.db, err = openStore(l.dir.join(storeName), storeOptions(l.guard, &l.options, l.scrubbing.Load, l.fail)); err != nil {
 		return err
 	}
 	if err := syncDirectory(l.guard, l.dir.path); err != nil {
@@ -259,7 +261,7 @@ func (l *Log) load() error {
 			return err
 		}
 	}
-	p := storeOptions(l.guard, &l.options, l.fail)
+	p := storeOptions(l.guard, &l.options, l.scrubbing.Load, l.fail)
 	p.ErrorIfNotExists = true
 	if l.db, err = openStore(l.dir.join(storeName), p); err != nil {
 		return l.refused(err)

@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -20,6 +21,10 @@ const (
 	// purgeBytes is how much is dropped before its range is deleted: few large
 	// ranges cost readers less than many small ones.
 	purgeBytes = 8 << 20
+
+	// reclaimBytes is how much must have been deleted before the store is made to
+	// let go of it, if that is a quarter of what is retained.
+	reclaimBytes = 32 << 20
 
 	// sweepInterval is how often topics are looked for of which nothing is left.
 	sweepInterval = time.Minute
@@ -45,6 +50,7 @@ func (l *Log) retain() {
 				l.options.Logger.Debug("eventlog: retention", "error", err)
 				return // the log has ended
 			}
+			t.reclaim()
 			if n == 0 {
 				break
 			}
@@ -80,9 +86,12 @@ func (l *Log) over(at *state) bool {
 
 // A trimmer remembers how far the range of what was dropped was deleted.
 type trimmer struct {
-	l      *Log
-	purged uint64 // positions up to here
-	bytes  int64  // dropped since
+	l       *Log
+	purged  uint64 // positions up to here
+	bytes   int64  // dropped since
+	deleted int64  // of those before, since the store was made to let go of them
+
+	reclaiming atomic.Bool
 
 	swept   time.Time
 	trimmed bool // since
@@ -123,7 +132,27 @@ func (t *trimmer) trim() (int, error) {
 // deleteRange deletes the events up to the origin.
 func (t *trimmer) deleteRange(w *writer) {
 	_ = w.batch.DeleteRange(eventKey(nil, t.purged+1), eventKey(nil, w.at.origin+1), nil)
+	t.deleted += t.bytes
 	t.purged, t.bytes = w.at.origin, 0
+}
+
+// reclaim has the store merge the tables of what was deleted, for it would
+// come to that when they are many, and until then their values are on the disk.
+func (t *trimmer) reclaim() {
+	l := t.l
+	if at, _ := l.shown(); t.deleted < max(reclaimBytes, at.bytes/4) || !t.reclaiming.CompareAndSwap(false, true) {
+		return
+	}
+	t.deleted = 0
+	upTo := eventKey(nil, t.purged+1)
+	l.running.Go(func() {
+		defer t.reclaiming.Store(false)
+		ctx, cancel := l.untilEnd()
+		defer cancel()
+		if err := l.db.Compact(ctx, eventKey(nil, 0), upTo, false); err != nil {
+			l.options.Logger.Debug("eventlog: space of what was dropped", "error", err)
+		}
+	})
 }
 
 // purge deletes what was dropped and is still there.

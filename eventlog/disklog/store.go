@@ -16,10 +16,27 @@ const (
 
 	// walFiles is how many files of the write-ahead log the store keeps.
 	walFiles = memtables + 2
+
+	// memtableSize is as much as a fast disk takes in half a second.
+	memtableSize = 32 << 20
+
+	// layers is over how many flushes reads may have to look, where merging does
+	// not keep up.
+	layers = 1000
+
+	// separate is from how many bytes on a value has its place beside the
+	// tables. A flush puts it there, and merging, which would write it twice more,
+	// moves what says where it is.
+	separate = 128
+
+	// garbage is how much of those values nothing may refer to any longer
+	// before the store writes the rest anew.
+	garbage = 0.3
 )
 
-// storeOptions are pebble's.
-func storeOptions(fs vfs.FS, o *Options, failed func(error)) *pebble.Options {
+// storeOptions are pebble's. While scrubbing, nothing that was deleted is left
+// beside the tables.
+func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(error)) *pebble.Options {
 	p := &pebble.Options{
 		FS:     fs,
 		Merger: tallies,
@@ -34,19 +51,28 @@ func storeOptions(fs vfs.FS, o *Options, failed func(error)) *pebble.Options {
 
 		FormatMajorVersion: pebble.FormatValueSeparation, // the newest; verifyWAL knows its log
 
-		MemTableSize:                32 << 20,  // as much as a fast disk takes in half a second
-		MemTableStopWritesThreshold: memtables, // memory for 128 MiB that wait to be flushed, then appends wait
-		CacheSize:                   96 << 20,  // from which the store takes the size of its memtables
-		MaxOpenFiles:                256,       // leaves descriptors to the streams
-		L0CompactionThreshold:       4,         // merging later costs less, and reads see few files still
-		L0StopWritesThreshold:       1000,      // merging late costs readers, not publishers
-		LBaseMaxBytes:               64 << 20,
+		MemTableSize:                memtableSize,
+		MemTableStopWritesThreshold: memtables,  // memory for 128 MiB that wait to be flushed, then appends wait
+		CacheSize:                   96 << 20,   // from which the store takes the size of its memtables
+		MaxOpenFiles:                256,        // leaves descriptors to the streams
+		L0CompactionThreshold:       10,         // merging later costs less, and reads see few files still
+		L0StopWritesThreshold:       layers,     // merging late costs readers, not publishers
+		LBaseMaxBytes:               256 << 20,  // up to which it is done once
 		FlushDelayDeleteRange:       flushDelay, // retention frees space on a quiet hub too
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
+	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		v := pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: separate, MaxBlobReferenceDepth: layers, TargetGarbageRatio: garbage}
+		if scrubbing() {
+			v.TargetGarbageRatio = 0
+		}
+		return v
+	}
 	// What is young is rewritten soon: with blocks of 4 KiB, and compressed, events
-	// of 1 KB cost half as much again.
+	// of 1 KB cost half as much again; and a file for each 2 MiB is made, synced
+	// and removed.
 	for i := range p.Levels {
+		p.TargetFileSizes[i] = memtableSize
 		p.Levels[i].BlockSize = 16 << 10
 		if i < len(p.Levels)-1 {
 			p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }

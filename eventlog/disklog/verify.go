@@ -32,6 +32,9 @@ func (l *Log) verify() error {
 	if l.manifest.Closed && l.manifest.Last != l.at.last {
 		return fmt.Errorf("it was closed after event %d, and ends with %d", l.manifest.Last, l.at.last)
 	}
+	if err := l.verifyValues(); err != nil {
+		return err
+	}
 	l.epoch = l.manifest.Epoch
 	all, err := l.verifyEnds()
 	if err != nil {

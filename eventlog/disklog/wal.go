@@ -103,11 +103,13 @@ func (w wal) chunk(at int) int {
 		at%walBlock+n > walBlock || n > len(h) {
 		return 0
 	}
-	sum := crc32.Checksum(h[6:n], castagnoli)
-	if (sum>>15|sum<<17)+0xa282ead8 != binary.LittleEndian.Uint32(h) { // masked, as LevelDB does
+	if masked(crc32.Checksum(h[6:n], castagnoli)) != binary.LittleEndian.Uint32(h) {
 		return 0
 	}
 	return n
 }
+
+// masked is how the store keeps a checksum, as LevelDB does.
+func masked(sum uint32) uint32 { return (sum>>15 | sum<<17) + 0xa282ead8 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -33,6 +34,35 @@ func TestRetentionKeepsUp(t *testing.T) {
 		t.Errorf("up to %d events were retained, with a limit of %d and batches of %d", most, limit, batch)
 	}
 	t.Logf("up to %d events were retained", most)
+}
+
+// TestDroppedLeavesDisk has retention let go of far more than it keeps, in a store
+// that merges nothing of itself.
+func TestDroppedLeavesDisk(t *testing.T) {
+	const limit, written = 40 << 20, 240 << 20
+	l := open1(t, t.TempDir(), Options{
+		Retention: eventlog.Retention{Bytes: limit},
+		tune:      func(p *pebble.Options) { p.L0CompactionThreshold = 1000 },
+	})
+	recs := make([]eventlog.Record, 16)
+	for i := range recs {
+		recs[i] = eventlog.Record{Topics: []string{"t"}, Data: bytes.Repeat([]byte("x"), 16<<10)}
+	}
+	for range written / (16 * 16 << 10) {
+		if _, err := l.Append(t.Context(), recs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := func() (sum int64) {
+		for _, n := range l.values() {
+			sum += n
+		}
+		return sum
+	}
+	if err := l.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "give the space back", func() bool { return size() < limit+reclaimBytes+memtableSize })
 }
 
 // TestDeletedIDLeavesIndex looks into the store: the entry of a deleted event's

@@ -56,18 +56,26 @@ func publisherHash(r *eventlog.Record) hash {
 
 // encode returns the value of a record or a tombstone. Its time is stamped on
 // later.
-func encode(r *eventlog.Record) []byte {
-	if isTombstone(r) {
-		b := make([]byte, valueHeader, valueHeader+len(r.PublisherID))
-		b[0] = kindTomb
-		return append(b, r.PublisherID...)
-	}
+func encode(r *eventlog.Record) []byte { return appendValue(make([]byte, 0, roomFor(r)), r) }
+
+// roomFor is how long a record's value is at most.
+func roomFor(r *eventlog.Record) int {
 	n := valueHeader + 1 + 7*binary.MaxVarintLen64 + len(r.Key) + len(r.Type) + len(r.PublisherID) + len(r.Data)
 	for _, t := range r.Topics {
 		n += binary.MaxVarintLen32 + len(t)
 	}
-	b := make([]byte, valueHeader, n)
-	b[0] = kindEvent
+	return n
+}
+
+func appendValue(b []byte, r *eventlog.Record) []byte {
+	var untimed [valueHeader]byte
+	if isTombstone(r) {
+		untimed[0] = kindTomb
+		b = append(b, untimed[:]...)
+		return append(b, r.PublisherID...)
+	}
+	untimed[0] = kindEvent
+	b = append(b, untimed[:]...)
 	b = appendString(b, r.Key)
 	private := byte(0)
 	if r.Private {

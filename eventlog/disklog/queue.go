@@ -31,6 +31,27 @@ const (
 
 func newJob() *job { return &job{done: make(chan struct{})} }
 
+// add encodes records, all into the same memory: the job is gone when it is done.
+func (j *job) add(recs []eventlog.Record) {
+	room, topics := 0, 0
+	for i := range recs {
+		room += roomFor(&recs[i])
+		topics += len(recs[i].Topics)
+	}
+	values, hashes := make([]byte, 0, room), make([]hash, 0, topics)
+	j.recs = recs
+	j.values, j.topics = make([][]byte, len(recs)), make([][]hash, len(recs))
+	for i := range recs {
+		from, first := len(values), len(hashes)
+		values = appendValue(values, &recs[i])
+		for _, t := range recs[i].Topics {
+			hashes = append(hashes, hashOf(t))
+		}
+		j.values[i], j.topics[i] = values[from:len(values):len(values)], hashes[first:]
+	}
+	j.bytes = len(values)
+}
+
 func (j *job) take() bool   { return j.state.CompareAndSwap(jobWaiting, jobTaken) }
 func (j *job) giveUp() bool { return j.state.CompareAndSwap(jobWaiting, jobGivenUp) }
 

@@ -36,17 +36,7 @@ func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.R
 		return nil, nil
 	}
 	j := newJob()
-	j.recs = recs
-	j.values = make([][]byte, len(recs))
-	j.topics = make([][]hash, len(recs))
-	for i := range recs {
-		j.values[i] = encode(&recs[i])
-		j.bytes += len(j.values[i])
-		j.topics[i] = make([]hash, len(recs[i].Topics))
-		for k, t := range recs[i].Topics {
-			j.topics[i][k] = hashOf(t)
-		}
-	}
+	j.add(recs)
 	if !l.space.enough(j.bytes) {
 		return nil, eventlog.ErrNoSpace
 	}

@@ -90,7 +90,7 @@ func (p published) append(dst []byte) []byte {
 }
 
 func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (id string, res eventlog.Result, err error) {
-	rec, err := p.record(r.Header, g, "")
+	rec, err := p.record(g, r.Header.Get("Idempotency-Key"), "")
 	if err == nil {
 		err = a.mayPublish(g, rec.Topics)
 	}
@@ -171,6 +171,7 @@ func tooLargeProblem(limit int64) *Problem {
 // publishBatch adds each line's event; one that is wrong does not hold up the
 // others.
 func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, base publication, body []byte) {
+	key := r.Header.Get("Idempotency-Key")
 	lines := min(bytes.Count(body, []byte("\n"))+1, maxItems)
 	answers := make([]published, 0, lines)
 	recs := make([]eventlog.Record, 0, lines) // of the answers that are no problem yet
@@ -183,7 +184,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 			NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A batch may have %d events; nothing of this one was published.", maxItems)).Write(w)
 			return
 		}
-		rec, err := a.item(r, g, base.clone(), line, strconv.Itoa(len(answers)))
+		rec, err := a.item(g, base.clone(), line, key, strconv.Itoa(len(answers)))
 		if err != nil {
 			answers = append(answers, published{Problem: a.problem(err)})
 			continue
@@ -214,10 +215,11 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 	_, _ = w.Write(out)
 }
 
-// item is the event of one line, whose place in the batch name tells.
-func (a *api) item(r *http.Request, g *auth.Grant, p publication, line []byte, name string) (rec eventlog.Record, err error) {
+// item is the event of one line. Its name tells it apart from others under the
+// batch's key.
+func (a *api) item(g *auth.Grant, p publication, line []byte, key, name string) (rec eventlog.Record, err error) {
 	if err = p.addJSON(line); err == nil {
-		rec, err = p.record(r.Header, g, name)
+		rec, err = p.record(g, key, name)
 	}
 	if err == nil {
 		err = hub.Check(&rec)
@@ -324,7 +326,7 @@ func (p *publication) addValues(q url.Values) error {
 // record is the publication as the log takes it. An id, or an idempotency key,
 // which beats it, makes it go in once for all of its publisher's; item tells a
 // batch's apart.
-func (p *publication) record(h http.Header, g *auth.Grant, item string) (eventlog.Record, error) {
+func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, error) {
 	rec := eventlog.Record{Topics: p.topics, Data: p.values[fieldData]}
 	if rec.Type, _ = p.get(fieldType); rec.Type == sse.DefaultType {
 		rec.Type = "" // the same on the wire
@@ -336,7 +338,7 @@ func (p *publication) record(h http.Header, g *auth.Grant, item string) (eventlo
 		rec.PublisherID = id
 		rec.Key = scope(g, "id\x00"+id)
 	}
-	if key := h.Get("Idempotency-Key"); key != "" {
+	if key != "" {
 		if len(key) > hub.MaxIDBytes || !utf8.ValidString(key) {
 			return rec, &hub.InvalidError{Reason: fmt.Sprintf("an Idempotency-Key may be %d bytes of UTF-8", hub.MaxIDBytes)}
 		}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -21,16 +22,28 @@ func tidy(ctx context.Context, h *hub.Hub) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	var c crowds
+	again := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if c.moved(h.Turnover()) {
-				debug.FreeOSMemory()
+			moved := c.moved(h.Turnover())
+			if moved || again { // what is pooled outlives one collection
+				giveBack()
 			}
+			again = moved
 		}
 	}
+}
+
+// giveBack returns to the system what the process does not use. For each
+// processor the runtime keeps goroutines that have ended, dozens with a stack,
+// until that processor is taken away.
+func giveBack() {
+	n := runtime.GOMAXPROCS(1)
+	runtime.GOMAXPROCS(n)
+	debug.FreeOSMemory()
 }
 
 // crowds notices them in how many streams were opened, and are open.

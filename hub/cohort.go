@@ -109,7 +109,7 @@ func (c *cohort) vacate(seat int32) {
 // stand puts a stream at the stop that its cohort has brought it to. The feed's
 // lock is held.
 func (st *Stream) stand(at *stop) {
-	st.cursor.off, st.cursor.place, st.told = at.off, at.place, at.place
+	st.cursor.off, st.cursor.place = at.off, at.place
 	st.catchesUp = false
 	st.presence.mu.Lock()
 	defer st.presence.mu.Unlock()

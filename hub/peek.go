@@ -55,7 +55,7 @@ func (st *Stream) Peek() ([]byte, error) {
 			return nil, err
 		}
 		if retry, ok := st.drain.begin(&st.hub.drain, st.wake); ok {
-			st.says(st.feed.key.form.aside(sse.AppendRetry(nil, retry)), batch{})
+			st.says(st.feed.key.form.aside(sse.AppendRetry(nil, retry)), eventlog.ID{})
 			return st.own, nil
 		}
 		if len(st.pending) > 0 {
@@ -135,23 +135,19 @@ func (st *Stream) advance(n int) (gives batch, more bool) {
 	if len(st.own) > 0 {
 		if st.own = st.own[n:]; len(st.own) == 0 {
 			st.own = nil
-			gives, st.ownGive = st.ownGive, batch{}
+			gives = batch{place: st.ownPlace, events: st.ownEvents}
 		}
 		return gives, true
 	}
 	passed, partOf, part := st.run.at(n)
+	place := st.cursor.place
 	if passed > 0 {
-		last := st.run.marks[passed-1]
-		st.told = last.id
-		gives = batch{place: last.id, events: passed}
+		place = st.run.marks[passed-1].id
+		gives = batch{place: place, events: passed}
 		if st.run.live {
 			gives.oldest = st.run.marks[0].at
 		}
 		st.cursor.part = 0
-	}
-	place := st.told
-	if passed == 0 {
-		place = st.cursor.place
 	}
 	if part > 0 && passed == 0 {
 		part += st.cursor.part
@@ -207,11 +203,10 @@ func (st *Stream) sayPending() {
 			break
 		}
 	}
-	st.told = st.pending[n-1].ID
+	st.own, st.ownPlace, st.ownEvents = b, st.pending[n-1].ID, n
 	if st.pending = st.pending[n:]; len(st.pending) == 0 {
 		st.pending = nil // the array is not to stay for the stream's life
 	}
-	st.own, st.ownGive = b, batch{place: st.told, events: n}
 }
 
 // catchUp finds the next run in a page of the log, or a gap. It reports whether
@@ -228,8 +223,8 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	switch {
 	case errors.As(err, &trimmed) && st.cursor.part == 0:
 		gap := st.hub.gap(st.cursor.place.String(), trimmed.Origin, Trimmed)
-		st.cursor.place, st.told = trimmed.Origin, trimmed.Origin
-		st.own, st.ownGive = appendWire(nil, gap, st.feed.key.form), batch{place: trimmed.Origin}
+		st.cursor.place = trimmed.Origin
+		st.own, st.ownPlace, st.ownEvents = appendWire(nil, gap, st.feed.key.form), trimmed.Origin, 0
 		return false, nil
 	case err != nil:
 		return false, err

@@ -57,8 +57,7 @@ type Stream struct {
 	pending []*eventlog.Event     // to go out before what follows the cursor's place
 	end     atomic.Pointer[error] // the cause
 	drain   drainTimer
-	told    eventlog.ID // the place that the client has as its last event ID
-	run     *run        // what Peek has found, until it is written; nil: nothing
+	run     *run // what Peek has found, until it is written; nil: nothing
 	cursor  cursor
 	cohort  *cohort // that it is in; its Fanout changes this with the feed's lock held,
 	seat    int32   // and the seat there
@@ -68,7 +67,8 @@ type Stream struct {
 	closed    bool // guarded by hub.mu
 	presence
 
-	ownGive   batch           // what is given with the last of own
+	ownPlace  eventlog.ID     // that is given with the last of own; zero: none
+	ownEvents int             // likewise
 	page      *pageEntry      // that the stream reads or waits for; nil: none
 	pageAt    eventlog.ID     // the place that the page follows, or the last one did
 	buf       *[takeSize]byte // of Next, while there is something to take
@@ -93,7 +93,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		st.Close()
 		return nil, err
 	}
-	st.cursor.place, st.pending, st.told = begin.place, begin.pending, begin.start
+	st.cursor.place, st.pending = begin.place, begin.pending
 	st.start, st.given, st.sent, st.gapped = begin.start, begin.start, begin.start, begin.gap
 	as := f.key.form
 	first := as.aside(sse.AppendRetry(nil, o.Retry))
@@ -107,7 +107,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	} else {
 		first = as.appendPlace(first, begin.start)
 	}
-	st.says(first, batch{})
+	st.says(first, eventlog.ID{})
 	st.endAt(o.Expires)
 	h.registry.add(st, o.Peer)
 	if h.watch != nil {
@@ -220,20 +220,20 @@ func (st *Stream) Beat() {
 	if b, err := st.Peek(); err != nil || len(b) > 0 || !st.cursor.attached {
 		return
 	}
-	if head.Compare(st.told) <= 0 {
-		st.says(sse.AppendComment(nil, ""), batch{})
+	if head.Compare(st.given) <= 0 {
+		st.says(sse.AppendComment(nil, ""), eventlog.ID{})
 		return
 	}
-	st.cursor.place, st.told = head, head
-	st.says(st.feed.key.form.appendPlace(nil, head), batch{place: head})
+	st.cursor.place = head
+	st.says(st.feed.key.form.appendPlace(nil, head), head)
 }
 
-// says has blocks go out before all else.
-func (st *Stream) says(blocks []byte, gives batch) {
+// says has blocks go out before all else, which give a place unless that is zero.
+func (st *Stream) says(blocks []byte, place eventlog.ID) {
 	if st.Chunked() {
 		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
 	}
-	st.own, st.ownGive = append(st.own, blocks...), gives
+	st.own, st.ownPlace, st.ownEvents = append(st.own, blocks...), place, 0
 }
 
 // Start returns the id of the place just before the first event that the stream

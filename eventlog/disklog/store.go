@@ -55,7 +55,7 @@ func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(erro
 		MemTableStopWritesThreshold: memtables,  // memory for 128 MiB that wait to be flushed, then appends wait
 		CacheSize:                   96 << 20,   // from which the store takes the size of its memtables
 		MaxOpenFiles:                256,        // leaves descriptors to the streams
-		L0CompactionThreshold:       10,         // merging later costs less, and reads see few files still
+		L0CompactionThreshold:       20,         // merging later costs less, and reads see few files still
 		L0StopWritesThreshold:       layers,     // merging late costs readers, not publishers
 		LBaseMaxBytes:               256 << 20,  // up to which it is done once
 		FlushDelayDeleteRange:       flushDelay, // retention frees space on a quiet hub too

@@ -32,15 +32,20 @@
 //   - One process has the log open at a time; another one's [Open] is
 //     [ErrInUse].
 //   - What Delete took is out of every read at once and off the disk soon
-//     after, when the files that held it have been rewritten; so is what
-//     retention dropped, when the store gets to it. Of a publisher's id a hash
-//     stays until retention passes the event's place, so that a stream can resume
-//     from it.
+//     after, when the files that held it have been rewritten. Of a publisher's id
+//     a hash stays until retention passes the event's place, so that a stream can
+//     resume from it.
+//   - What retention dropped leaves the disk, by whole files of 32 MiB, when it
+//     is a quarter of what is retained, and 32 MiB at least. Beside that and what
+//     is retained, the directory has up to 192 MiB of write-ahead log.
 //
 // # On the disk
 //
 // The directory holds log.json (format, epoch, and what must be there), db, the
 // store itself (github.com/cockroachdb/pebble), ballast, which gives way when
-// the disk is full, and .gitignore. A copy of the directory, made while no
+// the disk is full, and .gitignore. In the store, an event of 128 bytes or more
+// is written to the write-ahead log and then to a file of values, and that is
+// all: the tables, which are merged, hold keys, indexes, and where in which file
+// a value is. A copy of the directory, made while no
 // process has it open, is a backup, to be opened with [Options.NewEpoch].
 package disklog

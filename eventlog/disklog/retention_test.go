@@ -53,12 +53,7 @@ func TestDroppedLeavesDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	size := func() (sum int64) {
-		for _, n := range l.values() {
-			sum += n
-		}
-		return sum
-	}
+	size := func() uint64 { return l.db.Metrics().BlobFiles.LiveSize }
 	if err := l.db.Flush(); err != nil {
 		t.Fatal(err)
 	}

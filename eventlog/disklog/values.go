@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -17,33 +18,45 @@ import (
 // pebble's package sstable/blob.
 const valuesEnd = 38
 
-// verifyValues looks whether the files of values are there that the store, which
-// does not look, refers to.
+// verifyValues looks whether the files of values are there that the store refers
+// to: it does not look itself, and would panic over one that is missing.
 func (l *Log) verifyValues() error {
-	for name, size := range l.values() {
-		info, err := l.guard.Stat(l.dir.join(storeName, name))
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			if _, ok := l.values()[name]; !ok { // rewritten meanwhile
-				continue
-			}
-			return fmt.Errorf("%s is missing", name)
-		case err != nil:
+	for deadline := time.Now().Add(verifyPatience); ; time.Sleep(verifyPatience / 100) {
+		// In this order: what is made meanwhile is more than was asked for, not less.
+		m := l.db.Metrics().BlobFiles
+		files, size, err := l.valuesThere()
+		if err != nil {
 			return err
-		case info.Size() != size:
-			return fmt.Errorf("%s has %d bytes, not %d", name, info.Size(), size)
+		}
+		wanted, wantedSize := m.LiveCount+m.ObsoleteCount+m.ZombieCount, m.LiveSize+m.ObsoleteSize+m.ZombieSize
+		if files >= wanted && size >= wantedSize {
+			return nil
+		}
+		if time.Now().After(deadline) { // and not because some were just removed
+			return fmt.Errorf("there are %d of %d files of values, with %d of %d bytes", files, wanted, size, wantedSize)
 		}
 	}
-	return nil
 }
 
-// values returns the names and sizes of the files of values.
-func (l *Log) values() map[string]int64 {
-	files := map[string]int64{}
-	for f := range l.db.DebugCurrentVersion().BlobFiles.All() {
-		files[f.Physical.FileNum.String()+valuesSuffix] = int64(f.Physical.Size)
+const verifyPatience = time.Second
+
+func (l *Log) valuesThere() (files, size uint64, err error) {
+	names, err := l.guard.List(l.dir.join(storeName))
+	for _, name := range names {
+		if !isValues(name) {
+			continue
+		}
+		info, err := l.guard.Stat(l.dir.join(storeName, name))
+		if errors.Is(err, os.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		files++
+		size += uint64(info.Size())
 	}
-	return files
+	return files, size, err
 }
 
 const valuesSuffix = ".blob"

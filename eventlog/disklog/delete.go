@@ -8,8 +8,13 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// rewriteInterval is how often it is looked whether deleted values are gone.
-const rewriteInterval = 20 * time.Millisecond
+// It is looked again and again, ever more rarely, whether deleted values are gone:
+// the store may have its reasons not to rewrite a file now, as when the clock was
+// set back behind its making.
+const (
+	firstLook = 20 * time.Millisecond
+	lastLooks = time.Minute
+)
 
 // Delete leaves a tombstone in the place of each event, and has the files that
 // held them rewritten.
@@ -199,7 +204,7 @@ func (l *Log) rewrite(ctx context.Context) error {
 // rewriteValues waits until each value beside the tables is referred to. The
 // store looks for one that is not when a flush or a merge is done.
 func (l *Log) rewriteValues(ctx context.Context) error {
-	for {
+	for wait := firstLook; ; wait = min(2*wait, lastLooks) {
 		m := l.db.Metrics()
 		if m.BlobFiles.ReferencedValueSize == m.BlobFiles.ValueSize {
 			return nil
@@ -212,7 +217,7 @@ func (l *Log) rewriteValues(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(rewriteInterval):
+		case <-time.After(wait):
 		}
 	}
 }

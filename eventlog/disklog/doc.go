@@ -43,9 +43,11 @@
 //
 // The directory holds log.json (format, epoch, and what must be there), db, the
 // store itself (github.com/cockroachdb/pebble), ballast, which gives way when
-// the disk is full, and .gitignore. In the store, an event of 128 bytes or more
-// is written to the write-ahead log and then to a file of values, and that is
-// all: the tables, which are merged, hold keys, indexes, and where in which file
-// a value is. A copy of the directory, made while no
+// the disk is full, and .gitignore. A copy of the directory, made while no
 // process has it open, is a backup, to be opened with [Options.NewEpoch].
+//
+// In the store, an event of about 128 bytes or more is written to the write-ahead
+// log, to a file of values, and once more only if enough of its file was dropped
+// or some of it deleted. The tables, which are merged, hold keys, indexes, and
+// where in which file a value is.
 package disklog

@@ -44,15 +44,14 @@ func (l *Log) bury(ctx context.Context, events []*eventlog.Event) (int, error) {
 	}
 	l.prune.Lock()
 	defer l.prune.Unlock()
-	j := newJob()
 	buried := 0
-	j.change = func(w *writer) (err error) {
-		buried, err = w.bury(at)
-		return err
-	}
 	// Whoever gives up does so between batches: retention must find what this
 	// one has changed, not what it is about to.
-	if err := l.do(context.WithoutCancel(ctx), j); err != nil {
+	err := l.change(context.WithoutCancel(ctx), func(w *writer) (err error) {
+		buried, err = w.bury(at)
+		return err
+	})
+	if err != nil {
 		return 0, err
 	}
 	return buried, nil
@@ -227,9 +226,7 @@ func (l *Log) flush(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	j := newJob()
-	j.change = (*writer).scrub
-	if err := l.do(ctx, j); err != nil {
+	if err := l.change(ctx, (*writer).scrub); err != nil {
 		return err
 	}
 	return l.db.Flush()

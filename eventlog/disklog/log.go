@@ -134,7 +134,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 		failures: make(chan struct{}),
 		grown:    make(chan struct{}),
 	}
-	l.queue.ready = make(chan struct{}, 1)
+	l.queue.ready, l.queue.broken = make(chan struct{}, 1), l.failed
 	l.guard = &guard{
 		FS:       o.FS,
 		relaxed:  o.Relaxed,

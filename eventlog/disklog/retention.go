@@ -113,8 +113,8 @@ func (t *trimmer) trim() (int, error) {
 	l.window.trim(last.ID.Lo)
 	l.mu.Unlock()
 
-	j := newJob()
-	j.change = func(w *writer) error {
+	t.trimmed = true
+	return len(old), l.change(context.Background(), func(w *writer) error {
 		before := w.at.bytes
 		for _, e := range old {
 			w.remove(e)
@@ -124,9 +124,7 @@ func (t *trimmer) trim() (int, error) {
 			t.deleteRange(w)
 		}
 		return nil
-	}
-	t.trimmed = true
-	return len(old), l.do(context.Background(), j)
+	})
 }
 
 // deleteRange deletes the events up to the origin.
@@ -160,12 +158,10 @@ func (t *trimmer) purge() error {
 	if t.bytes == 0 {
 		return nil
 	}
-	j := newJob()
-	j.change = func(w *writer) error {
+	return t.l.change(context.Background(), func(w *writer) error {
 		t.deleteRange(w)
 		return nil
-	}
-	return t.l.do(context.Background(), j)
+	})
 }
 
 // oldest returns the oldest events as far as they are to go.

@@ -104,9 +104,7 @@ func (l *Log) sweepTallies(ctx context.Context) error {
 		}
 		empty := slices.DeleteFunc(page.tallies, func(t tally) bool { return t.events != 0 })
 		if len(empty) > 0 {
-			j := newJob()
-			j.change = func(w *writer) error { return w.sweep(empty) }
-			if err := l.do(ctx, j); err != nil {
+			if err := l.change(ctx, func(w *writer) error { return w.sweep(empty) }); err != nil {
 				return err
 			}
 		}

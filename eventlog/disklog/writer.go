@@ -38,46 +38,38 @@ func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.R
 	j := newJob()
 	j.add(recs)
 	if !l.space.enough(j.bytes) {
+		j.release()
 		return nil, eventlog.ErrNoSpace
 	}
-	if err := l.do(ctx, j); err != nil {
-		return nil, err
-	}
-	return j.results, nil
+	return l.do(ctx, j)
 }
 
-// do has the writer do j and waits for it.
-func (l *Log) do(ctx context.Context, j *job) error {
+// change has the writer change what is there.
+func (l *Log) change(ctx context.Context, change func(*writer) error) error {
+	j := newJob()
+	j.change = change
+	_, err := l.do(ctx, j)
+	return err
+}
+
+// do has the writer do j, which is done for then, and waits for it.
+func (l *Log) do(ctx context.Context, j *job) ([]eventlog.Result, error) {
+	defer j.release()
+	j.ctx = ctx
 	if err := l.queue.put(j); err != nil {
-		return errors.Join(err, l.failed())
+		return nil, errors.Join(err, l.failed())
 	}
-	select {
-	case <-j.done:
-		return j.err
-	case <-ctx.Done():
-		if j.giveUp() {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%w (%w)", eventlog.ErrUncertain, ctx.Err())
-	case <-l.failures:
-		if j.giveUp() {
-			return l.failed()
-		}
-		select {
-		case <-j.done:
-			return j.err
-		default:
-			return fmt.Errorf("%w: %w", eventlog.ErrUncertain, l.failed())
-		}
+	<-j.answer
+	if j.err != nil {
+		return nil, j.err
 	}
+	return j.results, nil
 }
 
 // A writer is the one goroutine that changes the store. Jobs that come while it
 // commits form the next group: one batch, one sync.
 type writer struct {
-	l        *Log
-	previous int // how many jobs the last group had
-	waiting  []*job
+	l *Log
 
 	next    uint64 // the position to give away next
 	now     int64
@@ -92,6 +84,8 @@ type writer struct {
 	keys    map[string]added // of the group's own records
 	added   []added
 	buried  []uint64
+	errs    []error  // of the group's jobs
+	known   []*known // of a job's records
 	scratch []byte
 }
 
@@ -113,57 +107,41 @@ func (w *writer) run() {
 		case <-w.l.stop:
 			stopping = true // after what was submitted before
 		}
-		for group, more := w.gather(); more; group, more = w.gather() {
-			if len(group) > 0 {
-				w.write(group)
-			}
+		for group := w.gather(); len(group) > 0; group = w.gather() {
+			w.write(group)
 		}
 	}
 }
 
 // gather takes the next group. Publishers who were answered a moment ago are
-// about to come back: waiting for them, shortly, lets them share a sync. Of
-// those who have given up nothing is left; more is false when nobody waited.
-func (w *writer) gather() (_ []*job, more bool) {
-	w.waiting = w.l.queue.takeInto(w.waiting)
-	if n := len(w.waiting); n > 0 && n < w.previous {
-		for start := time.Now(); len(w.waiting) < w.previous && time.Since(start) < maxGather; {
+// about to come back: waiting for them, shortly, lets them share a sync.
+func (w *writer) gather() []*job {
+	q := &w.l.queue
+	if n, previous := q.waiting(); n > 0 && n < previous {
+		for start := time.Now(); n < previous && time.Since(start) < maxGather; n, _ = q.waiting() {
 			runtime.Gosched()
-			w.waiting = w.l.queue.takeInto(w.waiting)
 		}
 	}
-	n, size := 0, 0
-	for n < len(w.waiting) && (n == 0 || size+w.waiting[n].bytes <= maxGroup) {
-		size += w.waiting[n].bytes
-		n++
-	}
-	group := slices.Clone(w.waiting[:n])
-	w.waiting = slices.Delete(w.waiting, 0, n)
-	w.previous = n
-	return slices.DeleteFunc(group, func(j *job) bool { return !j.take() }), n > 0
+	return q.take(maxGroup)
 }
 
 // write commits a group and answers it.
 func (w *writer) write(group []*job) {
-	if err := w.l.failed(); err != nil {
-		for _, j := range group {
-			j.finish(err)
+	w.errs = slices.Grow(w.errs[:0], len(group))[:len(group)]
+	clear(w.errs)
+	err := w.l.failed()
+	if err == nil {
+		w.begin()
+		for i, j := range group {
+			if j.change != nil {
+				w.errs[i] = j.change(w)
+			} else {
+				j.results, w.errs[i] = w.append(j)
+			}
 		}
-		return
+		err = w.commit()
 	}
-	w.begin()
-	errs := make([]error, len(group))
-	for i, j := range group {
-		if j.change != nil {
-			errs[i] = j.change(w)
-		} else {
-			j.results, errs[i] = w.append(j)
-		}
-	}
-	err := w.commit()
-	for i, j := range group {
-		j.finish(errors.Join(errs[i], err))
-	}
+	w.l.queue.done(w.errs, err)
 }
 
 func (w *writer) begin() {
@@ -179,20 +157,21 @@ func (w *writer) begin() {
 // append puts j's records into the batch. Reading what an idempotency key
 // stands for comes first, so that an error leaves none of them there.
 func (w *writer) append(j *job) ([]eventlog.Result, error) {
-	known := make([]*known, len(j.recs))
+	w.known = w.known[:0]
 	for i := range j.recs {
-		var err error
-		if known[i], err = w.find(j.recs[i].Key); err != nil {
+		k, err := w.find(j.recs[i].Key)
+		if err != nil {
 			return nil, err
 		}
+		w.known = append(w.known, k)
 	}
 	results := make([]eventlog.Result, len(j.recs))
 	for i := range j.recs {
 		r := &j.recs[i]
 		if k, ok := w.keys[r.Key]; ok && r.Key != "" {
 			results[i] = repeated(j.values[i], k.value, k.event.ID)
-		} else if known[i] != nil {
-			results[i] = repeated(j.values[i], known[i].value, w.l.id(known[i].at))
+		} else if known := w.known[i]; known != nil {
+			results[i] = repeated(j.values[i], known.value, w.l.id(known.at))
 		} else {
 			results[i] = eventlog.Result{ID: w.add(r, j.values[i], j.topics[i])}
 		}

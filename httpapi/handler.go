@@ -71,8 +71,6 @@ func New(h *hub.Hub, o Options) *API {
 	}
 	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Logger: a.Logger})
 	mux := http.NewServeMux()
-	mux.HandleFunc("/events", a.events)
-	mux.HandleFunc("/events/{topic}", a.events)
 	mux.HandleFunc("/topics", onlyGet(a.topics))
 	mux.HandleFunc("/subscriptions", a.operator(a.presence))
 	mux.HandleFunc("/tickets", a.tickets)
@@ -83,12 +81,31 @@ func New(h *hub.Hub, o Options) *API {
 	mux.HandleFunc("/", NotFound)
 	return &API{api: a, lot: a.lot, Handler: BoundBody(func(w http.ResponseWriter, r *http.Request) {
 		// The mux would clean an IRI's slashes, and lead to another topic.
-		if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok && strings.Contains(rest, "/") && !strings.Contains(r.URL.EscapedPath(), "%2F") {
+		if r.URL.Path == eventsPath || pathTopic(r) != "" {
+			a.events(w, r)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, eventsPath+"/") {
 			NotFound(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})}
+}
+
+const eventsPath = "/events"
+
+// pathTopic returns the topic that a request's path names, which is one segment
+// of it, or "".
+func pathTopic(r *http.Request) string {
+	written := r.URL.RawPath
+	if written == "" { // nothing in it is written otherwise than it has to be
+		written = r.URL.Path
+	}
+	if name, ok := strings.CutPrefix(written, eventsPath+"/"); !ok || strings.Contains(name, "/") {
+		return ""
+	}
+	return strings.TrimPrefix(r.URL.Path, eventsPath+"/")
 }
 
 func onlyGet(next http.HandlerFunc) http.HandlerFunc {
@@ -105,7 +122,7 @@ func onlyGet(next http.HandlerFunc) http.HandlerFunc {
 // NotFound answers 404 with a problem that names what there is.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	detail := "There is nothing here. Subscribe and publish at /events, or /events/NAME for a topic with a plain name."
-	if rest, ok := strings.CutPrefix(r.URL.Path, "/events/"); ok {
+	if rest, ok := strings.CutPrefix(r.URL.Path, eventsPath+"/"); ok {
 		detail = fmt.Sprintf("/events/NAME is for plain names; write this topic as /events?topic=%s.", url.QueryEscape(rest))
 		if rest == "" {
 			detail = "Name a topic, as in /events/NAME or /events?topic=NAME."

@@ -25,6 +25,12 @@ import (
 
 const ndjson = "application/x-ndjson"
 
+// The types of answers, as a header has them.
+var (
+	jsonType   = []string{"application/json"}
+	ndjsonType = []string{ndjson}
+)
+
 // maxItems is how many events one batch may have.
 const maxItems = 10_000
 
@@ -60,8 +66,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Content-Type"] = jsonType
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write(published{ID: id, Duplicate: res.Duplicate}.append(make([]byte, 0, answerBytes)))
 }
@@ -121,9 +126,12 @@ func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 	if mediaType == ndjson {
 		room = *rooms.Get().(*[]byte)
 	}
-	body, err = readAll(http.MaxBytesReader(w, r.Body, a.MaxBody), r.ContentLength, room)
-	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) {
+	from := r.Body
+	if r.ContentLength < 0 { // else it is no longer than that
+		from = http.MaxBytesReader(w, from, a.MaxBody)
+	}
+	body, err = readAll(from, r.ContentLength, room)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); err != nil && !tooLarge {
 		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
 	}
 	return body, mediaType, params, err
@@ -210,8 +218,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 		}
 		out = answer.append(out)
 	}
-	w.Header().Set("Content-Type", ndjson)
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Content-Type"] = ndjsonType
 	_, _ = w.Write(out)
 }
 
@@ -302,7 +309,7 @@ func (p *publication) addTopic(topic string) {
 }
 
 func (p *publication) addQuery(r *http.Request) error {
-	if t := r.PathValue("topic"); t != "" {
+	if t := pathTopic(r); t != "" {
 		p.addTopic(t)
 	}
 	q, err := parseQuery(r)

@@ -26,7 +26,7 @@ func (a *api) delete(r *http.Request) (n int, err error) {
 		return 0, err
 	}
 	ids, topics := q["id"], q["topic"]
-	if t := r.PathValue("topic"); t != "" {
+	if t := pathTopic(r); t != "" {
 		topics = append(topics, t)
 	}
 	switch {

@@ -54,7 +54,7 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, envelope hub.Enve
 		return sub, hub.Bare, err
 	}
 	topics := q["topic"]
-	if t := r.PathValue("topic"); t != "" {
+	if t := pathTopic(r); t != "" {
 		topics = append(topics, t)
 	}
 	if len(topics) == 0 {

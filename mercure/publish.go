@@ -28,7 +28,6 @@ func (m *Handler) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
 	_, _ = io.WriteString(w, id) // the client may be gone
 }
 

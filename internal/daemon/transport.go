@@ -184,17 +184,24 @@ func stampOf(path string) string {
 	return fmt.Sprint(info.ModTime().UnixNano(), info.Size(), ";")
 }
 
-// secure sets the headers that every answer has: nothing is taken for another
-// type than it says, framed by another page, or told where it was linked from.
+// secure sets the headers that answers have in common: nothing is taken for
+// another type than it says, and no page framed by another, or told where it was
+// linked from. What a POST is answered with is no page, and headers are much of
+// what it costs.
 func secure(c *Config, next http.Handler) http.Handler {
-	h := http.Header{}
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "same-origin")                        // a token in an address goes to nobody else
+	all := http.Header{}
+	all.Set("X-Content-Type-Options", "nosniff")
 	if loopback, _ := c.loopback(); c.TLSCert != "" && !loopback { // localhost is everybody's
-		h.Set("Strict-Transport-Security", "max-age=31536000")
+		all.Set("Strict-Transport-Security", "max-age=31536000")
 	}
+	pages := all.Clone()
+	pages.Set("X-Frame-Options", "DENY")
+	pages.Set("Referrer-Policy", "same-origin") // a token in an address goes to nobody else
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := pages
+		if r.Method == http.MethodPost {
+			h = all
+		}
 		maps.Copy(w.Header(), h) // the values are shared: whoever adds to one gets a copy
 		next.ServeHTTP(w, r)
 	})

@@ -311,16 +311,18 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	}
 }
 
-// Every answer has the same headers, and one that adds to its own changes no
-// other's.
+// Answers have the same headers, and one that adds to its own changes no other's.
 func TestSecure(t *testing.T) {
 	for _, tt := range []struct {
-		why, listen, cert string
-		hsts              bool
+		why, listen, cert, method string
+		page, hsts                bool
 	}{
-		{"in the clear", "0.0.0.0:80", "", false},
-		{"over TLS", "0.0.0.0:443", "cert.pem", true},
-		{"over TLS, on this machine only", "127.0.0.1:443", "cert.pem", false},
+		{"in the clear", "0.0.0.0:80", "", "GET", true, false},
+		{"over TLS", "0.0.0.0:443", "cert.pem", "GET", true, true},
+		{"over TLS, on this machine only", "127.0.0.1:443", "cert.pem", "GET", true, false},
+		{"to a DELETE", "0.0.0.0:80", "", "DELETE", true, false},
+		{"to a POST", "0.0.0.0:80", "", "POST", false, false},
+		{"to a POST over TLS", "0.0.0.0:443", "cert.pem", "POST", false, true},
 	} {
 		c := &Config{Listen: tt.listen, TransportConfig: TransportConfig{TLSCert: tt.cert}}
 		h := secure(c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -328,17 +330,17 @@ func TestSecure(t *testing.T) {
 				w.Header().Add(name, "more")
 			}
 		}))
-		want := http.Header{
-			"X-Content-Type-Options": {"nosniff", "more"},
-			"X-Frame-Options":        {"DENY", "more"},
-			"Referrer-Policy":        {"same-origin", "more"},
+		want := http.Header{"X-Content-Type-Options": {"nosniff", "more"}}
+		if tt.page {
+			want["X-Frame-Options"] = []string{"DENY", "more"}
+			want["Referrer-Policy"] = []string{"same-origin", "more"}
 		}
 		if tt.hsts {
 			want["Strict-Transport-Security"] = []string{"max-age=31536000", "more"}
 		}
 		for range 2 {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			h.ServeHTTP(w, httptest.NewRequest(tt.method, "/", nil))
 			if !reflect.DeepEqual(w.Header(), want) {
 				t.Errorf("%s: %v, want %v", tt.why, w.Header(), want)
 			}

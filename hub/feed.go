@@ -32,7 +32,8 @@ type feed struct {
 	refs int // guarded by the hub's lock
 
 	mu       sync.Mutex // guards all below; taken inside the hub's lock, never the other way
-	window              // what it once held does not change
+	window              // what it once held does not change while a stream may have a part of it
+	room     *room      // whose memory it is; nil: it holds nothing
 	attached int        // streams with an offset
 	behind   int        // those of them who have something to take
 	joining  int        // streams that are about to attach
@@ -45,6 +46,28 @@ type window struct {
 	buf   []byte
 	base  uint64 // offset of buf[0]
 	marks []mark // where each event in buf ends
+}
+
+// A room is memory for a window, which others can use when it is empty.
+type room struct {
+	buf   []byte
+	marks []mark
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// largestRoom is how large a window may have been for its memory to be kept.
+const largestRoom = 64 << 10
+
+// release lets others use the memory of a window that was emptied, and that no
+// stream has a part of.
+func (r *room) release(w window) {
+	if cap(w.buf) > largestRoom {
+		return
+	}
+	clear(w.marks)
+	r.buf, r.marks = w.buf[:0], w.marks[:0]
+	rooms.Put(r)
 }
 
 // A mark is an event's end in a window.
@@ -157,6 +180,10 @@ func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
 		f.start = e.ID
 	} else {
 		b := encode(f)
+		if f.room == nil {
+			f.room = rooms.Get().(*room)
+			f.buf, f.marks = f.room.buf, f.room.marks
+		}
 		f.buf = append(f.buf, b...)
 		f.held.Add(int64(len(b)))
 		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), e.Time.UnixNano()})
@@ -209,7 +236,7 @@ func (f *feed) drop(n int) {
 	f.held.Add(-int64(size))
 	f.start, f.base = last.id, last.end
 	if n == len(f.marks) {
-		f.buf, f.marks = nil, nil
+		f.buf, f.marks, f.room = nil, nil, nil
 		return
 	}
 	f.buf = slices.Clone(f.buf[size:])
@@ -344,7 +371,11 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 	case c.off < f.base: // the window has moved on meanwhile
 		f.release(c)
 	case c.off == f.end():
+		w, r := f.window, f.room
 		f.caughtUp()
+		if r != nil && f.room == nil && f.attached == 1 { // nobody but c had a part of it
+			r.release(w)
+		}
 		f.enqueue(c)
 		return false
 	}

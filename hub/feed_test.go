@@ -1,0 +1,106 @@
+package hub
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// A booth is a feed on its own.
+type booth struct {
+	t    *testing.T
+	feed *feed
+	n    uint64 // events so far
+}
+
+func newBooth(t *testing.T, held *atomic.Int64) *booth {
+	t.Helper()
+	f, err := newFeed(Subscription{Selectors: Everything()}, form{}, held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &booth{t: t, feed: f}
+}
+
+func (s *booth) enter() *cursor {
+	s.t.Helper()
+	c := &cursor{place: s.feed.last(), waker: newSignal(), grant: new(Selectors)}
+	if !s.feed.attach(c) {
+		s.t.Fatal("it is not in the window")
+	}
+	return c
+}
+
+func (s *booth) add(b []byte) {
+	s.n++
+	e := &eventlog.Event{Record: eventlog.Record{Topics: []string{"t"}}, ID: eventlog.ID{Epoch: 1, Lo: s.n}, Time: time.Unix(0, 1)}
+	s.feed.add(e, func(*feed) []byte { return b })
+}
+
+// take takes all of a run.
+func (s *booth) take(c *cursor, r run) {
+	s.feed.advance(c, len(r.bytes), r.marks[len(r.marks)-1].id, eventlog.ID{}, 0)
+}
+
+// TestWindowMemory has a window go, in each way that it can, while somebody has a
+// part of it, and others look for memory.
+func TestWindowMemory(t *testing.T) {
+	for _, tt := range []struct {
+		why string
+		let func(s *booth, c *cursor, held *atomic.Int64)
+	}{
+		{"windows hold too much", func(s *booth, _ *cursor, held *atomic.Int64) {
+			held.Add(windowBudget)
+			s.add([]byte("more"))
+			held.Add(-windowBudget)
+		}},
+		{"the pump was too slow", func(s *booth, _ *cursor, _ *atomic.Int64) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
+		{"its stream leaves", func(s *booth, c *cursor, _ *atomic.Int64) { s.feed.leave(c) }},
+		{"another is done with it", func(s *booth, _ *cursor, _ *atomic.Int64) {
+			c := s.enter()
+			c.off, c.place = s.feed.base, s.feed.start
+			s.feed.behind++
+			s.take(c, s.feed.peek(c))
+		}},
+	} {
+		var held atomic.Int64
+		s := newBooth(t, &held)
+		c := s.enter()
+		want := bytes.Repeat([]byte("x"), 1000)
+		s.add(want)
+		r := s.feed.peek(c)
+		before := fmt.Sprint(r.marks)
+		tt.let(s, c, &held)
+		for range 10 {
+			others := newBooth(t, &held)
+			others.enter()
+			others.add(bytes.Repeat([]byte("y"), 1000))
+		}
+		if !bytes.Equal(r.bytes, want) || fmt.Sprint(r.marks) != before {
+			t.Errorf("when %s, what a stream has changes", tt.why)
+		}
+	}
+}
+
+// TestWindowMemoryReused counts what an event costs a feed of one stream that
+// takes it at once.
+func TestWindowMemoryReused(t *testing.T) {
+	var held atomic.Int64
+	s := newBooth(t, &held)
+	c := s.enter()
+	b := bytes.Repeat([]byte("x"), 1000)
+	got := testing.AllocsPerRun(1000, func() {
+		s.add(b)
+		s.take(c, s.feed.peek(c))
+	})
+	if got > 2 { // one is the event; the race detector has pools forget
+		t.Errorf("%v allocations", got)
+	}
+	if held.Load() != 0 || s.feed.behind != 0 {
+		t.Errorf("it holds %d bytes, and %d are behind", held.Load(), s.feed.behind)
+	}
+}

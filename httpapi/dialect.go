@@ -19,7 +19,8 @@ func (x *API) Refuse(w http.ResponseWriter, r *http.Request, err error) { x.api.
 
 // Body reads a request's body within the limit.
 func (x *API) Body(w http.ResponseWriter, r *http.Request) (body []byte, mediaType string, err error) {
-	body, mediaType, _, err = x.api.body(w, r)
+	mediaType, _ = parseMediaType(r.Header.Get("Content-Type"))
+	body, err = x.api.body(w, r, nil)
 	return body, mediaType, err
 }
 

@@ -45,6 +45,10 @@ func (p *publication) addPlainMember(name string, s *scanner) bool {
 	}
 	switch name {
 	case "topic":
+		if len(p.topics) == 0 && len(p.like) == 1 && p.like[0] == string(value) {
+			p.topics = p.like[:1:1]
+			return true
+		}
 		p.addTopic(string(value))
 		return true
 	case "data":

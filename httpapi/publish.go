@@ -41,7 +41,16 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	body, mediaType, params, err := a.body(w, r)
+	mediaType, params := parseMediaType(r.Header.Get("Content-Type"))
+	var (
+		b    *batch
+		room []byte
+	)
+	if mediaType == ndjson {
+		b = batches.Get().(*batch)
+		room = b.body
+	}
+	body, err := a.body(w, r, room)
 	if err != nil {
 		a.problem(err).Write(w)
 		return
@@ -51,16 +60,15 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		a.problem(err).Write(w)
 		return
 	}
-	if mediaType == ndjson {
-		a.publishBatch(w, r, g, base, body)
-		room := body // or it would be on the heap for others, too
-		rooms.Put(&room)
+	if b != nil {
+		b.body = body
+		a.publishBatch(w, r, g, base, b)
 		return
 	}
-	var id string
+	var rec eventlog.Record
 	var res eventlog.Result
 	if err = base.addBody(mediaType, params, body); err == nil {
-		id, res, err = a.publishOne(r, g, &base)
+		rec, res, err = a.publishOne(r, g, &base)
 	}
 	if err != nil {
 		a.refuse(w, r, err)
@@ -68,73 +76,68 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header()["Content-Type"] = jsonType
 	w.WriteHeader(http.StatusCreated)
-	_, _ = w.Write(published{ID: id, Duplicate: res.Duplicate}.append(make([]byte, 0, answerBytes)))
-}
-
-// published answers for one event. An item of a batch that failed has the
-// fields of its problem instead.
-type published struct {
-	ID        string `json:"id,omitempty"`
-	Duplicate bool   `json:"duplicate,omitempty"`
-	*Problem
+	_, _ = w.Write(a.appendAnswer(make([]byte, 0, answerBytes), &rec, res))
 }
 
 // answerBytes is how long most answers are at most.
 const answerBytes = 64
 
-// append appends one line of JSON. Most answers are an id and no more.
-func (p published) append(dst []byte) []byte {
-	if p.Duplicate || p.Problem != nil {
-		line := new(bytes.Buffer)
-		encode(line, p)
-		return append(dst, line.Bytes()...)
+// appendAnswer appends what became of a record, as a line of JSON. It is an id and
+// no more, unless the event was there before, or is not.
+func (a *api) appendAnswer(dst []byte, rec *eventlog.Record, res eventlog.Result) []byte {
+	if res.Err != nil {
+		return appendLine(dst, a.problem(res.Err))
 	}
 	dst = append(dst, `{"id":`...)
-	dst, _ = jsontext.AppendQuote(dst, p.ID) // ids are valid UTF-8
+	if rec.PublisherID == "" { // as [hub.WireID]
+		dst = append(res.ID.Append(append(dst, '"')), '"')
+	} else {
+		dst, _ = jsontext.AppendQuote(dst, rec.PublisherID) // ids are valid UTF-8
+	}
+	if res.Duplicate {
+		dst = append(dst, `,"duplicate":true`...)
+	}
 	return append(dst, "}\n"...)
 }
 
-func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (id string, res eventlog.Result, err error) {
-	rec, err := p.record(g, r.Header.Get("Idempotency-Key"), "")
-	if err == nil {
+func appendLine(dst []byte, v any) []byte {
+	line := new(bytes.Buffer)
+	encode(line, v)
+	return append(dst, line.Bytes()...)
+}
+
+func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (rec eventlog.Record, res eventlog.Result, err error) {
+	if rec, err = p.record(g, r.Header.Get("Idempotency-Key"), ""); err == nil {
 		err = a.mayPublish(g, rec.Topics)
 	}
 	if err != nil {
-		return "", res, err
+		return rec, res, err
 	}
 	results, err := a.hub.Publish(r.Context(), rec)
 	if err != nil {
-		return "", res, err
+		return rec, res, err
 	}
-	return publishedID(&rec, results[0]), results[0], results[0].Err
+	return rec, results[0], results[0].Err
 }
 
-func publishedID(rec *eventlog.Record, res eventlog.Result) string {
-	return hub.WireID(&eventlog.Event{Record: *rec, ID: res.ID})
-}
-
-// body reads the request's body within the limit and tells what it is.
-func (a *api) body(w http.ResponseWriter, r *http.Request) (body []byte, mediaType string, params map[string]string, err error) {
+// body reads the request's body within the limit, into room if that is large
+// enough.
+func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte) ([]byte, error) {
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && ce != "identity" {
-		return nil, "", nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
+		return nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
 	}
-	mediaType, params = parseMediaType(r.Header.Get("Content-Type"))
 	if r.ContentLength > a.MaxBody { // said before a byte is read
-		return nil, "", nil, tooLargeProblem(a.MaxBody)
-	}
-	var room []byte
-	if mediaType == ndjson {
-		room = *rooms.Get().(*[]byte)
+		return nil, tooLargeProblem(a.MaxBody)
 	}
 	from := r.Body
 	if r.ContentLength < 0 { // else it is no longer than that
 		from = http.MaxBytesReader(w, from, a.MaxBody)
 	}
-	body, err = readAll(from, r.ContentLength, room)
+	body, err := readAll(from, r.ContentLength, room)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); err != nil && !tooLarge {
 		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
 	}
-	return body, mediaType, params, err
+	return body, err
 }
 
 // parseMediaType reads a Content-Type. One that nobody can read is one of those
@@ -147,10 +150,6 @@ func parseMediaType(contentType string) (mediaType string, params map[string]str
 	mediaType, params, _ = mime.ParseMediaType(contentType)
 	return mediaType, params
 }
-
-// rooms are what the bodies of batches are read into: their events keep nothing
-// of them.
-var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // readAll reads into room, if that is large enough, or else returns no more
 // memory than it has read: events keep it.
@@ -176,50 +175,72 @@ func tooLargeProblem(limit int64) *Problem {
 		fmt.Sprintf("A body may have %d bytes. Publish a link to what is larger, or start the hub with a higher --max-body.", limit))
 }
 
+// A batch is the memory that publishing one takes: events keep nothing of it.
+type batch struct {
+	body     []byte
+	problems []*Problem // of each item; nil: it is the next of recs
+	recs     []eventlog.Record
+	answer   []byte
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+// release lets the next batch have b, unless it is too large to keep.
+func (b *batch) release() {
+	if cap(b.body) > 64<<10 || cap(b.recs) > 1<<10 {
+		return
+	}
+	clear(b.problems)
+	clear(b.recs)
+	b.body, b.problems, b.recs, b.answer = b.body[:0], b.problems[:0], b.recs[:0], b.answer[:0]
+	batches.Put(b)
+}
+
 // publishBatch adds each line's event; one that is wrong does not hold up the
 // others.
-func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, base publication, body []byte) {
+func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, base publication, b *batch) {
 	key := r.Header.Get("Idempotency-Key")
-	lines := min(bytes.Count(body, []byte("\n"))+1, maxItems)
-	answers := make([]published, 0, lines)
-	recs := make([]eventlog.Record, 0, lines) // of the answers that are no problem yet
-	for line := range bytes.Lines(body) {
+	for line := range bytes.Lines(b.body) {
 		line = bytes.TrimSpace(line)
 		if len(line) == 0 {
 			continue
 		}
-		if len(answers) == maxItems {
+		if len(b.problems) == maxItems {
 			NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A batch may have %d events; nothing of this one was published.", maxItems)).Write(w)
 			return
 		}
-		rec, err := a.item(g, base.clone(), line, key, strconv.Itoa(len(answers)))
+		p := base.clone()
+		if len(b.recs) > 0 {
+			p.like = b.recs[len(b.recs)-1].Topics
+		}
+		rec, err := a.item(g, p, line, key, strconv.Itoa(len(b.problems)))
 		if err != nil {
-			answers = append(answers, published{Problem: a.problem(err)})
+			b.problems = append(b.problems, a.problem(err))
 			continue
 		}
-		recs = append(recs, rec)
-		answers = append(answers, published{})
+		b.problems, b.recs = append(b.problems, nil), append(b.recs, rec)
 	}
-	if len(answers) == 0 {
+	if len(b.problems) == 0 {
 		NewProblem(http.StatusBadRequest, `Send one JSON object a line, as in {"topic":"news","data":"hello"}.`).Write(w)
 		return
 	}
-	results, err := a.hub.Publish(r.Context(), recs...)
-	if err != nil {
+	results, err := a.hub.Publish(r.Context(), b.recs...)
+	if err != nil { // the log may still have the records
 		a.problem(err).Write(w)
 		return
 	}
-	out := make([]byte, 0, answerBytes*len(answers))
 	next := 0 // of the results
-	for _, answer := range answers {
-		if answer.Problem == nil {
-			answer = a.answer(&recs[next], results[next])
-			next++
+	for _, problem := range b.problems {
+		if problem != nil {
+			b.answer = appendLine(b.answer, problem)
+			continue
 		}
-		out = answer.append(out)
+		b.answer = a.appendAnswer(b.answer, &b.recs[next], results[next])
+		next++
 	}
 	w.Header()["Content-Type"] = ndjsonType
-	_, _ = w.Write(out)
+	_, _ = w.Write(b.answer)
+	b.release()
 }
 
 // item is the event of one line. Its name tells it apart from others under the
@@ -237,17 +258,10 @@ func (a *api) item(g *auth.Grant, p publication, line []byte, key, name string) 
 	return rec, err
 }
 
-// answer tells what became of an item.
-func (a *api) answer(rec *eventlog.Record, res eventlog.Result) published {
-	if res.Err != nil {
-		return published{Problem: a.problem(res.Err)}
-	}
-	return published{ID: publishedID(rec, res), Duplicate: res.Duplicate}
-}
-
 // A publication gathers an event's fields from path, query and body.
 type publication struct {
 	topics []string
+	like   []string            // topics that others have, to be shared if they are the same
 	values [len(fields)][]byte // the other fields; nil is not given
 }
 
@@ -266,7 +280,7 @@ var fields = [...]string{"data", "type", "id", "retry", "private"}
 
 // clone returns one that fields can be added to without p getting them.
 func (p *publication) clone() publication {
-	return publication{topics: slices.Clip(p.topics), values: p.values}
+	return publication{topics: slices.Clip(p.topics), like: p.like, values: p.values}
 }
 
 // get returns a field and whether it was given.

@@ -217,11 +217,16 @@ func TestPublishBatches(t *testing.T) {
 		lines := strings.ReplaceAll(`{"topic":"x","data":"x","type":"x","id":"x1"}
 {"topics":["x"],"data":"\u0021x","type":"\u0021x","id":"\u0021x2"}
 {"topics":["x","\u0021x"],"data":{"x":"x"},"type":"x","id":"x3"}
+{"topic":"x","data":"x","type":"x","id":"x4"}
+{"topic":"x","topics":["?x"],"data":"x","type":"x","id":"x5"}
+{"topic":"x","data":"x","type":"x","id":"x6"}
+{"topic":"x","data":"x","type":"x","id":"x7"}
 `, "x", x)
 		if resp := s.do(t, "POST", "/events", lines, "Content-Type", ndjson); resp.StatusCode != http.StatusOK {
 			t.Fatal(resp.Status)
 		}
-		want = append(want, x+" "+x+" "+x+"1 "+x, "!"+x+" !"+x+" !"+x+"2 "+x, `{"`+x+`":"`+x+`"} `+x+" "+x+"3 "+x+" !"+x)
+		want = append(want, x+" "+x+" "+x+"1 "+x, "!"+x+" !"+x+" !"+x+"2 "+x, `{"`+x+`":"`+x+`"} `+x+" "+x+"3 "+x+" !"+x,
+			x+" "+x+" "+x+"4 "+x, x+" "+x+" "+x+"5 "+x+" ?"+x, x+" "+x+" "+x+"6 "+x, x+" "+x+" "+x+"7 "+x)
 	}
 	dec := json.NewDecoder(s.do(t, "GET", "/events?topic=*", "", "Accept", ndjson).Body)
 	for _, want := range want {

@@ -183,8 +183,15 @@ func (r *run) at(n int) (passed int, partOf eventlog.ID, part int) {
 	return passed, partOf, part
 }
 
-// marksUpTo returns how many marks are at or before an offset.
+// marksUpTo returns how many marks are at or before an offset: mostly none, or
+// all.
 func marksUpTo(marks []mark, off uint64) int {
+	if len(marks) == 0 || off < marks[0].end {
+		return 0
+	}
+	if off >= marks[len(marks)-1].end {
+		return len(marks)
+	}
 	n, _ := slices.BinarySearchFunc(marks, off, func(m mark, off uint64) int {
 		if m.end <= off {
 			return -1

@@ -20,6 +20,7 @@
 //   - A write or sync that fails ends the log: [ErrFailed] from then on.
 //
 // Package logtest holds the tests that say all this in code. An engine may
-// hold on to the records it is given and hand the same out to many readers:
-// nobody changes one.
+// hold on to what the records it is given refer to, and hand the same out to many
+// readers: nobody changes that. The slice that they came in is its caller's again
+// once Append has returned, unless with [ErrUncertain].
 package eventlog

@@ -88,7 +88,7 @@ type Topic struct {
 type Log interface {
 	// Append adds records and returns a result for each. After an error the
 	// outcome of all of them is unknown if it is ErrUncertain, else none of
-	// them was added.
+	// them was added. A context that ends may be noticed a moment late.
 	Append(ctx context.Context, recs ...Record) ([]Result, error)
 
 	// Read yields what matches q, oldest first, beginning after the given

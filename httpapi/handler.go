@@ -80,29 +80,28 @@ func New(h *hub.Hub, o Options) *API {
 	mux.HandleFunc("/readyz", onlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
 	return &API{api: a, lot: a.lot, Handler: BoundBody(func(w http.ResponseWriter, r *http.Request) {
-		// The mux would clean an IRI's slashes, and lead to another topic.
-		if r.URL.Path == eventsPath || pathTopic(r) != "" {
+		switch {
+		case r.URL.Path == eventsPath, pathTopic(r) != "":
 			a.events(w, r)
-			return
-		}
-		if strings.HasPrefix(r.URL.Path, eventsPath+"/") {
+		case strings.HasPrefix(r.URL.Path, eventsPath+"/"): // the mux would clean an IRI's slashes, and lead to another topic
 			NotFound(w, r)
-			return
+		default:
+			mux.ServeHTTP(w, r)
 		}
-		mux.ServeHTTP(w, r)
 	})}
 }
 
 const eventsPath = "/events"
 
 // pathTopic returns the topic that a request's path names, which is one segment
-// of it, or "".
+// of it, or "". Dots alone are none: clients resolve them (RFC 3986 §5.2.4).
 func pathTopic(r *http.Request) string {
-	written := r.URL.RawPath
-	if written == "" { // nothing in it is written otherwise than it has to be
-		written = r.URL.Path
+	written := r.URL.Path
+	if r.URL.RawPath != "" { // a slash may be escaped
+		written = r.URL.EscapedPath()
 	}
-	if name, ok := strings.CutPrefix(written, eventsPath+"/"); !ok || strings.Contains(name, "/") {
+	name, ok := strings.CutPrefix(written, eventsPath+"/")
+	if !ok || name == "." || name == ".." || strings.Contains(name, "/") {
 		return ""
 	}
 	return strings.TrimPrefix(r.URL.Path, eventsPath+"/")

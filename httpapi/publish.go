@@ -89,7 +89,7 @@ func (a *api) appendAnswer(dst []byte, rec *eventlog.Record, res eventlog.Result
 		return appendLine(dst, a.problem(res.Err))
 	}
 	dst = append(dst, `{"id":`...)
-	if rec.PublisherID == "" { // as [hub.WireID]
+	if rec.PublisherID == "" { // nothing in the log's own is to be quoted
 		dst = append(res.ID.Append(append(dst, '"')), '"')
 	} else {
 		dst, _ = jsontext.AppendQuote(dst, rec.PublisherID) // ids are valid UTF-8
@@ -130,7 +130,7 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte) ([]byte,
 		return nil, tooLargeProblem(a.MaxBody)
 	}
 	from := r.Body
-	if r.ContentLength < 0 { // else it is no longer than that
+	if r.ContentLength < 0 || r.ContentLength > largestRoom { // else no more than that is read
 		from = http.MaxBytesReader(w, from, a.MaxBody)
 	}
 	body, err := readAll(from, r.ContentLength, room)
@@ -154,7 +154,7 @@ func parseMediaType(contentType string) (mediaType string, params map[string]str
 // readAll reads into room, if that is large enough, or else returns no more
 // memory than it has read: events keep it.
 func readAll(r io.Reader, length int64, room []byte) ([]byte, error) {
-	if length < 0 || length > 64<<10 { // only said, so far
+	if length < 0 || length > largestRoom { // only said, so far
 		b, err := io.ReadAll(r)
 		return bytes.Clone(b), err
 	}
@@ -185,9 +185,15 @@ type batch struct {
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
+// What is larger than this is made for one request, and not kept.
+const (
+	largestRoom = 64 << 10
+	mostItems   = 1 << 10
+)
+
 // release lets the next batch have b, unless it is too large to keep.
 func (b *batch) release() {
-	if cap(b.body) > 64<<10 || cap(b.recs) > 1<<10 {
+	if max(cap(b.body), cap(b.answer)) > largestRoom || max(cap(b.problems), cap(b.recs)) > mostItems {
 		return
 	}
 	clear(b.problems)

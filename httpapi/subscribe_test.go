@@ -240,7 +240,10 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"another media type", "/events/a", "text/html", 406, "text/event-stream"},
 		{"a topic with slashes in the path", "/events/a/b", "", 404, "/events?topic=a%2Fb"},
 		{"an IRI in the path", "/events/https://shop.example/orders/42", "", 404, "/events?topic=https%3A%2F%2Fshop.example%2Forders%2F42"},
+		{"a topic with slashes, of which one is escaped", "/events/a%2Fb/c", "", 404, "/events?topic=a%2Fb%2Fc"},
 		{"no name", "/events/", "", 404, "/events/NAME"},
+		{"no name, escaped", "/events%2F", "", 404, "/events"},
+		{"two dots", "/events/..", "", 404, "/events?topic=.."},
 		{"elsewhere", "/elsewhere", "", 404, "/events"},
 	} {
 		wantProblem(t, tt.why, s.do(t, "GET", tt.path, "", "Accept", tt.accept), tt.status, tt.says)

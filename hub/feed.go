@@ -56,13 +56,17 @@ type room struct {
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
-// largestRoom is how large a window may have been for its memory to be kept.
-const largestRoom = 64 << 10
+// A window that was larger than this leaves its memory to the collector: the next
+// one may have no more than a few bytes in it, which is all that is counted.
+const (
+	largestRoom = 4 << 10
+	mostMarks   = 32
+)
 
 // release lets others use the memory of a window that was emptied, and that no
 // stream has a part of.
 func (r *room) release(w window) {
-	if cap(w.buf) > largestRoom {
+	if cap(w.buf) > largestRoom || cap(w.marks) > mostMarks {
 		return
 	}
 	clear(w.marks)
@@ -183,6 +187,7 @@ func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
 		if f.room == nil {
 			f.room = rooms.Get().(*room)
 			f.buf, f.marks = f.room.buf, f.room.marks
+			*f.room = room{} // the window may outgrow them
 		}
 		f.buf = append(f.buf, b...)
 		f.held.Add(int64(len(b)))
@@ -373,7 +378,7 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 	case c.off == f.end():
 		w, r := f.window, f.room
 		f.caughtUp()
-		if r != nil && f.room == nil && f.attached == 1 { // nobody but c had a part of it
+		if r != nil && f.room == nil && f.attached == 1 { // nobody but c had a part of it, in no Fanout either
 			r.release(w)
 		}
 		f.enqueue(c)

@@ -11,7 +11,7 @@ import (
 )
 
 // A run is what a stream can have at once: adjacent events, in a window or in
-// a page. Neither changes what it once held.
+// a page, neither of which changes while the stream holds it.
 type run struct {
 	bytes  []byte
 	marks  []mark

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,6 +75,48 @@ func TestCancelled(t *testing.T) {
 	}
 	if events := all(t, l); len(events) != 2 || string(events[1].Data) != "3" {
 		t.Errorf("%d events; want those that were taken, 1 and 3", len(events))
+	}
+}
+
+// TestCancelledLater has a context end when the queue has been empty for a while.
+// Nobody else may use a job that the writer has still.
+func TestCancelledLater(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // then a pool gives what was put last
+	disk := newSlowDisk()
+	l := open1(t, "data", Options{FS: disk})
+	if _, err := l.Append(t.Context(), record("t", 1)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "look for the last time", func() bool {
+		l.queue.mu.Lock()
+		defer l.queue.mu.Unlock()
+		return l.queue.looking == nil
+	})
+	disk.block()
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := l.Append(ctx, record("t", 2))
+		left <- err
+	}()
+	<-disk.entered
+	cancel()
+	if err := <-left; !errors.Is(err, eventlog.ErrUncertain) || !errors.Is(err, context.Canceled) {
+		t.Errorf("who has left is told %v", err)
+	}
+	l.queue.mu.Lock()
+	for range 10 {
+		if slices.Contains(l.queue.taken, l.queue.newJob(ctx)) {
+			t.Error("the writer's job is another's, too")
+		}
+	}
+	l.queue.mu.Unlock()
+	disk.release()
+	if _, err := l.Append(t.Context(), record("t", 3)); err != nil {
+		t.Fatal(err)
+	}
+	if events := all(t, l); len(events) != 3 || string(events[1].Data) != "2" {
+		t.Errorf("%d events, want 3", len(events))
 	}
 }
 

@@ -402,6 +402,7 @@ func (l *Log) Close() error {
 		l.guard.windDown()
 	}
 	l.running.Wait()
+	l.queue.end()
 
 	l.open.Lock() // readers are done with the store
 	l.closed = true

@@ -28,23 +28,29 @@ type job struct {
 	left    bool // answered before the writer was done with it
 }
 
-var jobs = sync.Pool{New: func() any { return &job{answer: make(chan struct{}, 1)} }}
-
-func newJob() *job { return jobs.Get().(*job) }
+// newJob returns one that ctx may end the wait for.
+func (q *queue) newJob(ctx context.Context) *job {
+	j, ok := q.free.Get().(*job)
+	if !ok {
+		j = &job{answer: make(chan struct{}, 1)}
+	}
+	j.ctx = ctx
+	return j
+}
 
 // largestRoom is how much memory a job that is used again may keep.
 const largestRoom = 64 << 10
 
 // release lets j be used again. Its owner has the answer, and does not touch it
 // any more.
-func (j *job) release() {
+func (q *queue) release(j *job) {
 	if j.left || cap(j.room) > largestRoom {
 		return
 	}
 	clear(j.values) // which are in room
 	clear(j.topics)
 	*j = job{answer: j.answer, values: j.values[:0], topics: j.topics[:0], room: j.room[:0], hashes: j.hashes[:0]}
-	jobs.Put(j)
+	q.free.Put(j)
 }
 
 // add encodes records, all into the same memory: nobody needs it any more when
@@ -82,12 +88,13 @@ func (j *job) finish(err error) {
 type queue struct {
 	ready  chan struct{} // has room for one: there may be something
 	broken func() error  // why nothing will be done any more; nil: it will
+	free   sync.Pool     // of jobs
 
 	mu       sync.Mutex
-	jobs     []*job // in order
-	taken    []*job // by the writer, and not done
-	previous int    // how many it took before
-	looking  bool   // a look is due
+	jobs     []*job      // in order
+	taken    []*job      // by the writer, and not done
+	previous int         // how many it took before
+	looking  *time.Timer // a look is due; nil: none is
 	closed   bool
 }
 
@@ -101,9 +108,8 @@ func (q *queue) put(j *job) error {
 		return eventlog.ErrClosed
 	}
 	q.jobs = append(q.jobs, j)
-	if !q.looking {
-		q.looking = true
-		time.AfterFunc(lookEvery, q.look)
+	if q.looking == nil {
+		q.looking = time.AfterFunc(lookEvery, q.look)
 	}
 	q.mu.Unlock()
 	select {
@@ -132,8 +138,8 @@ func (q *queue) look() {
 			j.finish(fmt.Errorf("%w (%w)", eventlog.ErrUncertain, err))
 		}
 	}
-	if q.looking = len(q.jobs)+len(q.taken) > 0; q.looking {
-		time.AfterFunc(lookEvery, q.look)
+	if q.looking = nil; len(q.jobs)+len(q.taken) > 0 {
+		q.looking = time.AfterFunc(lookEvery, q.look)
 	}
 }
 
@@ -192,6 +198,15 @@ func (q *queue) done(errs []error, all error) {
 	}
 	clear(q.taken)
 	q.taken = q.taken[:0]
+}
+
+// end is called when nobody waits any more.
+func (q *queue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.looking != nil {
+		q.looking.Stop()
+	}
 }
 
 // close reports whether the queue was open.

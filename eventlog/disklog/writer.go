@@ -35,27 +35,26 @@ func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.R
 	if len(recs) == 0 {
 		return nil, nil
 	}
-	j := newJob()
+	j := l.queue.newJob(ctx)
 	j.add(recs)
 	if !l.space.enough(j.bytes) {
-		j.release()
+		l.queue.release(j)
 		return nil, eventlog.ErrNoSpace
 	}
-	return l.do(ctx, j)
+	return l.do(j)
 }
 
 // change has the writer change what is there.
 func (l *Log) change(ctx context.Context, change func(*writer) error) error {
-	j := newJob()
+	j := l.queue.newJob(ctx)
 	j.change = change
-	_, err := l.do(ctx, j)
+	_, err := l.do(j)
 	return err
 }
 
-// do has the writer do j, which is done for then, and waits for it.
-func (l *Log) do(ctx context.Context, j *job) ([]eventlog.Result, error) {
-	defer j.release()
-	j.ctx = ctx
+// do has the writer do j, and waits for it. The next caller may have j then.
+func (l *Log) do(j *job) ([]eventlog.Result, error) {
+	defer l.queue.release(j)
 	if err := l.queue.put(j); err != nil {
 		return nil, errors.Join(err, l.failed())
 	}
@@ -128,7 +127,6 @@ func (w *writer) gather() []*job {
 // write commits a group and answers it.
 func (w *writer) write(group []*job) {
 	w.errs = slices.Grow(w.errs[:0], len(group))[:len(group)]
-	clear(w.errs)
 	err := w.l.failed()
 	if err == nil {
 		w.begin()
@@ -142,6 +140,7 @@ func (w *writer) write(group []*job) {
 		err = w.commit()
 	}
 	w.l.queue.done(w.errs, err)
+	clear(w.errs)
 }
 
 func (w *writer) begin() {
@@ -158,6 +157,7 @@ func (w *writer) begin() {
 // stands for comes first, so that an error leaves none of them there.
 func (w *writer) append(j *job) ([]eventlog.Result, error) {
 	w.known = w.known[:0]
+	defer func() { clear(w.known) }()
 	for i := range j.recs {
 		k, err := w.find(j.recs[i].Key)
 		if err != nil {

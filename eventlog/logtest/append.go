@@ -25,7 +25,9 @@ func testAppend(t *testing.T, open Open) {
 		Private:     true,
 	}
 	before := time.Now()
-	ids := appendAll(t, log, full, record("t", ""))
+	recs := []eventlog.Record{full, record("t", "")}
+	ids := appendAll(t, log, recs...)
+	clear(recs) // they are the caller's again
 	ids = append(ids, appendN(t, log, "t", 3)...)
 	for i := 1; i < len(ids); i++ {
 		if ids[i].Epoch != ids[0].Epoch || ids[i].Compare(ids[i-1]) <= 0 {

@@ -269,6 +269,7 @@ func TestFanout(t *testing.T) {
 				}
 				l.settle()
 				idle(t, h)
+				l.settle() // what some may not see came perhaps when all had what they may
 				l.ask(round)
 			}
 			for _, p := range l.peers {

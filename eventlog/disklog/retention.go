@@ -84,6 +84,19 @@ func (l *Log) over(at *state) bool {
 	return r.Events > 0 && at.events > r.Events || r.Bytes > 0 && at.bytes > r.Bytes
 }
 
+// excessEvents estimates how many events there are beyond those limits.
+func (l *Log) excessEvents(at *state) int64 {
+	r := l.options.Retention
+	n := int64(0)
+	if r.Events > 0 {
+		n = at.events - r.Events
+	}
+	if r.Bytes > 0 && at.bytes > r.Bytes {
+		n = max(n, int64(float64(at.events)*float64(at.bytes-r.Bytes)/float64(at.bytes)))
+	}
+	return n
+}
+
 // A trimmer remembers how far the range of what was dropped was deleted.
 type trimmer struct {
 	l       *Log
@@ -181,8 +194,10 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 	}
 	defer func() { err = closeIter(it, err) }()
 	// Each commit removes somewhat more than one adds, however large the batches
-	// that publishers send.
-	batch := max(pruneBatch, int(t.l.pace.Load()*5/4))
+	// that publishers send, and up to four times as much when there are several of
+	// theirs for one of these.
+	pace := t.l.pace.Load()
+	batch := int(max(pruneBatch, pace*5/4, min(pace*4, t.l.excessEvents(&at)/2)))
 	for ok := it.First(); ok && len(old) < batch; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {

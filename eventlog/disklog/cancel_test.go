@@ -120,6 +120,37 @@ func TestCancelledLater(t *testing.T) {
 	}
 }
 
+// TestFailedWhileStuck has the log fail while a sync does not come back. Who waits
+// is told, and what of.
+func TestFailedWhileStuck(t *testing.T) {
+	disk := newSlowDisk()
+	l := open1(t, "data", Options{FS: disk})
+	disk.block()
+	taken, waiting := make(chan error, 1), make(chan error, 1)
+	submit := func(i int, told chan<- error) {
+		_, err := l.Append(t.Context(), record("t", i))
+		told <- err
+	}
+	go submit(1, taken)
+	<-disk.entered
+	go submit(2, waiting)
+	eventually(t, "queue", func() bool {
+		n, _ := l.queue.waiting()
+		return n == 1
+	})
+	l.fail(errors.New("out of order"))
+	if err := <-taken; !errors.Is(err, eventlog.ErrUncertain) || !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("of what is being written: %v", err)
+	}
+	if err := <-waiting; errors.Is(err, eventlog.ErrUncertain) || !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("of what has not been: %v", err)
+	}
+	disk.release()
+	if err := l.Close(); !errors.Is(err, eventlog.ErrFailed) {
+		t.Errorf("Close: %v", err)
+	}
+}
+
 // TestDeleteCancelled has the context end while the tombstones are written.
 // Retention, and another Delete, must not find the events as they were before.
 func TestDeleteCancelled(t *testing.T) {

@@ -78,21 +78,16 @@ func (l *Log) retain() {
 	}
 }
 
-// over reports whether there is more than the limits on number and size allow.
-func (l *Log) over(at *state) bool {
-	r := l.options.Retention
-	return r.Events > 0 && at.events > r.Events || r.Bytes > 0 && at.bytes > r.Bytes
-}
-
-// excessEvents estimates how many events there are beyond those limits.
-func (l *Log) excessEvents(at *state) int64 {
+// over returns about how many events there are beyond what the limits on number and
+// size allow, and 0 only if there are none.
+func (l *Log) over(at *state) int64 {
 	r := l.options.Retention
 	n := int64(0)
 	if r.Events > 0 {
-		n = at.events - r.Events
+		n = max(n, at.events-r.Events)
 	}
 	if r.Bytes > 0 && at.bytes > r.Bytes {
-		n = max(n, int64(float64(at.events)*float64(at.bytes-r.Bytes)/float64(at.bytes)))
+		n = max(n, 1+int64(float64(at.events)*float64(at.bytes-r.Bytes)/float64(at.bytes)))
 	}
 	return n
 }
@@ -197,7 +192,7 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 	// that publishers send, and up to four times as much when there are several of
 	// theirs for one of these.
 	pace := t.l.pace.Load()
-	batch := int(max(pruneBatch, pace*5/4, min(pace*4, t.l.excessEvents(&at)/2)))
+	batch := int(max(pruneBatch, pace*5/4, min(pace*4, t.l.over(&at)/2)))
 	for ok := it.First(); ok && len(old) < batch; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -207,7 +202,7 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if age := t.l.options.Retention.Age; !t.l.over(&at) && !(age > 0 && time.Since(time.Unix(0, nanos)) > age) {
+		if age := t.l.options.Retention.Age; t.l.over(&at) == 0 && !(age > 0 && time.Since(time.Unix(0, nanos)) > age) {
 			break
 		}
 		e, err := t.l.decodeAt(it)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -34,6 +35,41 @@ func TestRetentionKeepsUp(t *testing.T) {
 		t.Errorf("up to %d events were retained, with a limit of %d and batches of %d", most, limit, batch)
 	}
 	t.Logf("up to %d events were retained", most)
+}
+
+// TestRetentionCatchesUp has publishers commit many times while retention cannot: it
+// then removes more at a time than they add.
+func TestRetentionCatchesUp(t *testing.T) {
+	const limit, batch, batches = 1000, 400, 20
+	for name, r := range map[string]eventlog.Retention{
+		"events": {Events: limit},
+		"bytes":  {Bytes: limit * 60}, // of some 60 bytes each
+	} {
+		l := open1(t, "data", Options{FS: vfs.NewMem(), Retention: r})
+		recs := make([]eventlog.Record, batch)
+		for i := range recs {
+			recs[i] = record("t", i)
+		}
+		l.prune.Lock()
+		for range batches {
+			if _, err := l.Append(t.Context(), recs...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		old, err := (&trimmer{l: l}).oldest()
+		if err != nil || len(old) != 4*batch {
+			t.Errorf("%s: %d events go at once, %v; want %d", name, len(old), err, 4*batch)
+		}
+		l.prune.Unlock()
+		eventually(t, "catch up", func() bool {
+			at, _ := l.shown()
+			return l.over(&at) == 0
+		})
+		at, _ := l.shown()
+		if at.events < limit*3/4 || at.events > limit*5/4 {
+			t.Errorf("%s: %d events are left", name, at.events)
+		}
+	}
 }
 
 // TestDroppedLeavesDisk has retention let go of far more than it keeps, in a store

@@ -318,7 +318,7 @@ func (w *writer) publish() {
 	if len(w.added) > 0 {
 		l.pace.Store(int64(len(w.added)))
 		l.wake()
-		if l.over(&l.at) {
+		if l.over(&l.at) > 0 {
 			select {
 			case l.excess <- struct{}{}:
 			default:

@@ -255,6 +255,7 @@ func (l *loop) settle() {
 // Streams that are served together and by themselves by turns, whose peers take
 // all, some or nothing, get what a stream that is alone gets.
 func TestFanout(t *testing.T) {
+	scribble(t)
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h, _ := newTestHub(t, eventlog.Retention{})

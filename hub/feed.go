@@ -48,7 +48,8 @@ type window struct {
 	marks []mark // where each event in buf ends
 }
 
-// A room is memory for a window, which others can use when it is empty.
+// A room is memory for a window, which others can use once no stream has a part
+// of it.
 type room struct {
 	buf   []byte
 	marks []mark
@@ -63,8 +64,7 @@ const (
 	mostMarks   = 32
 )
 
-// release lets others use the memory of a window that was emptied, and that no
-// stream has a part of.
+// release lets others use the memory of w, which nobody will look at any more.
 func (r *room) release(w window) {
 	if cap(w.buf) > largestRoom || cap(w.marks) > mostMarks {
 		return
@@ -376,11 +376,7 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 	case c.off < f.base: // the window has moved on meanwhile
 		f.release(c)
 	case c.off == f.end():
-		w, r := f.window, f.room
 		f.caughtUp()
-		if r != nil && f.room == nil && f.attached == 1 { // nobody but c had a part of it, in no Fanout either
-			r.release(w)
-		}
 		f.enqueue(c)
 		return false
 	}
@@ -428,9 +424,12 @@ func (f *feed) caughtUp() {
 	f.tidy()
 }
 
-// tidy empties the window when nobody needs it.
+// tidy empties the window when nobody needs it. Nobody has a part of it then: who
+// does is behind until it is done with that, in a Fanout, too.
 func (f *feed) tidy() {
-	if f.behind == 0 && f.joining == 0 {
+	if f.behind == 0 && f.joining == 0 && f.room != nil {
+		w, r := f.window, f.room
 		f.drop(len(f.marks))
+		r.release(w)
 	}
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,9 +27,15 @@ func newBooth(t *testing.T, held *atomic.Int64) *booth {
 	return &booth{t: t, feed: f}
 }
 
+// enter has one come who has all there is.
 func (s *booth) enter() *cursor {
 	s.t.Helper()
-	c := &cursor{place: s.feed.last(), waker: newSignal(), grant: new(Selectors)}
+	return s.enterAt(s.feed.last())
+}
+
+func (s *booth) enterAt(place eventlog.ID) *cursor {
+	s.t.Helper()
+	c := &cursor{place: place, waker: newSignal(), grant: new(Selectors)}
 	if !s.feed.attach(c) {
 		s.t.Fatal("it is not in the window")
 	}
@@ -46,6 +53,35 @@ func (s *booth) take(c *cursor, r run) {
 	s.feed.advance(c, len(r.bytes), r.marks[len(r.marks)-1].id, eventlog.ID{}, 0)
 }
 
+// scribble writes over the memory that windows have let go of, until the test ends:
+// who looks at it still sees that.
+func scribble(t *testing.T) {
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Microsecond):
+			}
+			r := rooms.Get().(*room)
+			b, marks := r.buf[:cap(r.buf)], r.marks[:cap(r.marks)]
+			for i := range b {
+				b[i] = '!'
+			}
+			for i := range marks {
+				marks[i] = mark{end: 1 << 60}
+			}
+			rooms.Put(r)
+		}
+	})
+	t.Cleanup(func() {
+		close(done)
+		running.Wait()
+	})
+}
+
 // TestWindowMemory has a window go, in each way that it can, while somebody has a
 // part of it, and others look for memory.
 func TestWindowMemory(t *testing.T) {
@@ -59,12 +95,21 @@ func TestWindowMemory(t *testing.T) {
 			held.Add(-windowBudget)
 		}},
 		{"the pump was too slow", func(s *booth, _ *cursor, _ *atomic.Int64) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
-		{"its stream leaves", func(s *booth, c *cursor, _ *atomic.Int64) { s.feed.leave(c) }},
+		{"another leaves, who has it, too", func(s *booth, _ *cursor, _ *atomic.Int64) {
+			c := s.enterAt(s.feed.start)
+			s.feed.peek(c)
+			s.feed.leave(c)
+		}},
 		{"another is done with it", func(s *booth, _ *cursor, _ *atomic.Int64) {
-			c := s.enter()
-			c.off, c.place = s.feed.base, s.feed.start
-			s.feed.behind++
+			c := s.enterAt(s.feed.start)
 			s.take(c, s.feed.peek(c))
+		}},
+		{"two others come and go", func(s *booth, _ *cursor, _ *atomic.Int64) {
+			a, b := s.enterAt(s.feed.start), s.enter()
+			s.add([]byte("more"))
+			s.take(b, s.feed.peek(b))
+			s.feed.leave(b)
+			s.take(a, s.feed.peek(a))
 		}},
 	} {
 		var held atomic.Int64

@@ -56,6 +56,7 @@ type modelStream struct {
 // at random, cleanly or with the power cut, and finds that every stream gets
 // what a plain slice says it must.
 func TestModel(t *testing.T) {
+	scribble(t)
 	for name, disk := range map[string]func() *vfs.MemFS{
 		"memory": func() *vfs.MemFS { return nil },
 		"disk":   vfs.NewCrashableMem,

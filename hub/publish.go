@@ -41,7 +41,9 @@ func invalid(format string, args ...any) error {
 
 // Publish adds records to the log; when it returns without an error they are
 // as durable as the log makes them, and will be delivered. Any that [Check]
-// refuses makes the call fail with an [InvalidError] before any is added.
+// refuses makes the call fail with an [InvalidError] before any is added. The slice
+// is the caller's again then, unless the error is [eventlog.ErrUncertain]; what its
+// records refer to is not to be changed.
 func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
 	for i := range recs {
 		if err := Check(&recs[i]); err != nil {

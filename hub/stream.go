@@ -120,7 +120,8 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 // Chunked reports whether the stream's blocks are chunks of HTTP/1.1.
 func (st *Stream) Chunked() bool { return st.feed.key.form.chunked }
 
-// Close ends the stream. Unless [Stream.End] has said why, its client has gone.
+// Close ends the stream. Unless [Stream.End] has said why, its client has gone. What
+// was peeked at is not to be looked at any more.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {
 		if st.onClose != nil {

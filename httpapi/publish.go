@@ -42,33 +42,18 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	mediaType, params := parseMediaType(r.Header.Get("Content-Type"))
-	var (
-		b    *batch
-		room []byte
-	)
 	if mediaType == ndjson {
-		b = batches.Get().(*batch)
-		room = b.body
-	}
-	body, err := a.body(w, r, room)
-	if err != nil {
-		a.problem(err).Write(w)
-		return
-	}
-	base := publication{}
-	if err := base.addQuery(r); err != nil {
-		a.problem(err).Write(w)
-		return
-	}
-	if b != nil {
-		b.body = body
-		a.publishBatch(w, r, g, base, b)
+		a.publishBatch(w, r, g)
 		return
 	}
 	var rec eventlog.Record
 	var res eventlog.Result
-	if err = base.addBody(mediaType, params, body); err == nil {
-		rec, res, err = a.publishOne(r, g, &base)
+	body, p, err := a.request(w, r, nil)
+	if err == nil {
+		err = p.addBody(mediaType, params, body)
+	}
+	if err == nil {
+		rec, res, err = a.publishOne(r, g, &p)
 	}
 	if err != nil {
 		a.refuse(w, r, err)
@@ -118,6 +103,15 @@ func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (rec ev
 		return rec, res, err
 	}
 	return rec, results[0], results[0].Err
+}
+
+// request reads the body, into room if that is large enough, and the fields that the
+// address has.
+func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte) (body []byte, p publication, err error) {
+	if body, err = a.body(w, r, room); err == nil {
+		err = p.addQuery(r)
+	}
+	return body, p, err
 }
 
 // body reads the request's body within the limit, into room if that is large
@@ -204,7 +198,14 @@ func (b *batch) release() {
 
 // publishBatch adds each line's event; one that is wrong does not hold up the
 // others.
-func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, base publication, b *batch) {
+func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant) {
+	b := batches.Get().(*batch)
+	body, base, err := a.request(w, r, b.body)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	b.body = body
 	key := r.Header.Get("Idempotency-Key")
 	for line := range bytes.Lines(b.body) {
 		line = bytes.TrimSpace(line)

@@ -67,6 +67,7 @@ done
 # fuzz runs one target of a package. When the time is over, Go before 1.27 may say that
 # a deadline was exceeded, which is no finding (go.dev/issue/75804): then it runs again.
 said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 fuzz() { go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" "$1" 2>&1 | tee "$said"; }
 
 step "fuzzing, ${FUZZTIME:=5s} each"

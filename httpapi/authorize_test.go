@@ -240,6 +240,9 @@ func whoSees(t *testing.T, s *server) {
 	data := func(st *stream) (all []string) {
 		for {
 			block := st.block(t)
+			if strings.Contains(block, "event: position\n") {
+				continue
+			}
 			for line := range strings.SplitSeq(block, "\n") {
 				if d, ok := strings.CutPrefix(line, "data: "); ok {
 					all = append(all, d)

@@ -130,10 +130,17 @@ func (s *stream) expect(t *testing.T, blocks ...string) {
 // place reads a stream's beginning and returns its place.
 func (s *stream) place(t *testing.T) (id string) {
 	t.Helper()
-	s.expect(t, "retry: 3000")
-	id, ok := strings.CutPrefix(s.block(t), "id: ")
-	if !ok || strings.ContainsAny(id, "\n") {
-		t.Fatalf("a stream begins with %q, not with a place", id)
+	return s.position(t, "retry: 3000\n")
+}
+
+// position reads a block that names the stream's position, after other fields.
+func (s *stream) position(t *testing.T, fields string) (id string) {
+	t.Helper()
+	block := s.block(t)
+	id, ok := strings.CutPrefix(block, fields+"event: position\nid: ")
+	id, ok2 := strings.CutSuffix(id, "\ndata: {}")
+	if !ok || !ok2 || strings.Contains(id, "\n") {
+		t.Fatalf("got %q, not a position", block)
 	}
 	return id
 }

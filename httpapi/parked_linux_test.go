@@ -294,7 +294,7 @@ func TestParkedPeers(t *testing.T) {
 		s := fresh(t, httpapi.Options{})
 		_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.0")
 		s.publish(t, "a", "bare")
-		if got := until(t, r, "bare"); !bytes.HasPrefix(got, []byte("retry: 3000\n\nid: ")) {
+		if got := until(t, r, "bare"); !bytes.HasPrefix(got, []byte("retry: 3000\nevent: position\nid: ")) {
 			t.Errorf("it begins with %.60q", got)
 		}
 	})

@@ -21,7 +21,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	sub, envelope, err := parseSubscription(r)
+	sub, o, err := parseSubscription(r)
 	sub.Grant = g.Subscribe
 	switch {
 	case err != nil:
@@ -31,8 +31,22 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	case !sse.Accepts(r):
 		NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for application/x-ndjson to read what is retained.").Write(w)
 	default:
-		a.stream(w, r, g, sub, hub.StreamOptions{Envelope: envelope})
+		a.stream(w, r, g, sub, o)
 	}
+}
+
+// ParsePositions reads the query's field position, without which streams are as
+// byDefault says. Its error is a [hub.InvalidError].
+func ParsePositions(q url.Values, byDefault hub.Positions) (hub.Positions, error) {
+	switch {
+	case !q.Has("position"):
+		return byDefault, nil
+	case slices.Equal(q["position"], []string{"event"}):
+		return hub.PositionEvents, nil
+	case slices.Equal(q["position"], []string{"none"}):
+		return hub.NoPositions, nil
+	}
+	return byDefault, &hub.InvalidError{Reason: "the field position is position=event, for a stream whose position is an event of that type, or position=none, for one without; give it once"}
 }
 
 // wantsNDJSON reports whether r names NDJSON, and no stream, in its Accept.
@@ -48,36 +62,39 @@ func names(r *http.Request, mediaType string) bool {
 	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), mediaType)
 }
 
-func parseSubscription(r *http.Request) (sub hub.Subscription, envelope hub.Envelope, err error) {
+func parseSubscription(r *http.Request) (sub hub.Subscription, o hub.StreamOptions, err error) {
 	q, err := parseQuery(r)
 	if err != nil {
-		return sub, hub.Bare, err
+		return sub, o, err
 	}
 	topics := q["topic"]
 	if t := pathTopic(r); t != "" {
 		topics = append(topics, t)
 	}
 	if len(topics) == 0 {
-		return sub, hub.Bare, &hub.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
+		return sub, o, &hub.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
 	}
 	if len(topics) > hub.MaxTopics {
-		return sub, hub.Bare, &hub.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
+		return sub, o, &hub.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
 	}
 	if sub.Selectors, err = hub.ParseSelectors(topics...); err != nil {
-		return sub, hub.Bare, err
+		return sub, o, err
 	}
 	switch {
 	case !q.Has("envelope"):
 	case slices.Equal(q["envelope"], []string{"json"}):
-		envelope = hub.InJSON
+		o.Envelope = hub.InJSON
 	case slices.Equal(q["envelope"], []string{"message"}):
-		envelope = hub.JSONMessage
+		o.Envelope = hub.JSONMessage
 	default:
-		return sub, hub.Bare, &hub.InvalidError{Reason: "the envelopes are envelope=json and envelope=message"}
+		return sub, o, &hub.InvalidError{Reason: "the envelopes are envelope=json and envelope=message"}
+	}
+	if o.Positions, err = ParsePositions(q, hub.PositionEvents); err != nil {
+		return sub, o, err
 	}
 	sub.Types = q["type"]
 	sub.From, err = parseFrom(r.Header, q)
-	return sub, envelope, err
+	return sub, o, err
 }
 
 // parseQuery reads the query whole, or not at all: half of what a caller meant
@@ -154,9 +171,10 @@ func parseSince(v string, now time.Time) (time.Time, error) {
 	return since, nil
 }
 
-// comeBack answers a request that cannot be served now, see §"Promises". Who
-// asks for a stream from now on gets a place all the same, so that it misses
-// nothing until it comes back; who asks for another keeps asking for that.
+// comeBack answers a request that cannot be served now, see §"Promises". A
+// client that asks for what is published from now on gets a position all the
+// same, so that it misses nothing until it comes back; one that asks for another
+// place asks for that again.
 func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions, retry time.Duration, detail string) {
 	if !wantsStream(r) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))

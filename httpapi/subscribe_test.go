@@ -30,7 +30,7 @@ func TestStreamBegins(t *testing.T) {
 			t.Errorf("%s: %q; want %q", name, got, want)
 		}
 	}
-	st.expect(t, "retry: 1500", "id: "+before)
+	st.expect(t, "retry: 1500\nevent: position\nid: "+before+"\ndata: {}")
 	if !regexp.MustCompile(`^_[A-Za-z0-9_-]{1,39}$`).MatchString(before) {
 		t.Errorf("the hub gave the id %q", before)
 	}
@@ -100,27 +100,21 @@ func TestGapInBand(t *testing.T) {
 		// A filter by type does not hide it, and an envelope does not change it.
 		st := s.subscribe(t, "/events/news?type=none&envelope=json", "Last-Event-ID", tt.requested)
 		requested := tt.requested[:min(len(tt.requested), 128)]
-		// Cut before the gap, the stream resumes where it leads to the gap again.
-		st.expect(t, "retry: 3000", "id: "+tt.requested, fmt.Sprintf("event: gap\nid: %s\ndata: {\"requested\":\"%s\",\"resumed_after\":\"%s\",\"reason\":\"%s\"}",
+		// It is the first block: cut before its end, the stream resumes where it began.
+		st.expect(t, fmt.Sprintf("retry: 3000\nevent: gap\nid: %s\ndata: {\"requested\":\"%s\",\"resumed_after\":\"%s\",\"reason\":\"%s\"}",
 			tt.resumedAfter, requested, tt.resumedAfter, tt.reason))
 	}
 }
 
-// A time leads to a gap as an id does, and so does the place that comes first.
+// A time leads to a gap as an id does.
 func TestGapSince(t *testing.T) {
 	s := newServer(t, eventlog.Retention{Events: 2}, httpapi.Options{})
 	for range 4 {
 		s.publish(t, "news", "x")
 	}
 	st := s.subscribe(t, "/events/news?since=1h")
-	place := st.place(t)
-	if got := st.block(t); !strings.HasPrefix(got, "event: gap\n") || !strings.Contains(got, "trimmed") {
-		t.Errorf("after the place comes %q, not the gap", got)
-	}
-	st = s.subscribe(t, "/events/news", "Last-Event-ID", place)
-	st.expect(t, "retry: 3000", "id: "+place)
-	if got := st.block(t); !strings.HasPrefix(got, "event: gap\n") || !strings.Contains(got, "trimmed") {
-		t.Errorf("resumed before the gap, the stream has %q, not the gap", got)
+	if got := st.block(t); !strings.HasPrefix(got, "retry: 3000\nevent: gap\nid: ") || !strings.Contains(got, "trimmed") {
+		t.Errorf("the stream begins with %q, not with the gap", got)
 	}
 }
 
@@ -130,12 +124,61 @@ func TestHeartbeat(t *testing.T) {
 	st.place(t)
 	st.expect(t, ":", ":")
 	id := s.publish(t, "busy", "x")
-	for got := st.block(t); got != "id: "+id; got = st.block(t) {
+	for got := st.block(t); got != "event: position\nid: "+id+"\ndata: {}"; got = st.block(t) {
 		if got != ":" {
 			t.Fatalf("got %q; want heartbeats, then the new place", got)
 		}
 	}
 	st.expect(t, ":") // told once
+}
+
+// A stream that wants no position has none at all, and no block without data.
+func TestNoPositions(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+	st := s.subscribe(t, "/events/quiet?position=none")
+	s.publish(t, "busy", "x") // so that the log moves on
+	for range 3 {
+		for {
+			line, err := st.lines.ReadString('\n')
+			if err != nil || line != "retry: 3000\n" && line != ":\n" {
+				t.Fatalf("a line %q, %v", line, err)
+			}
+			if line == ":\n" {
+				break
+			}
+		}
+	}
+	id := s.publish(t, "quiet", "x")
+	for got := st.block(t); got != "id: "+id+"\ndata: x"; got = st.block(t) {
+		if got != ":" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}
+
+// A filter by type does not hide a position, and an envelope does not wrap it;
+// nobody else may use its type, and those who read and end do not see it.
+func TestPositionIsTheHubsOwn(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+	wantProblem(t, "its type", s.do(t, "POST", "/events/a?type=position", "x", "Content-Type", "text/plain"), 400, "hub's own")
+	for _, q := range []string{"type=none", "envelope=json", "envelope=message", "position=event"} {
+		st := s.subscribe(t, "/events/a?"+q)
+		st.place(t)
+		id := s.publish(t, "busy", "x")
+		for got := st.block(t); got != "event: position\nid: "+id+"\ndata: {}"; got = st.block(t) {
+			if got != ":" {
+				t.Fatalf("%s: got %q", q, got)
+			}
+		}
+	}
+	stats, err := s.hub.Stats(t.Context())
+	if err != nil || stats.Deliveries != 0 {
+		t.Errorf("%d deliveries are counted, %v", stats.Deliveries, err)
+	}
+	page, err := io.ReadAll(s.do(t, "GET", "/events/a", "", "Accept", "application/x-ndjson").Body)
+	if err != nil || len(page) > 0 {
+		t.Errorf("read to the end: %q, %v", page, err)
+	}
 }
 
 func TestTypesAndEnvelope(t *testing.T) {
@@ -170,8 +213,7 @@ func TestTypesAndEnvelope(t *testing.T) {
 func TestEnvelopeAsMessage(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	st := s.subscribe(t, "/events?topic=a&envelope=message&last_event_id=unknown")
-	st.expect(t, "retry: 3000", "id: unknown")
-	if gap := st.block(t); !strings.HasPrefix(gap, "event: gap\n") {
+	if gap := st.block(t); !strings.HasPrefix(gap, "retry: 3000\nevent: gap\n") {
 		t.Errorf("the gap is %q", gap)
 	}
 	s.do(t, "POST", "/events?topic=a&type=price", "1")
@@ -236,6 +278,9 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"since in milliseconds", "/events/a?since=1795380807000", "", 400, "1000"},
 		{"more expressions than a template may have", "/events?topic=" + url.QueryEscape(strings.Repeat("{a}", 9)), "", 400, "too large"},
 		{"an unknown envelope", "/events/a?envelope=xml", "", 400, "envelope=json"},
+		{"an unknown position", "/events/a?position=id", "", 400, "position=none"},
+		{"an empty position", "/events/a?position=", "", 400, "position=none"},
+		{"two positions", "/events/a?position=none&position=none", "", 400, "once"},
 		{"an empty type", "/events/a?type=", "", 400, "message"},
 		{"another media type", "/events/a", "text/html", 406, "text/event-stream"},
 		{"a topic with slashes in the path", "/events/a/b", "", 404, "/events?topic=a%2Fb"},
@@ -282,20 +327,21 @@ func TestPlainNames(t *testing.T) {
 func TestDrainAnswers(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	open := s.subscribe(t, "/events/a")
-	open.place(t)
+	begun := open.place(t)
 	if resp := s.do(t, "GET", "/readyz", ""); resp.StatusCode != 200 {
 		t.Errorf("ready: %s", resp.Status)
 	}
 	drained := make(chan error)
 	go func() { drained <- s.hub.Drain(context.Background(), 300*time.Millisecond, 2*time.Second) }()
-	if got := open.block(t); !regexp.MustCompile(`^retry: [2-9]\d{3}$`).MatchString(got) {
+	if got := open.block(t); !regexp.MustCompile(`^retry: [2-9]\d{3}\nevent: position\nid: ` + begun + `\ndata: {}$`).MatchString(got) {
 		t.Errorf("an open stream gets %q, not a time to come back", got)
 	}
 	missed := s.publish(t, "a", "between the two")
 	for _, tt := range []struct{ why, path, header, want string }{
-		{"a new stream gets a place as well", "/events/a", "", `^retry: [2-9]\d{3}\n\nid: ` + missed + `\n\n$`},
-		{"one that has a place keeps it", "/events/a", missed, `^retry: [2-9]\d{3}\n\n$`},
-		{"one that asks for the past goes on asking", "/events/a?since=1h", "", `^retry: [2-9]\d{3}\n\n$`},
+		{"a new stream gets a place as well", "/events/a", "", `^retry: [2-9]\d{3}\nevent: position\nid: ` + missed + `\ndata: {}\n\n$`},
+		{"one that has a place keeps it", "/events/a", missed, `^retry: [2-9]\d{3}\nevent: position\ndata: {}\n\n$`},
+		{"one that wants no position gets none", "/events/a?position=none", "", `^retry: [2-9]\d{3}\n$`},
+		{"one that asks for the past goes on asking", "/events/a?since=1h", "", `^retry: [2-9]\d{3}\nevent: position\ndata: {}\n\n$`},
 	} {
 		body, err := io.ReadAll(s.subscribe(t, tt.path, "Last-Event-ID", tt.header).Body)
 		if err != nil || !regexp.MustCompile(tt.want).Match(body) {

@@ -41,7 +41,7 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 		return appendChunk(dst, func(dst []byte) []byte { return appendWire(dst, e, as) })
 	}
 	if e.Retry > 0 {
-		dst = as.aside(sse.AppendRetry(dst, e.Retry))
+		dst = appendRetry(dst, e.Retry)
 	}
 	typ, data := e.Type, unsafe.String(unsafe.SliceData(e.Data), len(e.Data)) // it is copied below
 	if as.envelope != Bare && e.Type != GapType {
@@ -84,23 +84,6 @@ func (as form) place(id eventlog.ID) string {
 		return id.URN()
 	}
 	return id.String()
-}
-
-// aside makes a block without data what the form has for it. Clients of
-// Mercure's take a blank line for an event, whatever comes before it: to them
-// its fields are said without one, and count with the next event at the latest.
-func (as form) aside(block []byte) []byte {
-	if as.mercure {
-		return block[:len(block)-1]
-	}
-	return block
-}
-
-// appendPlace appends what moves the receiver's last event ID, and dispatches
-// nothing.
-func (as form) appendPlace(dst []byte, place eventlog.ID) []byte {
-	dst, _ = sse.AppendID(dst, as.place(place)) // an ID's text is always valid
-	return as.aside(dst)
 }
 
 // appendChunk appends what add does, as a chunk (RFC 9112 §7.1). Its size comes

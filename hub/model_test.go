@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,6 +46,7 @@ type modelStream struct {
 	types     []string
 	grant     []string
 	mercure   bool
+	positions Positions
 	st        *Stream
 	at        int    // index in all of what may come next
 	lastID    string // what a client would send to resume
@@ -182,6 +182,8 @@ func (m *model) step() {
 		m.publish(1 + m.rng.IntN(20))
 	case n < 60 && len(m.subs) < 20:
 		m.subscribe()
+	case n < 65 && len(m.subs) > 0:
+		m.subs[m.rng.IntN(len(m.subs))].st.Beat()
 	case n < 85 && len(m.subs) > 0:
 		m.drainStream(m.subs[m.rng.IntN(len(m.subs))], 1+m.rng.IntN(40))
 	case n < 97 && len(m.subs) > 0:
@@ -248,6 +250,7 @@ func (m *model) subscribe() {
 		types:     [][]string{nil, {"price"}, {"message"}}[m.rng.IntN(3)],
 		grant:     [][]string{nil, {"*"}, {"a"}, {"orders/{id}", "other"}}[m.rng.IntN(4)],
 		mercure:   m.rng.IntN(2) == 0,
+		positions: Positions(m.rng.IntN(3)),
 	}
 	m.reopen(s)
 	m.subs = append(m.subs, s)
@@ -267,7 +270,7 @@ func (m *model) reopen(s *modelStream) {
 	if sub.Grant, err = ParseSelectors(s.grant...); err != nil {
 		m.t.Fatal(err)
 	}
-	s.st, err = m.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Hour, Mercure: s.mercure})
+	s.st, err = m.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Hour, Mercure: s.mercure, Positions: s.positions})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -298,7 +301,10 @@ func (m *model) drainStream(s *modelStream, n int) {
 			if e.id != "" {
 				s.lastID = e.id
 			}
-			if !e.event {
+			if e.typ == PositionType || !e.event && e.id != "" {
+				m.position(s, e)
+			}
+			if e.typ == PositionType || !e.event {
 				continue
 			}
 			read++
@@ -317,6 +323,18 @@ func (m *model) drainStream(s *modelStream, n int) {
 			}
 			s.at = i + 1
 		}
+	}
+}
+
+// position checks that a position is true: the stream wants nothing up to there
+// that it has not been given.
+func (m *model) position(s *modelStream, e block) {
+	at, err := parseID(e.id)
+	if e.event != (s.positions == PositionEvents) || e.event && e.data != "{}" || s.positions == NoPositions || err != nil {
+		m.t.Fatalf("a stream with positions %d has %+v, %v", s.positions, e, err)
+	}
+	if i := m.next(s); i < len(m.all) && m.all[i].id.Compare(at) <= 0 {
+		m.t.Fatalf("stream of %v %v %v is said to be at %v, and has not got %v", s.selectors, s.types, s.grant, at, m.all[i].id)
 	}
 }
 
@@ -381,31 +399,41 @@ type block struct {
 	id, typ, data string
 }
 
-// parse splits what a stream gives into blocks, by the bytes alone.
+// parse splits what a stream gives into blocks, by the bytes alone. Lines that
+// no blank line ends are a block as well, without an event.
 func parse(t *testing.T, b []byte) (blocks []block) {
 	t.Helper()
-	text, ok := strings.CutSuffix(string(b), "\n\n")
-	if !ok && bytes.HasPrefix(b, []byte("retry: 1000\nid: ")) { // how Mercure's begin
-		text, ok = strings.CutSuffix(text, "\n")
+	e, lines := block{typ: "message"}, 0
+	for line := range strings.Lines(string(b)) {
+		line, whole := strings.CutSuffix(line, "\n")
+		if !whole {
+			t.Fatalf("%q does not end with a whole line", b)
+		}
+		if line == "" {
+			if !e.event {
+				t.Fatalf("%q has a block without an event, which some clients hand out as one", b)
+			}
+			blocks = append(blocks, e)
+			e, lines = block{typ: "message"}, 0
+			continue
+		}
+		lines++
+		switch name, value, _ := strings.Cut(line, ": "); name {
+		case "id":
+			e.id = value
+		case "event":
+			e.typ = value
+		case "data":
+			e.event, e.data = true, value
+		case "retry", ":":
+		default:
+			t.Fatalf("a line %q", line)
+		}
 	}
-	if !ok {
+	if e.event {
 		t.Fatalf("%q does not end with a whole block", b)
 	}
-	for text := range strings.SplitSeq(text, "\n\n") {
-		e := block{typ: "message"}
-		for line := range strings.SplitSeq(text, "\n") {
-			switch name, value, _ := strings.Cut(line, ": "); name {
-			case "id":
-				e.id = value
-			case "event":
-				e.typ = value
-			case "data":
-				e.event, e.data = true, value
-			case "retry":
-			default:
-				t.Fatalf("a line %q", line)
-			}
-		}
+	if lines > 0 {
 		blocks = append(blocks, e)
 	}
 	return blocks

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/sse"
 )
 
 // A run is what a stream can have at once: adjacent events, in a window or in
@@ -55,7 +54,7 @@ func (st *Stream) Peek() ([]byte, error) {
 			return nil, err
 		}
 		if retry, ok := st.drain.begin(&st.hub.drain, st.wake); ok {
-			st.says(st.feed.key.form.aside(sse.AppendRetry(nil, retry)), eventlog.ID{})
+			st.namePosition(retry)
 			return st.own, nil
 		}
 		if len(st.pending) > 0 {

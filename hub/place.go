@@ -61,7 +61,6 @@ func (h *Hub) gap(requested string, resumedAfter eventlog.ID, reason GapReason) 
 type begin struct {
 	start   eventlog.ID       // the place just before the first event
 	gap     bool              // the first event is a gap
-	asked   string            // then, an id that leads to that gap again
 	pending []*eventlog.Event // what goes out first
 	place   eventlog.ID       // where the log is read on from after that
 	end     eventlog.ID       // the log's end at the time
@@ -100,9 +99,7 @@ func (h *Hub) findTime(ctx context.Context, t time.Time) (begin, error) {
 	place, err := h.log.At(ctx, t)
 	var trimmed *eventlog.ErrTrimmed
 	if errors.As(err, &trimmed) {
-		b := h.beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed)
-		b.asked = trimmed.Origin.Prev().String() // a time is no id; what was dropped last is trimmed as well
-		return b, nil
+		return h.beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed), nil
 	}
 	return begin{place: place}, err
 }
@@ -168,7 +165,7 @@ func parseID(s string) (eventlog.ID, error) {
 }
 
 func (h *Hub) beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {
-	return begin{gap: true, asked: requested, place: resumedAfter, pending: []*eventlog.Event{h.gap(requested, resumedAfter, reason)}}
+	return begin{gap: true, place: resumedAfter, pending: []*eventlog.Event{h.gap(requested, resumedAfter, reason)}}
 }
 
 // newest returns the newest n events of each topic that f selects and a grant

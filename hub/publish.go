@@ -144,6 +144,8 @@ func checkType(t string) error {
 	switch {
 	case t == GapType:
 		return invalid("the type %q is the hub's own, by which it tells of events no longer retained; use another", GapType)
+	case t == PositionType:
+		return invalid("the type %q is the hub's own, by which it names a stream's position; use another", PositionType)
 	case len(t) > MaxTypeBytes:
 		return invalid("the type may be %d bytes long, not %d", MaxTypeBytes, len(t))
 	case strings.ContainsAny(t, "\r\n\x00"):

@@ -7,12 +7,11 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/sse"
 )
 
 // StreamOptions configures a [Stream].
 type StreamOptions struct {
-	Retry     time.Duration // the reconnection time to begin with
+	Retry     time.Duration // the reconnection time to begin with; 0: none is set
 	Heartbeat time.Duration // how long the stream may be silent
 	Envelope  Envelope      // how events are given
 	Chunked   bool          // each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
@@ -20,20 +19,8 @@ type StreamOptions struct {
 	Peer      Peer          // who reads it
 	OnClose   func()        // called once when it has opened and closed again; nil: nothing is
 
-	// Mercure has ids be urn:uuid: and no blank line be without an event, as
-	// clients of that protocol have it.
-	Mercure bool
-}
-
-// Again is what tells the client of a stream that cannot be to come back after
-// a time; unless it is zero, from a place on.
-func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {
-	as := form{mercure: o.Mercure}
-	b := as.aside(sse.AppendRetry(nil, retry))
-	if place.IsZero() {
-		return b
-	}
-	return as.appendPlace(b, place)
+	Positions Positions // how the stream names its position
+	Mercure   bool      // ids are urn:uuid:…, as that protocol wants them
 }
 
 // A Stream is a subscription as the bytes of one response: its beginning,
@@ -64,6 +51,7 @@ type Stream struct {
 
 	catchesUp bool // it has read from the log since it last took from the window
 	gapped    bool // it began with a gap
+	positions Positions
 	closed    bool // guarded by hub.mu
 	presence
 
@@ -95,19 +83,15 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	st.cursor.place, st.pending = begin.place, begin.pending
 	st.start, st.given, st.sent, st.gapped = begin.start, begin.start, begin.start, begin.gap
-	as := f.key.form
-	first := as.aside(sse.AppendRetry(nil, o.Retry))
-	if begin.gap {
-		// The gap brings the place to go on from. Told beforehand, a stream
-		// that is cut between the two would never hear of the gap; so what
-		// comes first is the place that leads to it.
-		if b, err := sse.AppendID(first, begin.asked); err == nil {
-			first = as.aside(b) // else it was no id, and the client has none to send
-		}
+	if st.positions = o.Positions; begin.gap {
+		// The gap has an id, so it names the position. Both stand in one block:
+		// a client that is cut before its end asks for the same again.
+		gap := begin.pending[0]
+		gap.Retry = o.Retry
+		st.own, st.pending = appendWire(nil, gap, f.key.form), nil
 	} else {
-		first = as.appendPlace(first, begin.start)
+		st.says(st.positions.append(nil, o.Retry, f.key.form, begin.start), eventlog.ID{})
 	}
-	st.says(first, eventlog.ID{})
 	st.endAt(o.Expires)
 	h.registry.add(st, o.Peer)
 	if h.watch != nil {
@@ -209,32 +193,6 @@ func (st *Stream) wake() {
 	st.feed.mu.Lock()
 	defer st.feed.mu.Unlock()
 	st.cursor.waker.Wake()
-}
-
-// Beat has a stream that has been silent, and has nothing to give, say that it
-// is there: with its place, if the log has moved on, so that a quiet topic's
-// place does not age past retention; else with a comment.
-func (st *Stream) Beat() {
-	// All up to the head is in the window. If there is nothing to take after
-	// the head was read, the client has all up to there.
-	head := st.hub.headNow()
-	if b, err := st.Peek(); err != nil || len(b) > 0 || !st.cursor.attached {
-		return
-	}
-	if head.Compare(st.given) <= 0 {
-		st.says(sse.AppendComment(nil, ""), eventlog.ID{})
-		return
-	}
-	st.cursor.place = head
-	st.says(st.feed.key.form.appendPlace(nil, head), head)
-}
-
-// says has blocks go out before all else, which give a place unless that is zero.
-func (st *Stream) says(blocks []byte, place eventlog.ID) {
-	if st.Chunked() {
-		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
-	}
-	st.own, st.ownPlace, st.ownEvents = append(st.own, blocks...), place, 0
 }
 
 // Start returns the id of the place just before the first event that the stream

@@ -97,7 +97,12 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 		m.api.Refuse(w, r, err)
 		return
 	}
-	m.api.Stream(w, r, g, sub, hub.StreamOptions{Mercure: true})
+	o := hub.StreamOptions{Mercure: true}
+	if o.Positions, err = httpapi.ParsePositions(q, hub.PositionFields); err != nil {
+		m.api.Refuse(w, r, err)
+		return
+	}
+	m.api.Stream(w, r, g, sub, o)
 }
 
 // lastEventID is the place to go on from, in any of the spellings that there

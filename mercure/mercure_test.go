@@ -208,6 +208,33 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// A stream names its position as it is asked to; without that, in fields that no
+// blank line ends. A gap is a whole block in any case.
+func TestPositions(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
+	for query, want := range map[string]string{
+		"":                "retry: 3000\nid: PLACE\nid: mine\ndata: x\n",
+		"&position=event": "retry: 3000\nevent: position\nid: PLACE\ndata: {}\n",
+		"&position=none":  "retry: 3000\nid: mine\ndata: x\n",
+	} {
+		st := s.subscribe(t, "topic=a"+query)
+		place := st.Header.Get("Last-Event-ID")
+		s.publish(t, "topic", "a", "id", "mine", "data", "x")
+		if got := st.event(t); !urn.MatchString(place) || got != strings.Replace(want, "PLACE", place, 1) {
+			t.Errorf("%q begins with %q at %s", query, got, place)
+		}
+		gap := s.subscribe(t, "topic=a&lastEventID=unknown"+query).event(t)
+		if !regexp.MustCompile(`^retry: 3000\nevent: gap\nid: urn:uuid:\S+\ndata: .*"unknown".*\n$`).MatchString(gap) {
+			t.Errorf("%q begins with %q, not with a gap", query, gap)
+		}
+	}
+	for _, query := range []string{"&position=id", "&position=", "&position=none&position=event"} {
+		if resp := s.do(t, "GET", path+"?topic=a"+query, ""); resp.StatusCode != 400 || !strings.Contains(text(t, resp), "position=none") {
+			t.Errorf("%q: %s", query, resp.Status)
+		}
+	}
+}
+
 func TestPublishErrors(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, false, mercure.Options{})
 	good := bearer(token(t, "https://example.com/{id}", "", ""))

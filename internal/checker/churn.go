@@ -260,7 +260,7 @@ func readPlace(c net.Conn) (*bufio.Reader, error) {
 		if err != nil {
 			return nil, fmt.Errorf("a stream without a place: %w", err)
 		}
-		if strings.HasPrefix(line, "id: ") {
+		if line == "\n" { // the end of the first block, which has the place
 			return body, nil
 		}
 	}

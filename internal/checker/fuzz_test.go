@@ -48,7 +48,9 @@ func besiege(f *testing.F) *besieged {
 			if err != nil {
 				return
 			}
-			b.bystander <- e
+			if e.Type != hub.PositionType {
+				b.bystander <- e
+			}
 		}
 	}()
 	f.Cleanup(func() {

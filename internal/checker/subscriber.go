@@ -88,7 +88,10 @@ func (s *subscriber) read() error {
 		if err != nil {
 			return err
 		}
-		if e.Type == "gap" {
+		switch e.Type {
+		case "position":
+			continue
+		case "gap":
 			s.gaps++
 			continue
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// Cut before its first event, a stream goes on where it began: the id-only
-// block has told the browser where that is.
+// Cut before its first event, a stream goes on where it began: the position at
+// its beginning has told the browser where that is.
 func TestCutBeforeFirstEvent(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
@@ -23,7 +23,7 @@ func TestCutBeforeFirstEvent(t *testing.T) {
 	s.expect("onopen", open)
 	place := openRaw(t, h.url("/events/quiet")).next(t, "id")["id"]
 	eventually(t, "the place to pass the proxy", func() (bool, string) {
-		return strings.Contains(p.returned(), "id: "+place+"\n\n"), p.returned()
+		return strings.Contains(p.returned(), "id: "+place+"\ndata: {}\n\n"), p.returned()
 	})
 
 	p.refuse()
@@ -57,7 +57,7 @@ func TestHeartbeatMovesPlace(t *testing.T) {
 	s.expect("onopen", open)
 	place := h.publish("busy", "not for this page")
 	eventually(t, "a heartbeat with the place", func() (bool, string) {
-		return strings.Contains(p.returned(), "id: "+place+"\n\n"), p.returned()
+		return strings.Contains(p.returned(), "id: "+place+"\ndata: {}\n\n"), p.returned()
 	})
 	p.cut(false)
 	s.expect("onerror", connecting)

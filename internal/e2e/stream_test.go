@@ -73,7 +73,7 @@ func subscribeOn(t *testing.T, conn net.Conn, h *hub, topic string) *bufio.Reade
 		if err != nil {
 			t.Fatalf("no place at the beginning of a stream: %v", err)
 		}
-		if strings.HasPrefix(line, "id: ") {
+		if line == "\n" { // of the first block
 			return lines
 		}
 	}
@@ -82,7 +82,8 @@ func subscribeOn(t *testing.T, conn net.Conn, h *hub, topic string) *bufio.Reade
 // A block is what stands between two blank lines: its fields, by name.
 type block map[string]string
 
-// next waits for the next block that has such a field.
+// next waits for the next block that has such a field. A position has no data that
+// anybody sent.
 func (s *rawStream) next(t *testing.T, field string) block {
 	t.Helper()
 	deadline := time.After(patience)
@@ -96,7 +97,7 @@ func (s *rawStream) next(t *testing.T, field string) block {
 			if name, value, ok := strings.Cut(line, ":"); ok && name != "" {
 				b[name] = strings.TrimPrefix(value, " ")
 			}
-			if _, has := b[field]; line == "" && has {
+			if _, has := b[field]; line == "" && has && (field != "data" || b["event"] != "position") {
 				return b
 			} else if line == "" {
 				b = block{}

@@ -107,14 +107,17 @@ func (s *stream) block(b, raw []byte, t *tally) {
 		case "id":
 			id = bytes.TrimPrefix(value, []byte(" "))
 		case "event":
-			if string(bytes.TrimPrefix(value, []byte(" "))) == "gap" {
+			switch string(bytes.TrimPrefix(value, []byte(" "))) {
+			case "gap":
 				t.faults.Gaps++
+				return
+			case "position":
 				return
 			}
 		}
 	}
 	if !found {
-		return // a place, a reconnection time, a comment
+		return // a reconnection time, an id, a comment
 	}
 	e, ok := parseData(data)
 	if !ok {

@@ -31,7 +31,7 @@ func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 func TestSplitAnywhere(t *testing.T) {
 	events := []string{wire(event{0, 0, 5}), wire(event{1, 1, 6}), wire(event{2, 0, 7})}
 	all := strings.Join(events, "")
-	place := "retry: 3000\n\nid: p\n\n"
+	place := "retry: 3000\nevent: position\nid: p\ndata: {}\n\n"
 	for name, response := range map[string]string{
 		"an event a chunk":     head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(place) + chunk(events[0]) + chunk(":\n\n") + chunk(events[1]) + chunk(events[2]),
 		"events share a chunk": head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(place+all),

@@ -77,25 +77,28 @@ func (st *Stream) namePosition(retry time.Duration) {
 }
 
 // Beat makes a stream that has been silent, and has nothing to give, send a sign
-// of life: its position if that has moved on, so that the position of a quiet
-// topic does not age past retention, else a comment.
+// of life: its position if that has moved on, else a comment. So the position of
+// a quiet topic does not age past retention, and a client that is cut while the
+// stream looks through history that gives it nothing does not begin anew.
 func (st *Stream) Beat() {
-	// All up to the head is in the window. If there is nothing to take after
-	// the head was read, the client has all up to there.
 	head := st.hub.headNow()
-	if b, err := st.Peek(); err != nil || len(b) > 0 || !st.cursor.attached {
+	if b, err := st.Peek(); err != nil || len(b) > 0 || st.cursor.part > 0 {
 		return
 	}
-	if head.Compare(st.given) <= 0 {
+	// All up to the head is in the window. If there was nothing to take after
+	// the head was read, the client has all up to there.
+	if st.cursor.attached && head.Compare(st.cursor.place) > 0 {
+		st.cursor.place = head
+	}
+	place := st.place()
+	switch {
+	case place.Compare(st.given) <= 0:
 		st.says(sse.AppendComment(nil, ""), eventlog.ID{})
-		return
+	case st.positions == NoPositions:
+		st.says(sse.AppendComment(nil, ""), place)
+	default:
+		st.namePosition(0)
 	}
-	st.cursor.place = head
-	if st.positions == NoPositions {
-		st.says(sse.AppendComment(nil, ""), head)
-		return
-	}
-	st.namePosition(0)
 }
 
 // says writes blocks before all else. They bring the client up to a place,

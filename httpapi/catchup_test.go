@@ -1,0 +1,108 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// A stream that looks for little in a long history says at each heartbeat how far
+// it has got. Cut again and again, it arrives: it never begins anew.
+func TestPositionWhileCatchingUp(t *testing.T) {
+	const heartbeat = 20 * time.Millisecond
+	log := eventlog.NewMemory(eventlog.Retention{})
+	s := serveLog(t, log, httpapi.Options{Heartbeat: heartbeat})
+	fill := func(n int, topic string) (last eventlog.ID) {
+		recs := make([]eventlog.Record, n)
+		for i := range recs {
+			recs[i] = eventlog.Record{Topics: []string{topic}, Data: []byte("x")}
+		}
+		results, err := s.hub.Publish(t.Context(), recs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return results[n-1].ID
+	}
+	first := fill(1, "history")
+	for range 10 {
+		fill(250, "history")
+	}
+	wanted := fill(1, "t7/wanted/x")
+	// Many templates that begin like the topics make a page take its time.
+	q := url.Values{}
+	for i := range hub.MaxTopics {
+		q.Add("topic", fmt.Sprintf("{a}%d/{b}/x", i))
+	}
+
+	over := httptest.NewUnstartedServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: heartbeat}))
+	over.EnableHTTP2 = true
+	over.StartTLS()
+	t.Cleanup(over.Close)
+	unparked := httptest.NewServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: heartbeat, Unparked: true}))
+	t.Cleanup(unparked.Close)
+	for name, server := range map[string]*httptest.Server{"parked": s.Server, "unparked": unparked, "HTTP/2": over} {
+		t.Run(name, func(t *testing.T) {
+			place := first
+			for connections := 1; ; connections++ {
+				at, arrived := follow(t, server, "/events?"+q.Encode(), place, wanted)
+				if arrived {
+					if connections < 3 {
+						t.Errorf("it took %d connections, too few to see that they go on", connections)
+					}
+					return
+				}
+				place = at
+			}
+		})
+	}
+}
+
+// follow resumes after a place, reads until the stream names a position beyond,
+// and cuts it there. It reports whether the event that is wanted came instead.
+func follow(t *testing.T, server *httptest.Server, path string, place, wanted eventlog.ID) (at eventlog.ID, arrived bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Last-Event-ID", place.String())
+	resp, err := server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	st := &stream{resp, bufio.NewReader(resp.Body)}
+	if begun := st.place(t); begun != place.String() {
+		t.Fatalf("resumed at %s, it begins at %s", place, begun)
+	}
+	for {
+		block := st.block(t)
+		if block == ":" {
+			continue
+		}
+		if block == "id: "+wanted.String()+"\ndata: x" {
+			return wanted, true
+		}
+		var id string
+		if _, err := fmt.Sscanf(block, "event: position\nid: %s\ndata: {}", &id); err != nil {
+			t.Fatalf("got %q", block)
+		}
+		at, err := eventlog.ParseID(id)
+		if err != nil || at.Compare(place) <= 0 || at.Compare(wanted) >= 0 {
+			t.Fatalf("after %s the stream is at %s, %v; what it asks for is %s", place, id, err, wanted)
+		}
+		return at, false
+	}
+}

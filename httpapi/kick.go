@@ -52,7 +52,9 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 	if given != 1 {
 		return 0, &hub.InvalidError{Reason: "say whose streams to end by one of id, topic, subject and token_id"}
 	}
+	cause := hub.ErrKicked
 	if q.Has("for") {
+		cause = hub.ErrRevoked
 		d, err := time.ParseDuration(q.Get("for"))
 		if err != nil || d <= 0 {
 			return 0, &hub.InvalidError{Reason: "the field for is how long to keep them away, as in 10m"}
@@ -61,7 +63,7 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 			return 0, err
 		}
 	}
-	return a.hub.End(f, hub.ErrKicked), nil // after the ban, so that nobody slips in between
+	return a.hub.End(f, cause), nil // after the ban, so that nobody slips in between
 }
 
 // ban keeps the streams of a filter away until a time.

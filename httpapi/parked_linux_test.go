@@ -300,19 +300,6 @@ func TestParkedPeers(t *testing.T) {
 	})
 }
 
-// TestParkedFarewell sees that a drained stream ends as a response should.
-func TestParkedFarewell(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
-	_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
-	if err := s.hub.Drain(t.Context(), 50*time.Millisecond, time.Second); err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(httputil.NewChunkedReader(r))
-	if err != nil || strings.Count(string(body), "retry: ") != 2 {
-		t.Errorf("%q, %v", body, err)
-	}
-}
-
 // encoding is a wrapper that says, as it sends the headers, that it encodes.
 type encoding struct{ http.ResponseWriter }
 

@@ -43,11 +43,24 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		st.Close()
 		o.Chunked = false
 		if st, err = a.begin(r, g, s, o); err != nil {
+			breakOff(r)
 			return
 		}
 	}
 	defer st.Close()
-	a.serve(st, out)
+	if err := a.serve(st, out); out.Context().Err() == nil && !hub.IsFinal(err) {
+		breakOff(r)
+	}
+}
+
+// breakOff ends a response so that every client takes it for broken and comes
+// back, since some take a regular end for the last word: HTTP/1 without the last
+// chunk, HTTP/2 with RST_STREAM, whose code net/http chooses (INTERNAL_ERROR).
+// What has been written arrives.
+func breakOff(r *http.Request) {
+	if r.Method != http.MethodHead { // whose response is whole without a body
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // parks reports whether a request's stream can do without a goroutine.
@@ -111,8 +124,8 @@ func beginning(st *hub.Stream, s hub.Subscription) string {
 	return id
 }
 
-// serve writes a stream until its peer goes or the hub ends it.
-func (a *api) serve(st *hub.Stream, out *sse.Stream) {
+// serve writes a stream until its peer goes or the hub ends it, and returns why.
+func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
 	for {
 		b, err := st.Next(out.Context())
 		if err == nil {
@@ -125,7 +138,7 @@ func (a *api) serve(st *hub.Stream, out *sse.Stream) {
 			if !hub.WasEnded(err) && out.Context().Err() == nil && a.hub.Err() == nil {
 				a.Logger.Error("a stream ended", "err", err)
 			}
-			return
+			return err
 		}
 	}
 }

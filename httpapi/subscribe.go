@@ -181,6 +181,9 @@ func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscriptio
 		NewProblem(http.StatusServiceUnavailable, detail).Write(w)
 		return
 	}
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // RFC 9112 §9.6; HTTP/2 would end the whole connection
+	}
 	out, err := sse.Accept(w, r, nil)
 	if err != nil {
 		return // answered
@@ -190,5 +193,6 @@ func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscriptio
 	if bounds, err := a.hub.Bounds(r.Context()); err == nil && s.From == (hub.From{}) {
 		place = bounds.Last
 	}
-	_, _ = out.Write(o.Again(retry, place)) // whom it does not reach comes back anyway
+	_, _ = out.Write(o.Again(retry, place)) // a client that it does not reach comes back anyway
+	breakOff(r)
 }

@@ -48,7 +48,7 @@ func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
 func (a *api) returnTicket(w http.ResponseWriter, r *http.Request) {
 	if a.Auth != nil {
 		if number := a.Auth.Return(r.URL.Query().Get("ticket")); number != 0 {
-			a.hub.End(hub.StreamFilter{Ticket: number}, hub.ErrKicked)
+			a.hub.End(hub.StreamFilter{Ticket: number}, hub.ErrRevoked)
 		}
 	}
 	w.WriteHeader(http.StatusNoContent)

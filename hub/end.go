@@ -9,8 +9,11 @@ import (
 var (
 	// ErrExpired ends a stream whose grant has come to its end.
 	ErrExpired = errors.New("hub: the stream's grant has expired")
-	// ErrKicked ends a stream that an operator wants gone.
+	// ErrKicked ends a stream that an operator wants gone. Its client may come
+	// back.
 	ErrKicked = errors.New("hub: the stream was ended by an operator")
+	// ErrRevoked ends a stream whose client is refused from now on.
+	ErrRevoked = errors.New("hub: the stream was ended for good by an operator")
 	// ErrStalled ends a stream whose peer takes nothing.
 	ErrStalled = errors.New("hub: the stream's peer takes nothing")
 )
@@ -18,8 +21,13 @@ var (
 // WasEnded reports whether a stream's error is an end that was wanted: by a
 // drain, by its grant, or by an operator.
 func WasEnded(err error) bool {
-	return errors.Is(err, ErrDrained) || errors.Is(err, ErrExpired) || errors.Is(err, ErrKicked)
+	return errors.Is(err, ErrDrained) || errors.Is(err, ErrExpired) || errors.Is(err, ErrKicked) || IsFinal(err)
 }
+
+// IsFinal reports whether a stream's end is the last word to its client. Some
+// clients take a response that ends as it should for that, and stay away: the
+// response of any other stream must end as a broken one does.
+func IsFinal(err error) bool { return errors.Is(err, ErrRevoked) }
 
 // End has the stream end between two events, as soon as it can: [Stream.Next]
 // then returns cause. Any goroutine may call it, at any time; the first cause
@@ -44,7 +52,7 @@ const (
 	ClientGone   DisconnectReason = iota // the peer closed it, or its network did
 	Stalled                              // [ErrStalled]: the peer took not one byte for the write timeout
 	Drained                              // [ErrDrained]: the hub shuts down
-	Kicked                               // [ErrKicked]: an operator ended it
+	Kicked                               // [ErrKicked], [ErrRevoked]: an operator ended it
 	TokenExpired                         // [ErrExpired]
 	Failed                               // the hub or its log did
 	reasons
@@ -63,7 +71,7 @@ func reasonOf(cause error) DisconnectReason {
 		return Stalled
 	case errors.Is(cause, ErrDrained):
 		return Drained
-	case errors.Is(cause, ErrKicked):
+	case errors.Is(cause, ErrKicked), errors.Is(cause, ErrRevoked):
 		return Kicked
 	case errors.Is(cause, ErrExpired):
 		return TokenExpired

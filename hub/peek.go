@@ -112,10 +112,10 @@ func (st *Stream) Over() error {
 	return nil
 }
 
-// Farewell is what ends the response of a stream that was over between two
-// events: nothing, or the last chunk.
+// Farewell returns the last chunk if the stream was over for good between two
+// events, see [IsFinal], and is in chunks; else nothing.
 func (st *Stream) Farewell() string {
-	if st.Chunked() && st.cursor.part == 0 && len(st.own) == 0 {
+	if IsFinal(st.ended()) && st.Chunked() && st.cursor.part == 0 && len(st.own) == 0 {
 		return "0\r\n\r\n"
 	}
 	return ""

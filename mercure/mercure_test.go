@@ -549,7 +549,7 @@ func TestDrain(t *testing.T) {
 	}
 	for name, in := range map[string]io.Reader{"open": st.lines, "new": s.subscribe(t, "topic=a").lines} {
 		b, err := io.ReadAll(in)
-		if err != nil || strings.Contains(string(b), "\n\n") || !strings.Contains(string(b), "retry: ") || !strings.Contains(string(b), "\nid: urn:uuid:") {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(string(b), "\n\n") || !strings.Contains(string(b), "retry: ") || !strings.Contains(string(b), "\nid: urn:uuid:") {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}

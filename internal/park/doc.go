@@ -12,6 +12,7 @@
 //   - A stream ends when its peer has gone, or has closed its half; when it takes
 //     not one byte for the write timeout while there is something to send; when
 //     it sends more than 64 KiB, which is discarded; or when the hub ends it.
+//     Its response gets a last chunk only if the end is for good.
 //     Its descriptor is closed by its shard alone.
 //   - A stream that has been silent for the heartbeat says so. Heartbeats are
 //     spread, so that streams opened or written to at once do not beat at once.

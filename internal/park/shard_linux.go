@@ -375,11 +375,10 @@ func (s *shard) close(p *parked, cause error) {
 		s.beats.remove(p)
 		s.stuck.remove(p)
 	}
-	if hub.WasEnded(cause) || s.hub.Err() != nil {
-		if end := p.st.Farewell(); end != "" && !p.full {
-			_, _ = send(p.fd, []byte(end)) // whom it does not reach sees the end anyway
-		}
-	} else if cause != context.Canceled && cause != hub.ErrStalled {
+	if end := p.st.Farewell(); end != "" && !p.full {
+		_, _ = send(p.fd, []byte(end)) // a client that it does not reach sees a broken response, and is refused when it comes back
+	}
+	if !hub.WasEnded(cause) && s.hub.Err() == nil && cause != context.Canceled && cause != hub.ErrStalled {
 		s.logger.Error("a stream ended", "err", cause)
 	}
 	shut(p.fd)

@@ -23,12 +23,15 @@ type Client struct {
 	// Last-Event-ID header says so.
 	LastEventID string
 
-	// ReconnectionTime is the least time between two connections, until the
-	// server's retry field replaces it. Zero means 3 s, a negative value none.
+	// ReconnectionTime is the least time from the end of one attempt to the
+	// next, until the server's retry field replaces it. Zero means 3 s, a
+	// negative value none. A retry field cannot go below 100 ms, or below
+	// ReconnectionTime if that is shorter.
 	ReconnectionTime time.Duration
 
 	// MaxBackoff bounds the random wait after repeated failures, and what the
-	// server may ask for by its retry field. Zero means a minute.
+	// server may ask for by its retry field. Zero means a minute. It does not
+	// bound Retry-After, which may ask for up to an hour.
 	MaxBackoff time.Duration
 
 	// IdleTimeout is how long an attempt may go without a byte from the
@@ -37,7 +40,8 @@ type Client struct {
 	// ever.
 	IdleTimeout time.Duration
 
-	// ReadLimit is the decoder's: see [Decoder.SetReadLimit].
+	// ReadLimit is the decoder's: see [Decoder.SetReadLimit]. An event beyond
+	// it ends the loop with [ErrEventTooLarge].
 	ReadLimit int64
 
 	// Resend allows sending a request again whose method is not idempotent
@@ -69,7 +73,8 @@ var (
 	// good (WHATWG HTML §9.2.1).
 	ErrNoContent = errors.New("sse: the server ended the stream (204 No Content)")
 
-	// ErrContentType reports an answer that is no event stream.
+	// ErrContentType reports an answer that is no event stream. The error that
+	// wraps it is a [ContentTypeError].
 	ErrContentType = errors.New("sse: not an event stream")
 
 	// ErrIdleTimeout reports an attempt that [Client.IdleTimeout] ended.
@@ -87,10 +92,9 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("sse: unexpected status %d %s", e.Code, http.StatusText(e.Code))
 }
 
-// temporary tells whether the same request may succeed later. The standard
+// temporary reports whether the same request may succeed later. The standard
 // gives up at any status but 200, for a page has a user who can reload it. A
-// program has none and must outlive a server's restart or overload, which is
-// what these say.
+// program has none and must outlive a server's restart or overload.
 func (e *StatusError) temporary() bool {
 	switch e.Code {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -99,12 +103,25 @@ func (e *StatusError) temporary() bool {
 	return e.Code >= 500
 }
 
+// A ContentTypeError reports an answer of status 200 that is no event stream,
+// such as a page or an API's {"error":…}. It wraps [ErrContentType].
+type ContentTypeError struct {
+	Header http.Header
+	Body   []byte // its first 4 KiB, as far as they came within a second
+}
+
+func (e *ContentTypeError) Error() string {
+	return fmt.Sprintf("%v: Content-Type %q", ErrContentType, e.Header.Get("Content-Type"))
+}
+
+func (e *ContentTypeError) Unwrap() error { return ErrContentType }
+
 // Events returns the events of one logical stream, over any number of
 // connections. The iterator's only error is its last element, and says why it
-// gave up: the context's error, [ErrNoContent], [ErrContentType], a
-// [StatusError], or what broke a request that must not be sent again, which is
-// [io.EOF] after a clean end. What a new connection may mend goes to
-// [Client.OnError] instead. It is c.Source(req).Events().
+// gave up: the context's error, [ErrNoContent], a [ContentTypeError], a
+// [StatusError], [ErrEventTooLarge], or what broke a request that must not be
+// sent again, which is [io.EOF] after a clean end. What a new connection may
+// mend goes to [Client.OnError] instead. It is c.Source(req).Events().
 //
 // The request's context ends the loop. Its headers are sent each time, with
 // Accept and Cache-Control unless it has its own; its body is sent again by
@@ -151,11 +168,10 @@ func check(resp *http.Response, cancel context.CancelCauseFunc) error {
 	case http.StatusNoContent:
 		return ErrNoContent
 	default:
-		return statusError(resp, cancel)
+		return &StatusError{Code: resp.StatusCode, Header: resp.Header, Body: beginning(resp.Body, cancel)}
 	}
-	value := resp.Header.Get("Content-Type")
-	if !isEventStream(value) {
-		return fmt.Errorf("%w: Content-Type %q", ErrContentType, value)
+	if !isEventStream(resp.Header.Get("Content-Type")) {
+		return &ContentTypeError{Header: resp.Header, Body: beginning(resp.Body, cancel)}
 	}
 	return nil
 }
@@ -170,10 +186,10 @@ func isEventStream(contentType string) bool {
 	return strings.EqualFold(strings.Trim(contentType, " \t"), MediaType)
 }
 
-// statusError takes what the server says along with a status, unless it takes
-// its time over it.
-func statusError(resp *http.Response, cancel context.CancelCauseFunc) error {
+// beginning returns the first 4 KiB of body, as far as they arrive within a
+// second: a refusal may have a body that never ends.
+func beginning(body io.Reader, cancel context.CancelCauseFunc) []byte {
 	defer time.AfterFunc(time.Second, func() { cancel(nil) }).Stop()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-	return &StatusError{Code: resp.StatusCode, Header: resp.Header, Body: body}
+	b, _ := io.ReadAll(io.LimitReader(body, 4<<10))
+	return b
 }

@@ -290,17 +290,12 @@ func TestClientReconnects(t *testing.T) {
 	}{
 		{"a clean end", sends("data: a\n\ndata: lost"), io.EOF},
 		{"a cut", breaks("data: a\n\ndata: lost"), io.ErrUnexpectedEOF},
-		{"an endless line", func(w http.ResponseWriter, r *http.Request) {
-			sends("data: a\n\n")(w, r)
-			io.Copy(w, endless("x"))
-		}, ErrEventTooLarge},
 		{"silence", stays("data: a\n\n: hi\n"), ErrIdleTimeout},
 	} {
 		srv := newScript(t, tt.step, sends("data: b\n\n"))
 		var errs []error
 		client := quick()
 		client.IdleTimeout = 200 * time.Millisecond
-		client.ReadLimit = 1 << 10
 		client.OnError = func(err error, _ time.Duration) { errs = append(errs, err) }
 		got, err := collect(client.Events(get(t, srv.URL)))
 		wantAll(t, tt.why, got, []string{"a", "b"})
@@ -319,6 +314,60 @@ func TestClientReconnects(t *testing.T) {
 	}
 	if _, err := collect(client.Events(get(t, refused.URL).WithContext(ctx))); err != context.Canceled || n != 3 {
 		t.Errorf("connection refused: %v after %d attempts", err, n)
+	}
+}
+
+// A resuming server sends an event that is too large again, and so does one that
+// begins anew. Only the caller can help, and must be told how.
+func TestEventTooLargeEndsTheLoop(t *testing.T) {
+	for why, rest := range map[string]string{
+		"a line without end":  strings.Repeat("x", 4<<10),
+		"a whole event":       "id: 2\ndata: " + strings.Repeat("x", 4<<10) + "\n\ndata: b\n\n",
+		"many lines":          strings.Repeat("data: "+strings.Repeat("x", 100)+"\n", 40) + "\n",
+		"a comment":           ":" + strings.Repeat("x", 4<<10) + "\n\n",
+		"a type, data and id": "event: " + strings.Repeat("t", 600) + "\nid: " + strings.Repeat("i", 600) + "\ndata: x\n\n",
+	} {
+		text := "id: 1\ndata: a\n\n" + rest
+		srv := newScript(t, sends(text), sends(text))
+		client := quick()
+		client.ReadLimit = 1 << 10
+		source := client.Source(get(t, srv.URL))
+		got, err := collect(source.Events())
+		wantAll(t, why, got, []string{"a"})
+		if !errors.Is(err, ErrEventTooLarge) || len(srv.seen()) != 1 || source.LastEventID() != "1" {
+			t.Errorf("%s: %v after %d requests, at %q; want ErrEventTooLarge after one, at 1", why, err, len(srv.seen()), source.LastEventID())
+			continue
+		}
+		if !strings.Contains(err.Error(), "1024 bytes") || !strings.Contains(err.Error(), "ReadLimit") {
+			t.Errorf("%s: %q, want how large it is and what allows it", why, err)
+		}
+	}
+}
+
+// What a server says with a 200 that is no stream, as a model's API does about
+// an error, must not be lost.
+func TestContentTypeErrorCarriesTheAnswer(t *testing.T) {
+	const said = `{"error":{"message":"model not loaded"}}`
+	srv := newScript(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, said)
+	}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, strings.Repeat("no", 4<<10))
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done() // a body without end holds nobody up
+	})
+	for _, want := range []struct {
+		contentType string
+		body        string
+	}{{"application/json", said}, {"text/html", strings.Repeat("no", 2<<10)}} {
+		_, err := collect(quick().Events(get(t, srv.URL)))
+		e, ok := errors.AsType[*ContentTypeError](err)
+		if !ok || !errors.Is(err, ErrContentType) || e.Header.Get("Content-Type") != want.contentType || string(e.Body) != want.body {
+			t.Errorf("%#v, want a ContentTypeError with the answer", err)
+		} else if said := `sse: not an event stream: Content-Type "` + want.contentType + `"`; err.Error() != said {
+			t.Errorf("%q, want %q", err, said)
+		}
 	}
 }
 

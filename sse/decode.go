@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"math"
@@ -16,7 +17,7 @@ import (
 const DefaultReadLimit = 16 << 20
 
 // ErrEventTooLarge reports an event, or a line of any kind, that is larger
-// than the read limit.
+// than the read limit. The error that wraps it names the limit in bytes.
 var ErrEventTooLarge = errors.New("sse: event too large")
 
 const (
@@ -57,7 +58,7 @@ type Decoder struct {
 	onID func(string)
 
 	r     io.Reader
-	err   error // of r, or ErrEventTooLarge; reported once buf is used up
+	err   error // of r, or ErrEventTooLarge wrapped; reported once buf is used up
 	limit int64
 
 	buf        []byte
@@ -95,7 +96,8 @@ func Read(r io.Reader) iter.Seq2[Event, error] {
 
 // SetReadLimit sets how many bytes the decoder holds for one event: its fields
 // so far and the line being read. Zero means [DefaultReadLimit], a negative n
-// no limit. Beyond it, reading ends with [ErrEventTooLarge].
+// no limit. Beyond it, reading ends with an error that wraps
+// [ErrEventTooLarge].
 func (d *Decoder) SetReadLimit(n int64) {
 	switch {
 	case n == 0:
@@ -127,7 +129,7 @@ func (d *Decoder) Events() iter.Seq2[Event, error] {
 }
 
 // Next returns the next event. Its error is [io.EOF] at the end of the stream,
-// where an unfinished event is dropped, the reader's own, or
+// where an unfinished event is dropped, the reader's own, or one that wraps
 // [ErrEventTooLarge]; after it, Next returns the same again.
 func (d *Decoder) Next() (Event, error) {
 	for {
@@ -250,7 +252,9 @@ func (d *Decoder) held() int64 {
 }
 
 func (d *Decoder) tooLarge() error {
-	d.err = ErrEventTooLarge
+	if !errors.Is(d.err, ErrEventTooLarge) {
+		d.err = fmt.Errorf("%w: more than %d bytes; a higher ReadLimit or SetReadLimit allows it", ErrEventTooLarge, d.limit)
+	}
 	d.end = d.start
 	d.lf, d.cr = d.end, d.end
 	return d.err

@@ -212,7 +212,7 @@ func TestDecodeErrorsStick(t *testing.T) {
 			t.Errorf("%v: first %+v, %v", want, e, err)
 		}
 		for range 3 {
-			if _, err := d.Next(); err != want {
+			if _, err := d.Next(); !errors.Is(err, want) {
 				t.Errorf("got %v, want %v each time", err, want)
 			}
 		}
@@ -262,7 +262,7 @@ func TestReadLimit(t *testing.T) {
 			for err == nil {
 				_, err = d.Next()
 			}
-			if got := err == ErrEventTooLarge; got != tt.tooLong {
+			if got := errors.Is(err, ErrEventTooLarge); got != tt.tooLong {
 				t.Errorf("%s, %s: %v", tt.why, how, err)
 			}
 			if _, again := d.Next(); again != err {
@@ -277,7 +277,7 @@ func TestReadLimitDefaults(t *testing.T) {
 	for limit, want := range map[int64]error{0: ErrEventTooLarge, -1: nil, DefaultReadLimit + 6: nil} {
 		d := NewDecoder(strings.NewReader(in))
 		d.SetReadLimit(limit)
-		if _, err := d.Next(); err != want {
+		if _, err := d.Next(); !errors.Is(err, want) {
 			t.Errorf("limit %d: %v, want %v", limit, err, want)
 		}
 	}
@@ -296,7 +296,7 @@ func (s endless) Read(p []byte) (int, error) {
 
 func TestEndlessLineIsTooLarge(t *testing.T) {
 	for _, in := range []string{"data", ": comment ", "x", "\xFF"} {
-		if _, err := NewDecoder(endless(in)).Next(); err != ErrEventTooLarge {
+		if _, err := NewDecoder(endless(in)).Next(); !errors.Is(err, ErrEventTooLarge) {
 			t.Errorf("%q for ever: %v", in, err)
 		}
 	}

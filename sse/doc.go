@@ -22,4 +22,24 @@
 // it reconnects, resumes with Last-Event-ID, and stops only when the server
 // says so, the caller does, or going on could do harm. Its loop owns all it
 // starts: when the range over [Client.Events] ends, nothing runs on.
+//
+// # Reconnecting
+//
+// A Client connects again after a network error, at the end of a stream, and
+// after status 408, 425, 429 and 5xx. All else ends the loop with an error: 204,
+// any other status, an answer that is no event stream, an event beyond the
+// read limit, and whatever breaks a request that must not be sent again.
+//
+// After a connection that worked, which brought an event or stayed open for 5 s,
+// the Client waits for exactly the reconnection time: the server's latest
+// retry field, else [Client.ReconnectionTime]. The server's value is held
+// between 100 ms (or ReconnectionTime, if that is shorter) and
+// [Client.MaxBackoff], so that "retry: 0" does not make a flood of
+// connections. Only a caller that asks for no wait, by a negative
+// ReconnectionTime, gets none.
+//
+// After the n-th failure in a row it adds a random time, which makes the wait
+// anything between the reconnection time and 2ⁿ times as much, or MaxBackoff.
+// A Retry-After field (RFC 9110 §10.2.3), in seconds or as a date, raises the
+// reconnection time for one attempt, to an hour at most, whatever the status is.
 package sse

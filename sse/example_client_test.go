@@ -36,7 +36,7 @@ var clock = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", sse.MediaType)
-	fmt.Fprintf(w, "retry: 10\nid: %s\ndata: %d o'clock\n\n", strings.Repeat("x", n), n)
+	fmt.Fprintf(w, "retry: 100\nid: %s\ndata: %d o'clock\n\n", strings.Repeat("x", n), n)
 })
 
 func ExampleClient() {
@@ -69,11 +69,11 @@ func ExampleClient() {
 	}
 	// Output:
 	// 1 o'clock
-	// EOF, again in 10ms
+	// EOF, again in 100ms
 	// 2 o'clock
-	// EOF, again in 10ms
+	// EOF, again in 100ms
 	// 3 o'clock
-	// EOF, again in 10ms
+	// EOF, again in 100ms
 	// the server has no more
 }
 

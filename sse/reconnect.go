@@ -10,6 +10,11 @@ import (
 )
 
 const (
+	// minRetry is the least that a server's retry field may ask for. Without
+	// it, "retry: 0" and one event a connection make a thousand connections a
+	// second. Firefox holds the field to 500 ms.
+	minRetry = 100 * time.Millisecond
+
 	minSpread     = 100 * time.Millisecond // what backoff doubles, if the base is shorter
 	maxRetryAfter = time.Hour
 
@@ -22,9 +27,9 @@ const (
 // A backoff decides how long to wait between attempts.
 type backoff struct {
 	base     time.Duration // the reconnection time
-	max      time.Duration
-	failures int  // in a row
-	worked   bool // the latest attempt brought something about
+	min, max time.Duration // what the server may make of it
+	failures int           // in a row
+	worked   bool          // the latest attempt brought something about
 }
 
 func newBackoff(base, limit time.Duration) backoff {
@@ -34,11 +39,13 @@ func newBackoff(base, limit time.Duration) backoff {
 	if limit <= 0 {
 		limit = time.Minute
 	}
-	return backoff{base: max(base, 0), max: limit}
+	base = max(base, 0)
+	return backoff{base: base, min: min(base, minRetry), max: limit}
 }
 
-// setBase sets what the server asks for, as far as the caller goes along.
-func (b *backoff) setBase(d time.Duration) { b.base = min(d, b.max) }
+// setBase sets the reconnection time that the server asks for, within the
+// bounds of the caller.
+func (b *backoff) setBase(d time.Duration) { b.base = min(max(d, b.min), b.max) }
 
 func (b *backoff) success() { b.worked, b.failures = true, 0 }
 
@@ -70,10 +77,12 @@ func (b *backoff) spread() time.Duration {
 	return top - b.base
 }
 
-// retryAfter returns the wait that an answer asks for (RFC 9110 §10.2.3).
+// retryAfter returns the wait that an answer asks for in seconds or by a date
+// (RFC 9110 §10.2.3), or 0. The field counts with any status: APIs and proxies
+// send it with 529, 502, 500 and 408 as well as with 429 and 503.
 func retryAfter(err error) time.Duration {
 	status, ok := errors.AsType[*StatusError](err)
-	if !ok || status.Code != http.StatusTooManyRequests && status.Code != http.StatusServiceUnavailable {
+	if !ok {
 		return 0
 	}
 	value := status.Header.Get("Retry-After")
@@ -87,19 +96,19 @@ func retryAfter(err error) time.Duration {
 	return min(max(time.Until(at), 0), maxRetryAfter)
 }
 
-// errURL and those of mayResend are, beside the server's own word, what no
-// further attempt can mend.
+// No further attempt can mend these.
 var (
 	errURL       = errors.New("sse: not an http or https URL")
 	errMethod    = errors.New("sse: the method is not idempotent, so the request is not sent again")
 	errNoGetBody = errors.New("sse: the body cannot be sent again, for GetBody is nil")
 )
 
-// temporary tells whether a new attempt may mend err.
+// temporary reports whether a new attempt may mend err. A server sends an event
+// that is too large again, whether it resumes or begins anew.
 func temporary(err error) bool {
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		return status.temporary()
 	}
-	return !slices.ContainsFunc([]error{ErrNoContent, ErrContentType, errURL, errMethod, errNoGetBody},
+	return !slices.ContainsFunc([]error{ErrNoContent, ErrContentType, ErrEventTooLarge, errURL, errMethod, errNoGetBody},
 		func(target error) bool { return errors.Is(err, target) })
 }

@@ -82,9 +82,14 @@ func TestReconnectionTime(t *testing.T) {
 		{"the server's replaces it and lasts", Client{}, []string{"retry: 150\n" + event, event},
 			[]time.Duration{150 * time.Millisecond, 150 * time.Millisecond}},
 		{"a bogus one changes nothing", Client{}, []string{"retry: 150\nretry: +5\n" + event}, []time.Duration{150 * time.Millisecond}},
-		{"it counts from the end of its line", Client{}, []string{event + "retry: 7\n"}, []time.Duration{7 * time.Millisecond}},
+		{"it counts from the end of its line", Client{}, []string{event + "retry: 700\n"}, []time.Duration{700 * time.Millisecond}},
 		{"a hostile one is held to MaxBackoff", Client{}, []string{"retry: 9999999999999\n" + event}, []time.Duration{time.Minute}},
 		{"of any size", Client{MaxBackoff: time.Second}, []string{"retry: 99999999999999999999999\n" + event}, []time.Duration{time.Second}},
+		{"none at all would be a flood", Client{}, []string{"retry: 0\n" + event, event}, []time.Duration{minRetry, minRetry}},
+		{"so would next to none", Client{ReconnectionTime: time.Second}, []string{"retry: 1\n" + event}, []time.Duration{minRetry}},
+		{"unless the caller wants it so", Client{ReconnectionTime: -1}, []string{"retry: 0\n" + event}, []time.Duration{0}},
+		{"as far as the caller does", Client{ReconnectionTime: time.Millisecond}, []string{"retry: 0\n" + event, "retry: 2\n" + event},
+			[]time.Duration{time.Millisecond, 2 * time.Millisecond}},
 		{"the caller's own is not", Client{ReconnectionTime: time.Hour}, []string{event}, []time.Duration{time.Hour}},
 	} {
 		if got := waits(t, &tt.client, tt.texts...); !slices.Equal(got, tt.want) {
@@ -103,12 +108,12 @@ func TestBackoff(t *testing.T) {
 		"one that asks for no wait at that": slices.Repeat([]string{"retry: 0\n\n"}, 12),
 	} {
 		base, low := time.Second, false
-		for range 5 {
+		for range 6 {
 			got := waits(t, &Client{ReconnectionTime: base, MaxBackoff: 30 * time.Second}, texts...)
 			for i, wait := range got {
 				least, double := base, base
 				if strings.HasPrefix(texts[0], "retry") {
-					least, double = 0, 100*time.Millisecond
+					least, double = minRetry, minRetry
 				}
 				most := min(double<<(i+1), 30*time.Second)
 				if wait < least || wait > most {
@@ -180,11 +185,23 @@ func TestRetryAfter(t *testing.T) {
 		{"a far date", 503, date(1000 * time.Hour), time.Hour, time.Hour},
 		{"no number", 503, "soon", 0, 0},
 		{"negative", 503, "-1", 0, 0},
-		{"other statuses", 500, "120", 0, 0},
+		{"an API that is overloaded", 529, "120", 2 * time.Minute, 2 * time.Minute},
+		{"a proxy without its server", 502, date(10 * time.Minute), 9 * time.Minute, 10 * time.Minute},
+		{"whatever went wrong", 500, "120", 2 * time.Minute, 2 * time.Minute},
+		{"a request that took too long", 408, "120", 2 * time.Minute, 2 * time.Minute},
+		{"too early", 425, "1", time.Second, time.Second},
+		{"a fraction", 503, "1.5", 0, 0},
+		{"empty", 503, "", 0, 0},
 	} {
 		err := &StatusError{Code: tt.code, Header: http.Header{"Retry-After": {tt.value}}}
 		if got := retryAfter(fmt.Errorf("wrapped: %w", err)); got < tt.least || got > tt.most {
 			t.Errorf("%s: %v, want %v to %v", tt.why, got, tt.least, tt.most)
+		}
+	}
+	for _, code := range []int{408, 425, 429, 500, 502, 503, 504, 529, 599} {
+		answer := fmt.Sprint(code, " Retry-After: 60")
+		if got := waits(t, &Client{ReconnectionTime: time.Second}, answer)[0]; got < time.Minute || got > time.Minute+time.Second {
+			t.Errorf("%s: waited %v", answer, got)
 		}
 	}
 	got := waits(t, &Client{ReconnectionTime: time.Second}, "429 Retry-After: 600", "503 Retry-After: 0")

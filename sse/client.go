@@ -44,6 +44,13 @@ type Client struct {
 	// it ends the loop with [ErrEventTooLarge].
 	ReadLimit int64
 
+	// Positions hands out position events as well: those of type "position"
+	// whose data is exactly {}. A Tidings hub sends them to say, by their id,
+	// where a stream stands in the hub's log. Unless Positions is set, they
+	// move the last event ID and the loop does not see them. Either way they
+	// do not count as events in the backoff.
+	Positions bool
+
 	// Resend allows sending a request again whose method is not idempotent
 	// (RFC 9110 §9.2.2), such as POST.
 	Resend bool

@@ -371,6 +371,49 @@ func TestContentTypeErrorCarriesTheAnswer(t *testing.T) {
 	}
 }
 
+// A Tidings hub says where a stream stands by events of its own type. They move
+// the last event ID, and are no events of the topics.
+func TestPositions(t *testing.T) {
+	const position = "retry: 10\nevent: position\ndata: {}\nid: p1\n\n"
+	for _, tt := range []struct {
+		why  string
+		text string
+		data []string
+		last string
+	}{
+		{"at the start", position, nil, "p1"},
+		{"before events", position + "id: 1\ndata: a\n\n", []string{"a"}, "1"},
+		{"as a heartbeat", position + "id: 1\ndata: a\n\nevent: position\ndata: {}\nid: p2\n\n", []string{"a"}, "p2"},
+		{"its id is that of later events without one", position + "data: a\n\n", []string{"a"}, "p1"},
+		{"a block with an id alone, as on Mercure's path", "id: p1\n\n", nil, "p1"},
+		{"a gap is told", "event: gap\ndata: {\"requested\":\"x\"}\nid: p1\n\n", []string{`{"requested":"x"}`}, "p1"},
+		// The same type on another server: somebody's place on a map.
+		{"with other data", "event: position\ndata: {\"lat\":1}\nid: 1\n\n", []string{`{"lat":1}`}, "1"},
+		{"with none", "event: position\ndata:\nid: 1\n\n", []string{""}, "1"},
+		{"of a hub that cannot serve now", "id: 1\ndata: a\n\nretry: 10\nevent: position\ndata: {}\n\n", []string{"a"}, "1"},
+		{"of another type", "event: Position\ndata: {}\nid: 1\n\n", []string{"{}"}, "1"},
+	} {
+		srv := newScript(t, breaks(tt.text))
+		source := quick().Source(get(t, srv.URL))
+		got, err := collect(source.Events())
+		if err != ErrNoContent {
+			t.Errorf("%s: %v", tt.why, err)
+		}
+		wantAll(t, tt.why, got, tt.data)
+		wantAll(t, tt.why, srv.headers("Last-Event-Id"), []string{"-", tt.last})
+	}
+
+	srv := newScript(t, sends(position+"id: 1\ndata: a\n\n"))
+	client := quick()
+	client.Positions = true
+	got, _ := collect(client.Events(get(t, srv.URL)))
+	wantAll(t, "asked for", got, []string{"{}", "a"})
+	wantAll(t, "asked for", srv.headers("Last-Event-Id"), []string{"-", "1"})
+
+	got, _ = collect(Read(strings.NewReader(position + "id: 1\ndata: a\n\n")))
+	wantAll(t, "a decoder knows no types", got, []string{"{}", "a"})
+}
+
 func TestClientRefusesOtherURLs(t *testing.T) {
 	for _, url := range []string{"ftp://example.com/", "about:blank", "mailto:a@example.com", "/events", "http:///x"} {
 		if _, err := collect(quick().Events(get(t, url))); !errors.Is(err, errURL) {

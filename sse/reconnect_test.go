@@ -105,11 +105,12 @@ func TestBackoff(t *testing.T) {
 		"no connection":                     slices.Repeat([]string{"-"}, 12),
 		"a server that closes at once":      slices.Repeat([]string{""}, 12),
 		"with comments and ids alone":       slices.Repeat([]string{": hi\n\nid: 1\n\n"}, 12),
+		"with positions alone":              slices.Repeat([]string{"event: position\ndata: {}\nid: 1\n\n"}, 12),
 		"one that asks for no wait at that": slices.Repeat([]string{"retry: 0\n\n"}, 12),
 	} {
 		base, low := time.Second, false
-		for range 6 {
-			got := waits(t, &Client{ReconnectionTime: base, MaxBackoff: 30 * time.Second}, texts...)
+		for n := range 6 {
+			got := waits(t, &Client{ReconnectionTime: base, MaxBackoff: 30 * time.Second, Positions: n%2 == 0}, texts...)
 			for i, wait := range got {
 				least, double := base, base
 				if strings.HasPrefix(texts[0], "retry") {

@@ -66,7 +66,7 @@ func (s *Source) ReadyState() State {
 }
 
 // LastEventID returns the last event ID of the events that the loop was given,
-// and of blocks without data since.
+// and of position events and blocks without data since.
 func (s *Source) LastEventID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,15 +236,26 @@ func (s *Source) read(ctx context.Context, body io.Reader, yield func(Event, err
 			}
 			return endedBy(ctx, err)
 		}
+		position := isPosition(e)
+		if position && !s.client.Positions {
+			s.setID(e.ID)
+			continue
+		}
 		if err := s.accept(e); err != nil {
 			return err
 		}
-		s.backoff.success()
+		if !position { // a hub that fails right after its first block has not worked
+			s.backoff.success()
+		}
 		if !yield(e, nil) {
 			return errStopped
 		}
 	}
 }
+
+// isPosition reports whether e is a hub's position event: see
+// [Client.Positions]. Other servers may use the type for events of their own.
+func isPosition(e Event) bool { return e.Type == "position" && e.Data == "{}" }
 
 // accept moves the last event ID to that of an event about to be given to the
 // loop, or says why the loop is to have no more: then the ID stays, so that

@@ -67,6 +67,7 @@ func newStream(ctx context.Context, cancel context.CancelFunc, p params) (*strea
 	client := &sse.Client{
 		LastEventID: p.LastEventID,
 		Resend:      true,
+		Positions:   true, // the harness wants what the standard does, and no more
 		OnError:     func(err error, _ time.Duration) { s.send(message{Kind: "error", Error: err.Error()}) },
 		OnComment:   func(text string) { s.send(message{Kind: "comment", Comment: text}) },
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/tidings-sse/tidings/httpapi"
 )
@@ -35,16 +36,31 @@ func (f *hubFlags) authorize(h http.Header) {
 	}
 }
 
-// problemText says what an answer that is no success says.
+// maxSaid is how many bytes of an answer an error repeats.
+const maxSaid = 4 << 10
+
+// problemText returns status and what the body of an answer that is no success
+// says: a problem's detail (RFC 9457), or else the beginning of its text.
 func problemText(status string, body []byte) string {
+	said := strings.TrimSpace(string(body[:min(len(body), maxSaid)]))
 	var p httpapi.Problem
 	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
-		return fmt.Sprintf("%s: %s", status, p.Detail)
+		said = p.Detail
 	}
-	if text := strings.TrimSpace(string(body)); text != "" && len(text) < 500 {
-		return fmt.Sprintf("%s: %s", status, text)
+	if said == "" {
+		return status
 	}
-	return status
+	return status + ": " + printable(said)
+}
+
+// printable replaces what would steer a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // answer reads a response's body, or its problem as an error.

@@ -15,20 +15,22 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/daemon"
 	"github.com/tidings-sse/tidings/sse"
 )
 
 type subCmd struct {
 	Target []string `arg:"" optional:"" name:"topic|url" help:"Topics to subscribe to; or the address of any event stream, as in https://…, unless --server names a hub."`
 
-	Topic       []string      `sep:"none" placeholder:"TOPIC" help:"A topic, also one that looks like an address. May be repeated."`
-	JSON        bool          `name:"json" help:"Print one JSON object per event: id, type and data."`
-	LastEventID string        `name:"last-event-id" placeholder:"ID" help:"Begin just after the event with this id; earliest is everything retained."`
-	Since       string        `placeholder:"TIME" help:"Begin with events since a time (RFC 3339, Unix seconds, or a duration as in 15m)."`
-	Last        int           `placeholder:"N" help:"Begin with the newest N events of each topic."`
-	Count       int           `placeholder:"N" help:"End after N events."`
-	Timeout     time.Duration `placeholder:"DURATION" help:"End after so long, with exit code 3."`
-	Header      []string      `short:"H" sep:"none" placeholder:"'KEY: VALUE'" help:"Send a header. May be repeated."`
+	Topic       []string        `sep:"none" placeholder:"TOPIC" help:"A topic, also one that looks like an address. May be repeated."`
+	JSON        bool            `name:"json" help:"Print one JSON object per event: id, type and data."`
+	LastEventID string          `name:"last-event-id" placeholder:"ID" help:"Begin just after the event with this id; earliest is everything retained."`
+	Since       string          `placeholder:"TIME" help:"Begin with events since a time (RFC 3339, Unix seconds, or a duration as in 15m)."`
+	Last        int             `placeholder:"N" help:"Begin with the newest N events of each topic."`
+	Count       int             `placeholder:"N" help:"End after N events."`
+	Timeout     time.Duration   `placeholder:"DURATION" help:"End after so long, with exit code 3."`
+	MaxEvent    daemon.ByteSize `default:"16MiB" help:"The largest event to accept; a larger one ends the command."`
+	Header      []string        `short:"H" sep:"none" placeholder:"'KEY: VALUE'" help:"Send a header. May be repeated."`
 	hubFlags
 }
 
@@ -55,6 +57,7 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 	}
 	client := sse.Client{
 		LastEventID: c.LastEventID,
+		ReadLimit:   int64(c.MaxEvent),
 		OnError: func(err error, next time.Duration) {
 			fmt.Fprintf(s.err, "tidings: %s; reconnecting in %s\n", failure(err), next.Round(time.Millisecond))
 		},
@@ -66,6 +69,8 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 			return nil // the server's word, or the user's
 		case context.Cause(ctx) != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, sse.ErrEventTooLarge):
+			return fmt.Errorf("an event is larger than %s: allow more, as in --max-event %s", c.MaxEvent, strings.ReplaceAll((2*c.MaxEvent).String(), " ", ""))
 		case err != nil:
 			return errors.New(failure(err))
 		}
@@ -87,6 +92,9 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 func (c *subCmd) target() (string, error) {
 	if c.Last < 0 || c.Count < 0 || c.Timeout < 0 {
 		return "", usageError{errors.New("--last, --count and --timeout must not be negative")}
+	}
+	if c.MaxEvent == 0 {
+		return "", usageError{errors.New("--max-event must not be 0")}
 	}
 	places := 0
 	for _, given := range []bool{c.LastEventID != "", c.Since != "", c.Last > 0} {
@@ -180,9 +188,12 @@ func (c *subCmd) print(s streams, e sse.Event) (printed bool, err error) {
 // failure says what ended a connection, in the server's own words if it has any.
 func failure(err error) string {
 	var status *sse.StatusError
+	var content *sse.ContentTypeError
 	switch {
 	case errors.As(err, &status):
 		return "the server answered " + problemText(fmt.Sprintf("%d %s", status.Code, http.StatusText(status.Code)), status.Body)
+	case errors.As(err, &content):
+		return problemText(fmt.Sprintf("the answer is no event stream (Content-Type %q)", content.Header.Get("Content-Type")), content.Body)
 	case errors.Is(err, io.EOF):
 		return "the server ended the stream"
 	}

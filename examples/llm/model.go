@@ -14,7 +14,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 	"strings"
@@ -43,18 +42,6 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// chunk is one event of the answer, as far as it matters here:
-// https://platform.openai.com/docs/api-reference/chat-streaming.
-type chunk struct {
-	Choices []struct {
-		Delta        struct{ Content string }
-		FinishReason string `json:"finish_reason"`
-	}
-	Error *apiError
-}
-
-type apiError struct{ Message string }
-
 // Answer returns the pieces of the answer as they come. An error is the last
 // element; without one the answer is complete. Cancel ctx to stop the model.
 func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[string, error] {
@@ -67,6 +54,9 @@ func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[strin
 		client := sse.Client{HTTPClient: m.HTTPClient, IdleTimeout: idle}
 		var finished string
 		for event, err := range client.Once(req) {
+			if err != nil && finished != "" {
+				break // the answer is complete: only its end mark is missing
+			}
 			if err != nil {
 				yield("", explain(err))
 				return
@@ -75,29 +65,33 @@ func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[strin
 				finished = cmp.Or(finished, "stop")
 				break
 			}
-			var c chunk
-			if err := json.Unmarshal([]byte(event.Data), &c); err != nil {
-				yield("", fmt.Errorf("the model's API sent what is no JSON: %w", err))
+			piece, reason, err := parseChunk(event)
+			if err != nil {
+				yield("", err)
 				return
 			}
-			if c.Error != nil {
-				yield("", errors.New(c.Error.Message))
+			finished = cmp.Or(reason, finished) // a chunk of usage figures may follow, with none
+			if piece != "" && !yield(piece, nil) {
 				return
-			}
-			for _, choice := range c.Choices[:min(len(c.Choices), 1)] {
-				finished = choice.FinishReason
-				if choice.Delta.Content != "" && !yield(choice.Delta.Content, nil) {
-					return
-				}
 			}
 		}
-		switch finished {
-		case "":
-			yield("", errors.New("the model's API ended the stream in mid-answer"))
-		case "length":
-			yield("", ErrLength)
+		if err := ending(finished); err != nil {
+			yield("", err)
 		}
 	}
+}
+
+// ending returns what a finish reason says of the answer: nil if it is whole.
+func ending(reason string) error {
+	switch reason {
+	case "":
+		return errors.New("the model's API ended the stream in mid-answer")
+	case "length":
+		return ErrLength
+	case "content_filter":
+		return errors.New("the model's API withheld the rest of the answer (content_filter)")
+	}
+	return nil
 }
 
 func (m *Model) request(ctx context.Context, messages []Message) (*http.Request, error) {
@@ -115,17 +109,4 @@ func (m *Model) request(ctx context.Context, messages []Message) (*http.Request,
 		req.Header.Set("Authorization", "Bearer "+m.Key)
 	}
 	return req, nil
-}
-
-// explain adds what the API itself said about a refusal.
-func explain(err error) error {
-	var status *sse.StatusError
-	if !errors.As(err, &status) {
-		return err
-	}
-	var said struct{ Error apiError }
-	if json.Unmarshal(status.Body, &said) == nil && said.Error.Message != "" {
-		return fmt.Errorf("the model's API refused (%d): %s", status.Code, said.Error.Message)
-	}
-	return fmt.Errorf("the model's API answered %d %s", status.Code, http.StatusText(status.Code))
 }

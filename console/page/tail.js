@@ -74,7 +74,9 @@ export class Tail {
       else this.#set("connecting");
     };
     source.onmessage = (event) => this.#receive(event.lastEventId, event.data);
-    source.addEventListener("gap", (event) => this.#receive("", null, JSON.parse(event.data).reason));
+    source.addEventListener("gap", (event) => this.#receive(event.lastEventId, null, JSON.parse(event.data).reason));
+    // How far the stream has got in the log, with nothing to show for it.
+    source.addEventListener("position", (event) => (this.#lastId &&= event.lastEventId || this.#lastId));
   }
 
   // ended is for a stream that the browser will not open again. One with a ticket

@@ -95,6 +95,7 @@ export class Stream {
     source.addEventListener("open", () => this.#opened());
     source.addEventListener("error", () => this.#failed());
     source.addEventListener("gap", (event) => this.#gap(event));
+    source.addEventListener("position", (event) => this.#position(event));
     for (const [type, handler] of this.#handlers) {
       source.addEventListener(type, (event) => this.#receive(event, handler));
     }
@@ -181,6 +182,16 @@ export class Stream {
     this.lastId = event.lastEventId;
     const gap = JSON.parse(event.data);
     for (const f of this.#listeners.gap) f(gap);
+    this.#changed();
+  }
+
+  // A position says how far the stream has got in the hub's log. Without it, a
+  // stream on a quiet topic would be opened again from an event that is no longer
+  // retained. Before its first event, a stream begins as its URL says. A hub that
+  // cannot serve now sends a position without an id.
+  #position(event) {
+    if (!this.lastId || !event.lastEventId) return;
+    this.lastId = event.lastEventId;
     this.#changed();
   }
 

@@ -40,6 +40,7 @@
 //
 // After the n-th failure in a row it adds a random time, which makes the wait
 // anything between the reconnection time and 2ⁿ times as much, or MaxBackoff.
-// A Retry-After field (RFC 9110 §10.2.3), in seconds or as a date, raises the
-// reconnection time for one attempt, to an hour at most, whatever the status is.
+// A Retry-After field (RFC 9110 §10.2.3), in seconds or as a date and with any
+// of the statuses above, takes the place of a shorter reconnection time for
+// that wait, up to an hour.
 package sse

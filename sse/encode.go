@@ -51,7 +51,10 @@ func AppendRetry(dst []byte, d time.Duration) []byte {
 
 // AppendID appends a block that sets the receiver's last event ID and
 // dispatches nothing; the empty id resets it, so that a reconnecting client
-// sends none. On an error, which wraps [ErrInvalidField], dst is returned as
+// sends none. WHATWG HTML §9.2.6 asks for that, but Firefox and many libraries
+// keep an id only from a block that has data, and others dispatch this one as
+// an empty event. An event of a type that no page listens to, with an ID, moves
+// the id of them all. On an error, which wraps [ErrInvalidField], dst is returned as
 // it was.
 func AppendID(dst []byte, id string) ([]byte, error) {
 	if strings.ContainsAny(id, "\x00\r\n") {

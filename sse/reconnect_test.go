@@ -1,13 +1,16 @@
 package sse
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +98,22 @@ func TestReconnectionTime(t *testing.T) {
 		if got := waits(t, &tt.client, tt.texts...); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.why, got, tt.want)
 		}
+	}
+}
+
+// The same on a socket: one event a connection and no wait between them.
+func TestRetryZeroIsNoFlood(t *testing.T) {
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		sends("retry: 0\nid: 1\ndata: a\n\n")(w, r)
+	}))
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*minRetry)
+	defer cancel()
+	collect(new(Client).Events(get(t, srv.URL).WithContext(ctx)))
+	if n := asked.Load(); n < 2 || n > 6 {
+		t.Errorf("%d connections in %v, want one each %v", n, 5*minRetry, minRetry)
 	}
 }
 

@@ -123,7 +123,7 @@ func (s *Stream) SetReconnectionTime(d time.Duration) error {
 }
 
 // SetLastEventID moves the client's last event ID without an event; the empty
-// id resets it.
+// id resets it. Not every client follows: see [AppendID].
 func (s *Stream) SetLastEventID(id string) error {
 	return s.append(func(b []byte) ([]byte, error) { return AppendID(b, id) })
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/form"
 )
 
 // DefaultCookie is the cookie that Mercure's clients send.
@@ -154,7 +156,8 @@ func (a *Auth) credential(r *http.Request) (credential, *Error) {
 		return credential{token: token}, nil
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		if text := r.URL.Query().Get("ticket"); text != "" {
+		q, _ := form.Parse(r.URL.RawQuery) // the route answers a malformed query
+		if text := q.Get("ticket"); text != "" {
 			return credential{token: text, ticket: true}, nil
 		}
 	}

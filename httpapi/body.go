@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
-	"net/url"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -14,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/form"
 )
 
 // addBody reads a body of any type but NDJSON into the publication.
@@ -38,13 +38,11 @@ func (p *publication) addForm(body []byte) error {
 	if !bytes.ContainsRune(body, '=') {
 		return p.give(fieldData, body)
 	}
-	// In a form, ; is a character like others (WHATWG URL §5.1); to ParseQuery
-	// it is an error.
-	form, err := url.ParseQuery(strings.ReplaceAll(string(body), ";", "%3B"))
+	values, err := form.Parse(string(body))
 	if err != nil {
 		return &hub.InvalidError{Reason: "the form is malformed (" + err.Error() + "): put your payload in data=, percent-encoded, or send it whole as text/plain"}
 	}
-	return p.addValues(form)
+	return p.addValues(values)
 }
 
 func (p *publication) addMultipart(boundary string, body []byte) error {

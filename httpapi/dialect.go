@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
@@ -23,6 +24,9 @@ func (x *API) Body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 	body, err = x.api.body(w, r, nil)
 	return body, mediaType, err
 }
+
+// Query parses a request's query. The error is one for [API.Refuse].
+func Query(r *http.Request) (url.Values, error) { return parseQuery(r) }
 
 // MayPublish returns an error for [API.Refuse] if a grant lacks one of topics.
 func MayPublish(g *auth.Grant, topics []string) error { return mayPublish(g, topics) }

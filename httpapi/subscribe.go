@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/form"
 	"github.com/tidings-sse/tidings/sse"
 )
 
@@ -103,7 +104,7 @@ func parseQuery(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" {
 		return nil, nil
 	}
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	q, err := form.Parse(r.URL.RawQuery)
 	if err != nil {
 		return nil, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}
 	}

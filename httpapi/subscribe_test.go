@@ -390,3 +390,32 @@ func TestBodyThatNeverComes(t *testing.T) {
 		}
 	}
 }
+
+// In a query a semicolon is a character like others (WHATWG URL §5.1), on every
+// route that reads one.
+func TestSemicolonInQuery(t *testing.T) {
+	const topic = "https://shop.example/a;v=1"
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	st := s.subscribe(t, "/events?topic="+topic)
+	st.place(t)
+	resp := s.do(t, "POST", "/events?topic="+topic+"&type=a;b", "hello", "Content-Type", "text/plain")
+	if resp.StatusCode != 201 {
+		t.Fatalf("publish: %s", resp.Status)
+	}
+	if got := st.block(t); !strings.HasPrefix(got, "event: a;b\n") || !strings.HasSuffix(got, "\ndata: hello") {
+		t.Errorf("got %q", got)
+	}
+	for _, tt := range []struct{ method, path, says string }{
+		{"GET", "/events?topic=" + topic + "&last_event_id=earliest", `"data":"hello"`},
+		{"GET", "/topics?topic=" + topic, topic},
+		{"GET", "/subscriptions?topic=" + topic, `"total":1,`},
+		{"DELETE", "/subscriptions?topic=" + topic, `{"ended":1}`},
+		{"DELETE", "/events?topic=" + topic, `{"deleted":1}`},
+	} {
+		resp := s.do(t, tt.method, tt.path, "", "Accept", "application/x-ndjson")
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), tt.says) {
+			t.Errorf("%s %s: %s %s, %v; want %s", tt.method, tt.path, resp.Status, body, err, tt.says)
+		}
+	}
+}

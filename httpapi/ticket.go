@@ -46,8 +46,13 @@ func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) returnTicket(w http.ResponseWriter, r *http.Request) {
+	q, err := parseQuery(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
 	if a.Auth != nil {
-		if number := a.Auth.Return(r.URL.Query().Get("ticket")); number != 0 {
+		if number := a.Auth.Return(q.Get("ticket")); number != 0 {
 			a.hub.End(hub.StreamFilter{Ticket: number}, hub.ErrRevoked)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/form"
 )
 
 // Path is where a Mercure hub is.
@@ -68,7 +69,8 @@ func (m *Handler) withToken(r *http.Request) *http.Request {
 	if !m.o.QueryToken || len(r.Header.Values("Authorization")) > 0 {
 		return r
 	}
-	token := r.URL.Query().Get("authorization")
+	q, _ := form.Parse(r.URL.RawQuery) // the route answers a malformed query
+	token := q.Get("authorization")
 	if token == "" {
 		return r
 	}
@@ -84,9 +86,9 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 		m.api.Refuse(w, r, err)
 		return
 	}
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	q, err := httpapi.Query(r)
 	if err != nil {
-		m.api.Refuse(w, r, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()})
+		m.api.Refuse(w, r, err)
 		return
 	}
 	sub := hub.Subscription{Grant: g.Subscribe, From: hub.From{LastEventID: lastEventID(r.Header, q)}}

@@ -309,6 +309,8 @@ func TestSubscribeErrors(t *testing.T) {
 		{"no topic", s, "", bearer(good), 400},
 		{"a template that is none", s, "topic={", bearer(good), 400},
 		{"a query that is malformed", s, "topic=%zz", bearer(good), 400},
+		{"a semicolon", s, "topic=https://shop.example/a;v=1", bearer(good), 200},
+		{"one beside a token in the query", on, "topic=a;b&authorization=" + good, nil, 200},
 	} {
 		if resp := tt.s.do(t, "GET", path+"?"+tt.query, "", tt.header...); resp.StatusCode != tt.status {
 			t.Errorf("%s: %s; want %d", tt.why, resp.Status, tt.status)

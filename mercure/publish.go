@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/form"
 )
 
 // publish adds an update and answers with its id.
@@ -39,13 +39,11 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 	if mediaType != "application/x-www-form-urlencoded" {
 		return "", httpapi.NewProblem(http.StatusUnsupportedMediaType, "Send an update as a form: application/x-www-form-urlencoded.")
 	}
-	// In a form, ; is a character like others (WHATWG URL §5.1); to ParseQuery
-	// it is an error.
-	form, err := url.ParseQuery(strings.ReplaceAll(string(body), ";", "%3B"))
+	fields, err := form.Parse(string(body))
 	if err != nil {
 		return "", &hub.InvalidError{Reason: "the form is malformed: " + err.Error()}
 	}
-	rec, err := record(form)
+	rec, err := record(fields)
 	if err != nil {
 		return "", err
 	}
@@ -69,15 +67,15 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 
 // record is an update as the log takes it. An id names an update, and does not
 // keep another from having it too. Fields that nobody knows are ignored.
-func record(form url.Values) (eventlog.Record, error) {
+func record(fields url.Values) (eventlog.Record, error) {
 	rec := eventlog.Record{
-		Type:        form.Get("type"),
-		Data:        []byte(form.Get("data")),
-		Private:     form.Has("private"), // whatever its value
-		PublisherID: form.Get("id"),
+		Type:        fields.Get("type"),
+		Data:        []byte(fields.Get("data")),
+		Private:     fields.Has("private"), // whatever its value
+		PublisherID: fields.Get("id"),
 	}
 	seen := map[string]bool{}
-	for _, t := range form["topic"] {
+	for _, t := range fields["topic"] {
 		if !seen[t] { // an alternate that is the canonical one again adds nothing
 			seen[t] = true
 			rec.Topics = append(rec.Topics, t)
@@ -86,7 +84,7 @@ func record(form url.Values) (eventlog.Record, error) {
 	if rec.Type == "message" {
 		rec.Type = "" // the same on the wire
 	}
-	if v := form.Get("retry"); v != "" {
+	if v := fields.Get("retry"); v != "" {
 		ms, err := strconv.ParseUint(v, 10, 32)
 		if err != nil {
 			return rec, &hub.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, up to %d", hub.MaxRetry.Milliseconds())}

@@ -28,5 +28,10 @@ func (x *API) Body(w http.ResponseWriter, r *http.Request) (body []byte, mediaTy
 // Query parses a request's query. The error is one for [API.Refuse].
 func Query(r *http.Request) (url.Values, error) { return parseQuery(r) }
 
+// ReconnectID returns the last event ID with which a client comes back, or "":
+// that of the Last-Event-ID header, else the one that a polyfill of EventSource
+// has appended to the query.
+func ReconnectID(h http.Header, q url.Values) string { return reconnectID(h, q) }
+
 // MayPublish returns an error for [API.Refuse] if a grant lacks one of topics.
 func MayPublish(g *auth.Grant, topics []string) error { return mayPublish(g, topics) }

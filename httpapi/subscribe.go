@@ -111,12 +111,12 @@ func parseQuery(r *http.Request) (url.Values, error) {
 	return q, nil
 }
 
-// parseFrom reads the place to begin at. The query is what a page wrote once,
-// the header what its EventSource has seen since, so the header wins.
+// parseFrom reads the place to begin at. What a client sends when it reconnects
+// beats how the page's URL began; of the page's own fields there may be one.
 func parseFrom(h http.Header, q url.Values) (hub.From, error) {
 	var from hub.From
 	given := 0
-	for _, name := range []string{"last_event_id", "lastEventID", "lastEventId", "since", "last"} {
+	for _, name := range []string{"last_event_id", "since", "last"} {
 		for _, v := range q[name] {
 			if given++; given > 1 {
 				return from, &hub.InvalidError{Reason: "give one of last_event_id, since and last, once"}
@@ -135,10 +135,30 @@ func parseFrom(h http.Header, q url.Values) (hub.From, error) {
 			}
 		}
 	}
-	if id := h.Get("Last-Event-ID"); id != "" {
+	if id := reconnectID(h, q); id != "" {
 		return hub.From{LastEventID: id}, nil
 	}
 	return from, nil
+}
+
+// appendedIDs are the fields in which clients append the last event ID to the
+// query when they reconnect. Polyfills of EventSource append lastEventId, unless
+// the page names another field for it: pages of Mercure's name the others. Where
+// there are two, lastEventID is the page's own.
+var appendedIDs = []string{"lastEventId", "Last-Event-Id", "Last-Event-ID", "lastEventID"}
+
+// reconnectID returns the last event ID that a client sends when it reconnects,
+// or "". The header beats the query, and the end of the query its beginning.
+func reconnectID(h http.Header, q url.Values) string {
+	if id := h.Get("Last-Event-ID"); id != "" {
+		return id
+	}
+	for _, name := range appendedIDs {
+		if ids := q[name]; len(ids) > 0 && ids[len(ids)-1] != "" {
+			return ids[len(ids)-1]
+		}
+	}
+	return ""
 }
 
 func parseLast(v string) (int, error) {

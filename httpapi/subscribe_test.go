@@ -62,6 +62,16 @@ func TestResume(t *testing.T) {
 		{"since the first second there is", "/events/news?since=0", "", 0},
 		{"since the first time there is", "/events/news?since=0001-01-01T00:00:00Z", "", 0},
 		{"the newest two", "/events/news?last=2", "", 3},
+		{"what a polyfill appends beats last", "/events/news?last=5&lastEventId=" + ids[2], "", 3},
+		{"and since", "/events/news?since=15m&lastEventId=" + ids[2], "", 3},
+		{"and everything", "/events/news?last_event_id=earliest&lastEventId=" + ids[2], "", 3},
+		{"and everything in Mercure's spelling", "/events/news?lastEventID=earliest&lastEventId=" + ids[2], "", 3},
+		{"so does what one for Mercure appends", "/events/news?last=5&lastEventID=" + ids[2], "", 3},
+		{"or an older one", "/events/news?last=5&Last-Event-Id=" + ids[2], "", 3},
+		{"wherever it stands", "/events/news?lastEventId=" + ids[2] + "&last=5", "", 3},
+		{"what is appended each time counts by its end", "/events/news?lastEventId=" + ids[0] + "&lastEventId=" + ids[2], "", 3},
+		{"what is appended and empty counts for nothing", "/events/news?last=2&lastEventId=", "", 3},
+		{"the header beats all of them", "/events/news?last=5&lastEventID=earliest&lastEventId=" + ids[1], ids[3], 4},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
 			st := s.subscribe(t, tt.path, "Last-Event-ID", tt.header)
@@ -271,7 +281,8 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"not UTF-8", "/events?topic=%ff", "", 400, "UTF-8"},
 		{"a malformed query", "/events?topic=%zz", "", 400, "query"},
 		{"two places", "/events/a?last=2&since=1h", "", 400, "one of"},
-		{"one place twice", "/events/a?last_event_id=x&lastEventID=x", "", 400, "one of"},
+		{"one place twice", "/events/a?last_event_id=x&last_event_id=x", "", 400, "one of"},
+		{"two places beside what a client appends", "/events/a?last=2&since=1h&lastEventId=x", "", 400, "one of"},
 		{"last of none", "/events/a?last=0", "", 400, "whole number"},
 		{"last of nonsense", "/events/a?last=many", "", 400, "whole number"},
 		{"since nonsense", "/events/a?since=yesterday", "", 400, "15m"},

@@ -107,18 +107,14 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 	m.api.Stream(w, r, g, sub, o)
 }
 
-// lastEventID is the place to go on from, in any of the spellings that there
-// have been. The header beats the query.
+// lastEventID returns the id to go on after, in any of the spellings that there
+// have been, or "". What a client sends when it reconnects beats how the page's
+// URL began.
 func lastEventID(h http.Header, q url.Values) string {
-	if id := h.Get("Last-Event-ID"); id != "" {
+	if id := httpapi.ReconnectID(h, q); id != "" {
 		return id
 	}
-	for _, name := range []string{"lastEventID", "last_event_id", "lastEventId", "Last-Event-ID"} {
-		if id := q.Get(name); id != "" {
-			return id
-		}
-	}
-	return ""
+	return q.Get("last_event_id")
 }
 
 // Reserved reports whether a topic is under the hub's own path, on whatever

@@ -175,6 +175,8 @@ func (s *stream) event(t *testing.T) (lines string) {
 
 var urn = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
+var gap = regexp.MustCompile(`event: gap\nid: (urn:uuid:[0-9a-f-]+)\ndata: \{"requested":".*","resumed_after":"(urn:uuid:[0-9a-f-]+)","reason":"[a-z]+"\}\n`)
+
 // What is published on the one path is received on the other, each with ids of
 // its own, and no blank line comes before the first event.
 func TestStream(t *testing.T) {
@@ -392,7 +394,13 @@ func TestResume(t *testing.T) {
 		{"an old one's", "Last-Event-ID=" + first, "", first, "2"},
 		{"by header, which beats the query", "lastEventID=" + first, last, last, "6"},
 		{"after a publisher's id that came again: the first of them", "lastEventID=again", "", "again", "3"},
-		{"everything", "lastEventID=earliest", "", "", "1"},
+		{"everything", "lastEventID=earliest", "", "earliest", "1"},
+		{"everything by header", "", "earliest", "earliest", "1"},
+		{"what a polyfill appends beats everything", "lastEventID=earliest&lastEventId=" + first, "", first, "2"},
+		{"and everything in 1.0's spelling", "last_event_id=earliest&lastEventId=" + first, "", first, "2"},
+		{"in the spelling that a page chose for it", "last_event_id=earliest&lastEventID=" + first, "", first, "2"},
+		{"an old one's, likewise", "lastEventID=earliest&Last-Event-Id=" + first, "", first, "2"},
+		{"what is appended each time counts by its end", "lastEventID=earliest&lastEventID=" + first, "", first, "2"},
 		{"an id that is not retained", "lastEventID=" + gone, "", "earliest", "gap"},
 		{"an id that nobody knows", "lastEventID=unknown", "", "earliest", "gap"},
 		{"another hub's", "lastEventID=urn:uuid:0190a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b", "", "earliest", "gap"},
@@ -407,8 +415,10 @@ func TestResume(t *testing.T) {
 		}
 		got := st.event(t)
 		if tt.want == "gap" {
-			if !strings.Contains(got, "event: gap\n") {
-				t.Errorf("%s: %q, want a gap", tt.why, got)
+			if !gap.MatchString(got) {
+				t.Errorf("%s: %q, want a gap that spells resumed_after as its id", tt.why, got)
+			} else if m := gap.FindStringSubmatch(got); m[1] != m[2] {
+				t.Errorf("%s: the gap's id is %s, and its resumed_after %s", tt.why, m[1], m[2])
 			}
 			continue
 		}

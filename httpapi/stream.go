@@ -25,7 +25,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	if err != nil {
 		return // answered
 	}
-	w.Header().Set("Last-Event-ID", beginning(st, s))
+	w.Header().Set("Last-Event-ID", beginning(st, s, o.Mercure))
 	// The heartbeat is the hub's own, since it carries the place.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
@@ -111,15 +111,17 @@ func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.St
 	return st, nil
 }
 
-// beginning is the id of the place just before what a stream gives first: the
-// one that was asked for, if it is known; before a gap, that is everything.
-func beginning(st *hub.Stream, s hub.Subscription) string {
+// beginning returns the id just before the first event that a stream gives: the
+// one that was asked for, if it is known. Before a gap it is "earliest"; so it is
+// where everything was asked for on Mercure's path, as its specification demands.
+func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 	id, gap := st.Start()
+	asked := s.From.LastEventID
 	switch {
 	case gap:
 		return hub.Earliest
-	case s.From.LastEventID != "" && s.From.LastEventID != hub.Earliest:
-		return s.From.LastEventID
+	case asked != "" && (mercure || asked != hub.Earliest):
+		return asked
 	}
 	return id
 }

@@ -373,7 +373,7 @@ func (m *model) gap(s *modelStream, data string) {
 	if err := json.Unmarshal([]byte(data), &g); err != nil || g.Reason != Trimmed && (g.Reason != Unknown || g.Requested[0] != 'p') {
 		m.t.Fatalf("gap %s, %v", data, err)
 	}
-	to, err := eventlog.ParseID(g.ResumedAfter)
+	to, err := parseID(g.ResumedAfter)
 	if err != nil {
 		m.t.Fatal(err)
 	}

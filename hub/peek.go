@@ -228,7 +228,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	var trimmed *eventlog.ErrTrimmed
 	switch {
 	case errors.As(err, &trimmed) && st.cursor.part == 0:
-		gap := st.hub.gap(st.cursor.place.String(), trimmed.Origin, Trimmed)
+		gap := st.hub.gap(st.feed.key.form, st.feed.key.form.place(st.cursor.place), trimmed.Origin, Trimmed)
 		st.cursor.place = trimmed.Origin
 		st.own, st.ownPlace, st.ownEvents = appendWire(nil, gap, st.feed.key.form), trimmed.Origin, 0
 		return false, nil

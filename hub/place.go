@@ -38,15 +38,15 @@ const (
 // A Gap is the data of an event of [GapType], as JSON.
 type Gap struct {
 	Requested    string    `json:"requested"`     // the id or time asked for, cut at 128 bytes
-	ResumedAfter string    `json:"resumed_after"` // the place that delivery goes on from
+	ResumedAfter string    `json:"resumed_after"` // the position that delivery goes on from, spelt as the event's id is
 	Reason       GapReason `json:"reason"`
 }
 
-// gap returns the event that tells of a gap. Its id is the place to go on
-// from, so that the next reconnect does not ask for the same again.
-func (h *Hub) gap(requested string, resumedAfter eventlog.ID, reason GapReason) *eventlog.Event {
+// gap returns the event that reports a gap on streams of a form. Its id is the
+// position to go on from, so that the next reconnect does not ask for the same again.
+func (h *Hub) gap(as form, requested string, resumedAfter eventlog.ID, reason GapReason) *eventlog.Event {
 	h.counters.gap(reason)
-	data, err := json.Marshal(Gap{cutBytes(requested, 128), resumedAfter.String(), reason})
+	data, err := json.Marshal(Gap{cutBytes(requested, 128), as.place(resumedAfter), reason})
 	if err != nil {
 		panic(err) // three strings
 	}
@@ -82,11 +82,11 @@ func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err e
 			b.start = b.pending[0].ID.Prev()
 		}
 	case !from.Since.IsZero():
-		b, err = h.findTime(ctx, from.Since)
+		b, err = h.findTime(ctx, f.key.form, from.Since)
 	case from.LastEventID == Earliest:
 		b.place = bounds.Origin
 	case from.LastEventID != "":
-		b, err = h.findID(ctx, from.LastEventID, bounds)
+		b, err = h.findID(ctx, f.key.form, from.LastEventID, bounds)
 	}
 	if b.start.IsZero() {
 		b.start = b.place
@@ -95,16 +95,16 @@ func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err e
 	return b, err
 }
 
-func (h *Hub) findTime(ctx context.Context, t time.Time) (begin, error) {
+func (h *Hub) findTime(ctx context.Context, as form, t time.Time) (begin, error) {
 	place, err := h.log.At(ctx, t)
 	var trimmed *eventlog.ErrTrimmed
 	if errors.As(err, &trimmed) {
-		return h.beginWithGap(t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed), nil
+		return h.beginWithGap(as, t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed), nil
 	}
 	return begin{place: place}, err
 }
 
-func (h *Hub) findID(ctx context.Context, requested string, b eventlog.Bounds) (begin, error) {
+func (h *Hub) findID(ctx context.Context, as form, requested string, b eventlog.Bounds) (begin, error) {
 	id, err := parseID(requested)
 	if err != nil && !strings.HasPrefix(requested, eventlog.IDPrefix) {
 		id, err = h.log.ByPublisherID(ctx, requested)
@@ -114,13 +114,13 @@ func (h *Hub) findID(ctx context.Context, requested string, b eventlog.Bounds) (
 	}
 	switch {
 	case err != nil: // no event here has it
-		return h.beginWithGap(requested, b.Last, Unknown), nil
+		return h.beginWithGap(as, requested, b.Last, Unknown), nil
 	case id.Epoch != b.Origin.Epoch:
-		return h.beginWithGap(requested, b.Origin, OtherEpoch), nil
+		return h.beginWithGap(as, requested, b.Origin, OtherEpoch), nil
 	case id.Compare(b.Origin) < 0:
-		return h.beginWithGap(requested, b.Origin, Trimmed), nil
+		return h.beginWithGap(as, requested, b.Origin, Trimmed), nil
 	case id.Compare(b.Last) > 0: // never given by this log
-		return h.beginWithGap(requested, b.Last, Unknown), nil
+		return h.beginWithGap(as, requested, b.Last, Unknown), nil
 	}
 	return begin{place: id}, nil
 }
@@ -164,8 +164,8 @@ func parseID(s string) (eventlog.ID, error) {
 	return eventlog.ParseID(s)
 }
 
-func (h *Hub) beginWithGap(requested string, resumedAfter eventlog.ID, reason GapReason) begin {
-	return begin{gap: true, place: resumedAfter, pending: []*eventlog.Event{h.gap(requested, resumedAfter, reason)}}
+func (h *Hub) beginWithGap(as form, requested string, resumedAfter eventlog.ID, reason GapReason) begin {
+	return begin{gap: true, place: resumedAfter, pending: []*eventlog.Event{h.gap(as, requested, resumedAfter, reason)}}
 }
 
 // newest returns the newest n events of each topic that f selects and a grant

@@ -140,7 +140,7 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 			if len(events) > 0 {
 				return events, nil
 			}
-			gap := s.hub.gap(s.cursor.place.String(), trimmed.Origin, Trimmed)
+			gap := s.hub.gap(s.feed.key.form, s.cursor.place.String(), trimmed.Origin, Trimmed)
 			s.cursor.place = trimmed.Origin
 			return []*eventlog.Event{gap}, nil
 		case err != nil:

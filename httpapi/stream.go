@@ -81,7 +81,9 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 		a.problem(err).Write(w)
 	case r.Context().Err() != nil: // the client has gone already
 	default:
-		a.Logger.Error("cannot open a stream", "err", err)
+		if a.refusals.Allow() { // whoever fills the hub's budgets must not fill its log
+			a.Logger.Error("cannot open a stream", "err", err)
+		}
 		a.comeBack(w, r, s, o, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
 	}
 	return st, err

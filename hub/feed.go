@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -112,7 +113,7 @@ func newFeed(s Subscription, as form, held *atomic.Int64) (*feed, error) {
 		if t == "" {
 			return nil, invalid("the type must not be empty; the unnamed type is message")
 		}
-		f.types[t] = struct{}{}
+		f.types[strings.Clone(t)] = struct{}{} // a part of an address would keep all of it
 	}
 	f.key.types = listKey(slices.Sorted(maps.Keys(f.types)))
 	return f, nil
@@ -121,8 +122,9 @@ func newFeed(s Subscription, as form, held *atomic.Int64) (*feed, error) {
 // listKey makes one string of several, so that no two lists give the same.
 func listKey(texts []string) string {
 	var b []byte
-	for _, t := range texts {
-		b = strconv.AppendQuote(b, t)
+	for _, t := range texts { // quoting would copy all that is there for each of a thousand
+		b = append(strconv.AppendInt(b, int64(len(t)), 10), ':')
+		b = append(b, t...)
 	}
 	return string(b)
 }

@@ -199,8 +199,8 @@ func (h *Hub) reached(place eventlog.ID, w Waker) (head eventlog.ID, ok bool, er
 
 // join counts a subscriber in to the feed of its subscription.
 func (h *Hub) join(s Subscription, as form) (*feed, error) {
-	if n := len(s.Selectors.text); n == 0 || n > MaxTopics {
-		return nil, invalid("name from 1 to %d topics, as in /events/NAME, topic=NAME or topic=*, not %d", MaxTopics, n)
+	if n := len(s.Selectors.text); n == 0 || n > MaxSelectors || len(s.Selectors.templates) > MaxTopics {
+		return nil, invalid("name from 1 to %d topics, of which %d may be URI Templates, as in /events/NAME, topic=NAME or topic=*, not %d", MaxSelectors, MaxTopics, n)
 	}
 	f, err := newFeed(s, as, &h.held)
 	if err != nil {

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// MaxTopics is how many topics one event may have, and how many selectors
+	// MaxTopics is how many topics one event may have, and how many URI Templates
 	// one subscription.
 	MaxTopics = 100
+	// MaxSelectors is how many selectors one subscription may have.
+	MaxSelectors = 1000
 	// MaxTopicBytes is how long a topic or a selector may be.
 	MaxTopicBytes = 4 << 10
 	// MaxIDBytes is how long a publisher's id or an idempotency key may be.

@@ -10,7 +10,20 @@ import (
 // many for the hub.
 var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates are subscribed to")
 
+// ErrTooManySelectors reports a subscription whose selectors would take more
+// memory than the hub has for those of all subscriptions.
+var ErrTooManySelectors = errors.New("hub: the selectors of all subscriptions take too much memory")
+
 const (
+	// selectorBudget is how many bytes the selectors of all feeds may hold.
+	selectorBudget = 256 << 20
+	// freeSelectors is how many bytes of selectors a feed may have that are not
+	// counted: they cost no more than a stream does.
+	freeSelectors = 4 << 10
+	// selectorSize is what a selector or a type costs beside its text: a string,
+	// its place in a map, a feed in a list.
+	selectorSize = 128
+
 	// maxTemplates is how many distinct URI Templates may be subscribed to at
 	// a time: each one costs something at every new topic.
 	maxTemplates = 10_000
@@ -36,6 +49,8 @@ type router struct {
 	recent    list.List // of *match
 	matchSize int
 	added     uint64 // templates so far
+
+	size, budget int // bytes of the selectors of all feeds, and how many there may be
 }
 
 // A template is one URI Template and the feeds that have it. Without feeds it
@@ -66,11 +81,28 @@ func newRouter() router {
 		prefixes:  map[string][]*template{},
 		lengths:   map[int]int{},
 		matches:   map[string]*list.Element{},
+		budget:    selectorBudget,
 	}
 }
 
-// add routes events to f. It fails if f has more templates than there may be.
+// countedSize returns how many bytes of the budget a feed's selectors and types take.
+func (f *feed) countedSize() int {
+	n := len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
+	for _, text := range f.sel.text {
+		n += len(text) + selectorSize
+	}
+	for name := range f.types {
+		n += len(name) + selectorSize
+	}
+	return max(0, n-freeSelectors)
+}
+
+// add routes events to f. It fails if f has more templates, or larger selectors,
+// than there may be.
 func (r *router) add(f *feed) error {
+	if f.sel.all {
+		f.sel.templates = nil // they add nothing
+	}
 	fresh := 0
 	for _, s := range f.sel.templates {
 		if r.templates[s.text] == nil {
@@ -80,20 +112,27 @@ func (r *router) add(f *feed) error {
 	if len(r.templates)+fresh > maxTemplates {
 		return ErrTooManyTemplates
 	}
+	size := f.countedSize()
+	if r.size+size > r.budget {
+		return ErrTooManySelectors
+	}
+	r.size += size
 	r.feeds[f.key] = f
 	if f.sel.all {
 		r.all = append(r.all, f)
-		return nil // the rest adds nothing
+		return nil
 	}
 	for _, topic := range f.sel.text {
 		r.exact[topic] = append(r.exact[topic], f)
 	}
-	for _, s := range f.sel.templates {
+	f.sel.templates = slices.Clone(f.sel.templates) // the caller's list stays as it is
+	for i, s := range f.sel.templates {
 		t := r.templates[s.text]
 		if t == nil {
 			t = &template{pattern: s}
 			r.addTemplate(t)
 		}
+		f.sel.templates[i] = t.pattern // a compiled template takes some 10 KB: feeds share it
 		t.feeds = append(t.feeds, f)
 	}
 	return nil
@@ -101,6 +140,7 @@ func (r *router) add(f *feed) error {
 
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
+	r.size -= f.countedSize()
 	if f.sel.all {
 		r.all = without(r.all, f)
 		return

@@ -34,7 +34,9 @@ type pattern struct {
 // else an exact topic. A template also selects the topic that it spells.
 func ParseSelectors(texts ...string) (Selectors, error) {
 	s := Selectors{text: slices.Compact(slices.Sorted(slices.Values(texts)))}
-	for _, text := range s.text {
+	for i := range s.text {
+		s.text[i] = strings.Clone(s.text[i]) // a part of an address would keep all of it
+		text := s.text[i]
 		if err := checkTopic("a selector", text); err != nil {
 			return Selectors{}, err
 		}

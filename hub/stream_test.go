@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/sse"
@@ -521,5 +523,98 @@ func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 		} else if ok {
 			return
 		}
+	}
+}
+
+// What streams ask for is bounded in bytes, over all feeds, whoever asks.
+func TestSelectorsAreBounded(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	h.router.budget = 1 << 20
+	ask := func(n int) Subscription {
+		texts := make([]string, MaxSelectors)
+		for j := range texts {
+			texts[j] = fmt.Sprintf("row/%d/%d", n, j)
+		}
+		sel, err := ParseSelectors(texts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Subscription{Selectors: sel}
+	}
+	open := func(s Subscription) (*Stream, error) {
+		return h.Stream(t.Context(), s, StreamOptions{Retry: time.Second})
+	}
+	var streams []*Stream
+	var err error
+	for n := 0; err == nil; n++ {
+		var st *Stream
+		if st, err = open(ask(n)); err == nil {
+			streams = append(streams, st)
+		}
+	}
+	if err != ErrTooManySelectors || len(streams) < 4 || len(streams) > 10 {
+		t.Fatalf("after %d streams of %d selectors: %v", len(streams), MaxSelectors, err)
+	}
+	same, err := open(ask(0))
+	if err != nil {
+		t.Fatalf("what is there already takes no more: %v", err)
+	}
+	small := openStream(t, h, From{}, "news")
+	types := Subscription{Selectors: small.feed.sel, Types: slices.Repeat([]string{""}, 10_000)}
+	for i := range types.Types {
+		types.Types[i] = fmt.Sprint("type ", i)
+	}
+	if _, err := open(types); err != ErrTooManySelectors {
+		t.Errorf("types count as well: %v", err)
+	}
+	streams[1].Close()
+	again, err := open(ask(1))
+	if err != nil {
+		t.Errorf("who leaves makes room: %v", err)
+	}
+	for _, st := range append(streams[2:], streams[0], same, again, small) {
+		st.Close()
+	}
+	if h.router.size != 0 {
+		t.Errorf("without streams, %d bytes count", h.router.size)
+	}
+}
+
+// A feed does not keep the address that it was asked for by, nor a copy of each
+// template.
+func TestFeedsKeepNothingElse(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	address := "topic=a/{id}&type=price&" + strings.Repeat("x", 1000)
+	within := func(s string) bool {
+		start := uintptr(unsafe.Pointer(unsafe.StringData(address)))
+		at := uintptr(unsafe.Pointer(unsafe.StringData(s)))
+		return at >= start && at < start+uintptr(len(address))
+	}
+	ask := func(more string, types ...string) *Stream {
+		sel, err := ParseSelectors(address[6:12], more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := h.Stream(t.Context(), Subscription{Selectors: sel, Types: types}, StreamOptions{Retry: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	one, other, all := ask("b", address[18:23]), ask("c"), ask("*")
+	defer one.Close()
+	defer other.Close()
+	defer all.Close()
+	p, q := one.feed.sel.templates[0], other.feed.sel.templates[0]
+	if p.text != "a/{id}" || p.re != q.re || len(all.feed.sel.templates) != 0 {
+		t.Errorf("%q: the feeds share no template, or one that selects all has some", p.text)
+	}
+	for name := range one.feed.types {
+		if name != "price" || within(name) {
+			t.Errorf("the type %q is a part of the address", name)
+		}
+	}
+	if within(p.text) || within(p.prefix) || within(one.feed.sel.text[0]) {
+		t.Error("a selector is a part of the address")
 	}
 }

@@ -51,7 +51,8 @@ type Subscriber struct {
 }
 
 // Open starts a subscription, at the place that s.From names. Close ends it.
-// The error is an [InvalidError], [ErrTooManyTemplates], or the hub's.
+// The error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors], or
+// the hub's.
 func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
 	f, err := h.join(s, form{})
 	if err != nil {

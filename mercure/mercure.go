@@ -92,10 +92,7 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sub := hub.Subscription{Grant: g.Subscribe, From: hub.From{LastEventID: lastEventID(r.Header, q)}}
-	if sub.Selectors, err = hub.ParseSelectors(q["topic"]...); err == nil && len(q["topic"]) == 0 {
-		err = &hub.InvalidError{Reason: "name what to subscribe to, as in " + Path + "?topic=https://example.com/books/{id}"}
-	}
-	if err != nil {
+	if sub.Selectors, err = selectors(q["topic"]); err != nil {
 		m.api.Refuse(w, r, err)
 		return
 	}
@@ -105,6 +102,27 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.api.Stream(w, r, g, sub, o)
+}
+
+// selectors parses what a subscriber asks for: as many selectors as the hub may
+// have in one subscription, which other Mercure hubs allow, too.
+func selectors(topics []string) (hub.Selectors, error) {
+	templates := 0 // counted before they are compiled, which takes a processor's time
+	for _, t := range topics {
+		if strings.ContainsAny(t, "{}") {
+			templates++
+		}
+	}
+	var reason string
+	switch {
+	case len(topics) == 0:
+		reason = "name what to subscribe to, as in " + Path + "?topic=https://example.com/books/{id}"
+	case len(topics) > hub.MaxSelectors || templates > hub.MaxTopics:
+		reason = fmt.Sprintf("at most %d topics fit in one subscription, of which %d may be URI Templates; * and URI Templates select many at once", hub.MaxSelectors, hub.MaxTopics)
+	default:
+		return hub.ParseSelectors(topics...)
+	}
+	return hub.Selectors{}, &hub.InvalidError{Reason: reason}
 }
 
 // lastEventID returns the id to go on after, in any of the spellings that there

@@ -310,6 +310,10 @@ func TestSubscribeErrors(t *testing.T) {
 		{"a cookie", s, "topic=a", []string{"Cookie", auth.DefaultCookie + "=" + good}, 200},
 		{"no topic", s, "", bearer(good), 400},
 		{"a template that is none", s, "topic={", bearer(good), 400},
+		{"as many topics as may be", s, strings.Repeat("topic=a&", 1000), bearer(good), 200},
+		{"one more", s, strings.Repeat("topic=a&", 1001), bearer(good), 400},
+		{"as many templates as may be", s, strings.Repeat("topic=a&", 900) + strings.Repeat("topic={a}&", 100), bearer(good), 200},
+		{"one more", s, strings.Repeat("topic={a}&", 101), bearer(good), 400},
 		{"a query that is malformed", s, "topic=%zz", bearer(good), 400},
 		{"a semicolon", s, "topic=https://shop.example/a;v=1", bearer(good), 200},
 		{"one beside a token in the query", on, "topic=a;b&authorization=" + good, nil, 200},
@@ -373,6 +377,34 @@ func (s *server) ticket(t *testing.T, token string) string {
 }
 
 // Every spelling of the cursor, and what the answer's header says of it.
+// A list page subscribes to a topic a row: a thousand of them, each of which is a
+// subscription that others see.
+func TestManyTopics(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
+	watch := s.subscribe(t, "topic="+url.QueryEscape(path+"/subscriptions{/topic}{/subscriber}"), bearer(token(t, "", "*", ""))...)
+	watch.event(t) // of itself
+	q := url.Values{}
+	for n := range 1000 {
+		q.Add("topic", fmt.Sprint("https://shop.example/rows/", n))
+	}
+	st := s.subscribe(t, q.Encode())
+	seen := map[string]bool{}
+	for len(seen) < 1000 {
+		var d struct{ Topic string }
+		_, data, _ := strings.Cut(watch.event(t), "data: ")
+		if err := json.Unmarshal([]byte(data), &d); err != nil || seen[d.Topic] || !strings.HasPrefix(d.Topic, "https://shop.example/rows/") {
+			t.Fatalf("after %d subscriptions: %s, %v", len(seen), data, err)
+		}
+		seen[d.Topic] = true
+	}
+	for _, n := range []int{0, 999} {
+		s.publish(t, "topic", fmt.Sprint("https://shop.example/rows/", n), "data", fmt.Sprint(n))
+		if got := st.event(t); !strings.HasSuffix(got, fmt.Sprintf("data: %d\n", n)) {
+			t.Errorf("row %d: %q", n, got)
+		}
+	}
+}
+
 func TestResume(t *testing.T) {
 	s := newServer(t, eventlog.Retention{Events: 6}, true, mercure.Options{})
 	gone := s.publish(t, "topic", "a", "data", "gone")
@@ -511,6 +543,19 @@ func TestSubscriptions(t *testing.T) {
 	all := get(subs, 200, watcher...)
 	if all.Type != "Subscriptions" || all.Context == "" || len(all.Subscriptions) != 2 || !urn.MatchString(all.LastEventID) || all.ID != subs {
 		t.Errorf("all: %+v", all)
+	}
+	for _, path := range []string{subs, came.ID} {
+		resp := s.do(t, "GET", path, "", watcher...)
+		tag := resp.Header.Get("ETag")
+		body := text(t, resp)
+		same := s.do(t, "GET", path, "", append(watcher, "If-None-Match", `"x", W/`+tag)...)
+		if got := text(t, same); tag == "" || body == "" || same.StatusCode != 304 || got != "" || same.Header.Get("ETag") != tag || same.Header.Get("Last-Event-ID") == "" {
+			t.Errorf("%s: it has the ETag %s, and is then %s %v %q", path, tag, same.Status, same.Header, got)
+		}
+		s.publish(t, "topic", "x", "data", "the place to subscribe from moves on")
+		if other := s.do(t, "GET", path, "", append(watcher, "If-None-Match", tag)...); other.StatusCode != 200 || other.Header.Get("ETag") == tag {
+			t.Errorf("%s: when it has changed it is %s %v", path, other.Status, other.Header)
+		}
 	}
 	if one := get(came.ID, 200, watcher...); one.ID != came.ID || !one.Active || one.Context == "" || one.LastEventID == "" {
 		t.Errorf("one: %+v", one)

@@ -9,20 +9,45 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// presenceBatch is how many updates go into the log at a time.
-const presenceBatch = 256
+const (
+	// presenceBatch is how many updates go into the log at a time.
+	presenceBatch = 256
+	// presenceBudget is how many bytes of what streams asked for may wait to be
+	// published.
+	presenceBudget = 64 << 20
+)
 
 // A Presence publishes a private update for each subscription that begins or
-// ends, in that order, whatever the log takes for it.
+// ends, in that order, whatever the log takes for it. What does not fit into its
+// budget, since streams come and go faster than the log takes it, is not
+// published, and reported in the hub's log.
 type Presence struct {
 	hub    *hub.Hub
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	queue  []eventlog.Record
+	queue  []change
+	size   int           // bytes of the queue
+	missed int           // changes that did not fit
 	more   chan struct{} // holds one token when there is something in the queue
 	ending chan struct{}
 	ended  chan struct{}
+}
+
+// A change is a stream that has opened or closed. It becomes an update for each
+// of up to a thousand topics when its turn comes, and not before.
+type change struct {
+	stream hub.StreamInfo
+	open   bool
+}
+
+// size returns roughly how many bytes c holds.
+func (c *change) size() int {
+	n := 500 + len(c.stream.Payload)
+	for _, topic := range c.stream.Selectors {
+		n += 16 + len(topic)
+	}
+	return n
 }
 
 // Watch begins to publish who comes to h and goes. Call it before streams open.
@@ -40,14 +65,13 @@ func (p *Presence) Close() {
 }
 
 func (p *Presence) note(i hub.StreamInfo, open bool) {
-	var recs []eventlog.Record
-	for _, s := range subscriptionsOf(&i, open) {
-		if len(s.ID) <= hub.MaxTopicBytes { // else no topic can name it
-			recs = append(recs, eventlog.Record{Topics: []string{s.ID}, Data: event(s), Private: true})
-		}
-	}
+	c := change{i, open}
 	p.mu.Lock()
-	p.queue = append(p.queue, recs...)
+	if size := c.size(); p.size+size <= presenceBudget {
+		p.queue, p.size = append(p.queue, c), p.size+size
+	} else {
+		p.missed++
+	}
 	p.mu.Unlock()
 	select {
 	case p.more <- struct{}{}:
@@ -68,20 +92,49 @@ func (p *Presence) run() {
 	}
 }
 
+// publish publishes what is in the queue, until there is nothing.
 func (p *Presence) publish() {
-	for {
-		p.mu.Lock()
-		n := min(len(p.queue), presenceBatch)
-		recs := p.queue[:n:n]
-		if p.queue = p.queue[n:]; len(p.queue) == 0 {
-			p.queue = nil
-		}
-		p.mu.Unlock()
-		if n == 0 {
+	var batch []eventlog.Record
+	bytes := 0
+	flush := func() {
+		if len(batch) == 0 {
 			return
 		}
-		if _, err := p.hub.Publish(context.Background(), recs...); err != nil {
-			p.logger.Warn("subscriptions that began or ended were not published", "count", n, "err", err)
+		if _, err := p.hub.Publish(context.Background(), batch...); err != nil {
+			p.logger.Warn("subscriptions that began or ended were not published", "count", len(batch), "err", err)
+		}
+		batch, bytes = nil, 0
+	}
+	for c, ok := p.next(); ok; c, ok = p.next() {
+		for _, topic := range c.stream.Selectors {
+			s := subscriptionOf(&c.stream, topic, c.open)
+			if len(s.ID) > hub.MaxTopicBytes { // no topic can name it
+				continue
+			}
+			batch = append(batch, eventlog.Record{Topics: []string{s.ID}, Data: event(s), Private: true})
+			if bytes += len(batch[len(batch)-1].Data); len(batch) == presenceBatch || bytes > 1<<20 {
+				flush()
+			}
 		}
 	}
+	flush()
+}
+
+// next takes a change out of the queue.
+func (p *Presence) next() (c change, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.missed > 0 && p.size < presenceBudget/2 { // once for many
+		p.logger.Warn("streams opened or closed faster than the log takes it, and some of them were not published", "streams", p.missed)
+		p.missed = 0
+	}
+	if len(p.queue) == 0 {
+		p.queue = nil
+		return c, false
+	}
+	c = p.queue[0]
+	p.queue[0] = change{}
+	p.queue = p.queue[1:]
+	p.size -= c.size()
+	return c, true
 }

@@ -1,13 +1,15 @@
 package mercure
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/httpapi"
@@ -19,6 +21,8 @@ const (
 	vocabulary        = "https://mercure.rocks/"
 	mediaType         = "application/ld+json"
 	listPage          = 1000
+	subscriptionSize  = 200      // roughly the bytes of one in a document, beside its texts
+	maxDocument       = 32 << 20 // bytes of a document, likewise
 )
 
 // A subscription is one selector of one stream, as the protocol has it.
@@ -34,20 +38,17 @@ type subscription struct {
 	LastEventID string `json:"lastEventID,omitempty"` // of a document that is one
 }
 
-// subscriptionsOf returns those that a stream is.
-func subscriptionsOf(i *hub.StreamInfo, active bool) (all []subscription) {
+// subscriptionOf returns the one that a stream has to a topic.
+func subscriptionOf(i *hub.StreamInfo, topic string, active bool) subscription {
 	subscriber := subscriberID(i.ID)
-	for _, topic := range i.Selectors {
-		all = append(all, subscription{
-			ID:         subscriptionsPath + "/" + escape(topic) + "/" + escape(subscriber),
-			Type:       "Subscription",
-			Subscriber: subscriber,
-			Topic:      topic,
-			Active:     active,
-			Payload:    json.RawMessage(i.Payload),
-		})
+	return subscription{
+		ID:         subscriptionsPath + "/" + escape(topic) + "/" + escape(subscriber),
+		Type:       "Subscription",
+		Subscriber: subscriber,
+		Topic:      topic,
+		Active:     active,
+		Payload:    json.RawMessage(i.Payload),
 	}
-	return all
 }
 
 // escape encodes all but unreserved characters, as {topic} in a URI Template
@@ -75,13 +76,19 @@ func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 		m.api.Refuse(w, r, err)
 		return
 	}
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(document); err != nil {
+		panic(fmt.Sprintf("a token's payload that was JSON is not any more: %v", err))
+	}
+	sum := sha256.Sum256(body.Bytes())
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "must-revalidate, private")
 	h.Set("Last-Event-ID", lastEventID)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(document) // the client may be gone
+	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body.Bytes())) // 304 to who has it already (RFC 9110 §13)
 }
 
 // document is what a path is, and the place to subscribe from for what comes
@@ -102,9 +109,14 @@ func (m *Handler) document(r *http.Request) (document any, lastEventID string, e
 	if len(parts) > 2 {
 		return nil, "", missing
 	}
-	found := m.list(func(s *subscription) bool {
-		return (parts[0] == "" || s.Topic == parts[0]) && (len(parts) < 2 || s.Subscriber == parts[1])
-	})
+	topic, subscriber := parts[0], ""
+	if len(parts) == 2 {
+		subscriber = parts[1]
+	}
+	found, err := m.list(topic, subscriber)
+	if err != nil {
+		return nil, "", err
+	}
 	if len(parts) < 2 {
 		return struct {
 			Context       string         `json:"@context"`
@@ -121,16 +133,29 @@ func (m *Handler) document(r *http.Request) (document any, lastEventID string, e
 	return found[0], lastEventID, nil
 }
 
-// list returns the subscriptions of open streams that are wanted.
-func (m *Handler) list(wanted func(*subscription) bool) []subscription {
-	found := []subscription{}
+// list returns the subscriptions of open streams to a topic, or to any if it is
+// "", of a subscriber or of any.
+func (m *Handler) list(topic, subscriber string) ([]subscription, error) {
+	found, size := []subscription{}, 0
 	for after := (hub.StreamID{}); ; {
 		page, _ := m.hub.Streams(hub.StreamFilter{}, after, listPage)
 		for i := range page {
-			found = append(found, slices.DeleteFunc(subscriptionsOf(&page[i], true), func(s subscription) bool { return !wanted(&s) })...)
+			if subscriber != "" && subscriber != subscriberID(page[i].ID) {
+				continue
+			}
+			for _, t := range page[i].Selectors {
+				if topic != "" && topic != t {
+					continue
+				}
+				s := subscriptionOf(&page[i], t, true)
+				if size += subscriptionSize + len(s.ID) + len(t) + len(s.Payload); size > maxDocument {
+					return nil, httpapi.NewProblem(http.StatusServiceUnavailable, "There are too many subscriptions to list at once; ask for those to one topic, at "+subscriptionsPath+"/TOPIC.")
+				}
+				found = append(found, s)
+			}
 		}
 		if len(page) < listPage {
-			return found
+			return found, nil
 		}
 		after = page[listPage-1].ID
 	}

@@ -94,7 +94,7 @@ func (a *Auth) Subscriber(r *http.Request) (*Grant, error) {
 	case c.token != "":
 		return a.grant(a.subscribers.verify(r.Context(), c.token))
 	case a.o.Anonymous:
-		return new(Grant), nil
+		return anonymous, nil
 	}
 	return nil, noToken()
 }

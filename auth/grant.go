@@ -24,6 +24,13 @@ type Grant struct {
 // everything is the grant of a hub without keys.
 var everything = &Grant{Publish: hub.Everything(), Subscribe: hub.Everything(), Admin: true}
 
+// anonymous is the grant of a reader without a token.
+var anonymous = new(Grant)
+
+// Personal reports whether the grant came by a token, a cookie or a ticket, so that
+// another reader may see something else.
+func (g *Grant) Personal() bool { return g != everything && g != anonymous }
+
 // MayPublish reports whether the grant covers each of topics.
 func (g *Grant) MayPublish(topics []string) bool {
 	return !slices.ContainsFunc(topics, func(t string) bool { return !g.Publish.Match([]string{t}) })

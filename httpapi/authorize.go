@@ -37,6 +37,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if denied.Revoked && wantsStream(r) {
+		w.Header().Set("Cache-Control", "no-store") // a 204 may be stored unless this is said (RFC 9110 §15.3.5)
 		sse.Stop(w)
 		return
 	}

@@ -370,3 +370,30 @@ func TestRefusalIsLogged(t *testing.T) {
 		t.Errorf("a request id that is none: %s", log.String())
 	}
 }
+
+// No shared cache may keep what a token, a cookie or a ticket decided.
+func TestCacheControl(t *testing.T) {
+	const public, private = "no-cache, no-transform", "private, no-cache, no-transform"
+	open := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	guarded := newGuarded(t, func(o *auth.Options) { o.Anonymous = true })
+	reader := token(t, "", "a")
+	for _, tt := range []struct {
+		why    string
+		s      *server
+		path   string
+		header []string
+		want   string
+	}{
+		{"a hub without keys", open, "/events/a", nil, public},
+		{"whatever is sent to it", open, "/events/a", bearer(reader), public},
+		{"an anonymous reader", guarded, "/events/a", nil, public},
+		{"a token", guarded, "/events/a", bearer(reader), private},
+		{"a cookie", guarded, "/events/a", cookie(reader), private},
+		{"a ticket", guarded, "/events/a?ticket=" + guarded.ticket(t, bearer(reader)...), nil, private},
+	} {
+		st := tt.s.subscribe(t, tt.path, tt.header...)
+		if got := st.Header.Values("Cache-Control"); len(got) != 1 || got[0] != tt.want {
+			t.Errorf("%s: Cache-Control %q, want %q", tt.why, got, tt.want)
+		}
+	}
+}

@@ -16,6 +16,9 @@ import (
 // stream serves one subscriber until it goes or the hub ends it: here, or where
 // idle streams are parked. o says in which form.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
+	if g.Personal() { // no-transform keeps proxies from compressing, which buffers
+		w.Header().Set("Cache-Control", "private, no-cache, no-transform")
+	}
 	if retry, draining := a.hub.Draining(); draining {
 		a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
 		return

@@ -182,6 +182,9 @@ var gap = regexp.MustCompile(`event: gap\nid: (urn:uuid:[0-9a-f-]+)\ndata: \{"re
 func TestStream(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	st := s.subscribe(t, "topic=https://example.com/books/{id}&topic=news")
+	if got := st.Header.Get("Cache-Control"); got != "no-cache, no-transform" {
+		t.Errorf("without a token: Cache-Control %q", got)
+	}
 	place := st.Header.Get("Last-Event-ID")
 	if !urn.MatchString(place) {
 		t.Errorf("the stream begins at %q", place)
@@ -318,8 +321,12 @@ func TestSubscribeErrors(t *testing.T) {
 		{"a semicolon", s, "topic=https://shop.example/a;v=1", bearer(good), 200},
 		{"one beside a token in the query", on, "topic=a;b&authorization=" + good, nil, 200},
 	} {
-		if resp := tt.s.do(t, "GET", path+"?"+tt.query, "", tt.header...); resp.StatusCode != tt.status {
+		resp := tt.s.do(t, "GET", path+"?"+tt.query, "", tt.header...)
+		if resp.StatusCode != tt.status {
 			t.Errorf("%s: %s; want %d", tt.why, resp.Status, tt.status)
+		}
+		if got := resp.Header.Get("Cache-Control"); resp.StatusCode == 200 && got != "private, no-cache, no-transform" {
+			t.Errorf("%s: Cache-Control %q", tt.why, got)
 		}
 	}
 }

@@ -50,17 +50,19 @@ func ParsePositions(q url.Values, byDefault hub.Positions) (hub.Positions, error
 	return byDefault, &hub.InvalidError{Reason: "the field position is position=event, for a stream whose position is an event of that type, or position=none, for one without; give it once"}
 }
 
-// wantsNDJSON reports whether r names NDJSON, and no stream, in its Accept.
+// wantsNDJSON reports whether r prefers NDJSON to a stream. Where its Accept header
+// likes both alike, it has to name NDJSON, and no stream.
 func wantsNDJSON(r *http.Request) bool {
-	return names(r, ndjson) && !names(r, sse.MediaType)
+	lines, named := sse.Accepted(r, ndjson)
+	stream, streamNamed := sse.Accepted(r, sse.MediaType)
+	return lines > stream || lines == stream && lines > 0 && named && !streamNamed
 }
 
 // wantsStream reports whether r asks for a stream by its name, as an
 // EventSource does.
-func wantsStream(r *http.Request) bool { return names(r, sse.MediaType) && sse.Accepts(r) }
-
-func names(r *http.Request, mediaType string) bool {
-	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), mediaType)
+func wantsStream(r *http.Request) bool {
+	weight, named := sse.Accepted(r, sse.MediaType)
+	return weight > 0 && named && !wantsNDJSON(r)
 }
 
 func parseSubscription(r *http.Request) (sub hub.Subscription, o hub.StreamOptions, err error) {

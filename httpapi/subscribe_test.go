@@ -430,3 +430,31 @@ func TestSemicolonInQuery(t *testing.T) {
 		}
 	}
 }
+
+// Which form a reader gets is decided as RFC 9110 §12.5.1 has it.
+func TestAccept(t *testing.T) {
+	const stream, lines = "text/event-stream", "application/x-ndjson"
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	for _, tt := range []struct{ accept, want string }{
+		{"", stream},
+		{"*/*", stream},
+		{"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", stream},
+		{"application/x-ndjson;q=0, */*", stream},
+		{"application/x-ndjson, text/event-stream", stream},
+		{"application/x-ndjson;q=0.5, text/event-stream", stream},
+		{"text/event-stream, text/html, application/json", stream},
+		{"application/x-ndjson", lines},
+		{"Application/X-NDJSON, */*", lines},
+		{"application/x-ndjson, text/event-stream;q=0.5", lines},
+		{"text/event-stream;q=0, */*", lines},
+		{"application/*", lines},
+		{"application/x-ndjson;q=0", ""},
+		{"text/event-stream;q=0, application/json", ""},
+		{"application/x-ndjsons", ""},
+	} {
+		resp := s.do(t, "GET", "/events/a?last_event_id=earliest", "", "Accept", tt.accept)
+		if got := resp.Header.Get("Content-Type"); tt.want == "" && resp.StatusCode != 406 || tt.want != "" && (got != tt.want || resp.StatusCode != 200) {
+			t.Errorf("Accept: %s gives %s %s, want %s", tt.accept, resp.Status, got, tt.want)
+		}
+	}
+}

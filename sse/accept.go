@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,44 +11,78 @@ import (
 // by a wildcard, or by its absence (RFC 9110 §12.5.1). The most specific
 // range decides, and a weight of 0 refuses.
 func Accepts(r *http.Request) bool {
+	weight, _ := Accepted(r, MediaType)
+	return weight > 0
+}
+
+// Accepted returns the weight that r's Accept header gives a media type, which is
+// lower case, from 0, not acceptable, to 1; and whether the header names the type
+// itself, rather than by a wildcard or by its absence. The most specific range
+// decides, of several alike the weightiest (RFC 9110 §12.5.1). A weight that is none
+// counts as 1.
+func Accepted(r *http.Request, mediaType string) (weight float64, named bool) {
 	values := r.Header.Values("Accept")
 	if strings.Join(values, "") == "" {
-		return true
+		return 1, false
 	}
-	best, allowed := -1, false
+	best := -1
 	for _, v := range values {
-		for element := range strings.SplitSeq(v, ",") {
+		for element := range split(v, ',') {
 			name, params, _ := strings.Cut(element, ";")
-			if s := specificity(strings.TrimSpace(name)); s > best {
-				best, allowed = s, weight(params) > 0
+			s, q := specificity(strings.ToLower(strings.TrimSpace(name)), mediaType), qvalue(params)
+			if s > best || s == best && s >= 0 && q > weight {
+				best, weight = s, q
 			}
 		}
 	}
-	return allowed
+	return weight, best == 2
 }
 
-// specificity ranks the media ranges that cover an event stream; -1 does not.
-func specificity(name string) int {
-	switch {
-	case strings.EqualFold(name, MediaType):
+// specificity ranks the media ranges that cover a media type; -1 does not.
+func specificity(name, mediaType string) int {
+	class, _, _ := strings.Cut(mediaType, "/")
+	switch name {
+	case mediaType:
 		return 2
-	case strings.EqualFold(name, "text/*"):
+	case class + "/*":
 		return 1
-	case name == "*/*":
+	case "*/*":
 		return 0
 	}
 	return -1
 }
 
-func weight(params string) float64 {
-	for p := range strings.SplitSeq(params, ";") {
-		k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
-		if !strings.EqualFold(k, "q") {
+func qvalue(params string) float64 {
+	for p := range split(params, ';') {
+		k, v, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(strings.TrimSpace(k), "q") {
 			continue
 		}
-		if q, err := strconv.ParseFloat(v, 64); err == nil {
+		if q, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil && q >= 0 && q <= 1 {
 			return q
 		}
 	}
 	return 1
+}
+
+// split yields the parts of s between separators, of which those in a
+// quoted-string are none (RFC 9110 §5.6.4).
+func split(s string, separator byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, quoted := 0, false
+		for i := 0; i < len(s); i++ {
+			switch {
+			case s[i] == '"':
+				quoted = !quoted
+			case quoted && s[i] == '\\':
+				i++
+			case !quoted && s[i] == separator:
+				if !yield(s[start:i]) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(s[start:])
+	}
 }

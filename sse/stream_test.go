@@ -242,6 +242,13 @@ func TestAcceptHeader(t *testing.T) {
 		{"allowed by name beats a refused wildcard", "*/*;q=0, text/event-stream", true},
 		{"refused by its class", "text/*;q=0.0, */*", false},
 		{"a weight behind a parameter", "text/event-stream;charset=utf-8; q=0", false},
+		{"a weight in a parameter's value is none", `text/event-stream;a="x;q=0"`, true},
+		{"and a comma there separates nothing", `application/json;a="\",text/event-stream,"`, false},
+		{"refused and allowed alike", "text/event-stream;q=0, text/event-stream", true},
+		{"a weight that is none", "text/event-stream;q=none", true},
+		{"no number", "text/event-stream;q=NaN", true},
+		{"one with space", "text/event-stream; q = 0", false},
+		{"a class of another's", "application/*", false},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		if tt.accept != "" {
@@ -389,5 +396,28 @@ func TestStreamOverHTTP10(t *testing.T) {
 	answer, err := io.ReadAll(conn)
 	if err != nil || !strings.HasSuffix(string(answer), "\r\n\r\ndata: x\n\n") || strings.Contains(string(answer), "chunked") {
 		t.Errorf("got %q, %v; want the event without chunked coding, up to the end of the connection", answer, err)
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for _, tt := range []struct {
+		why, accept, mediaType string
+		weight                 float64
+		named                  bool
+	}{
+		{"no header", "", "application/x-ndjson", 1, false},
+		{"by name", "text/html, Application/X-NDJSON;q=0.5", "application/x-ndjson", 0.5, true},
+		{"refused by name", "application/x-ndjson;q=0, */*", "application/x-ndjson", 0, true},
+		{"by its class, which is more specific than anything", "*/*, application/*;q=0.1", "application/x-ndjson", 0.1, false},
+		{"by anything", "text/*;q=0.9, */*;q=0.2", "application/x-ndjson", 0.2, false},
+		{"not at all", "text/*", "application/x-ndjson", 0, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if tt.accept != "" {
+			r.Header.Set("Accept", tt.accept)
+		}
+		if weight, named := Accepted(r, tt.mediaType); weight != tt.weight || named != tt.named {
+			t.Errorf("%s: Accepted(%q, %s) = %v, %v", tt.why, tt.accept, tt.mediaType, weight, named)
+		}
 	}
 }

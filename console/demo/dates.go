@@ -34,7 +34,7 @@ func Dates(leaving <-chan struct{}) http.Handler {
 // new EventSource("http://localhost:3000") to the dates.
 func Root(dates http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Accept") == sse.MediaType {
+		if weight, named := sse.Accepted(r, sse.MediaType); named && weight > 0 {
 			dates.ServeHTTP(w, r)
 			return
 		}

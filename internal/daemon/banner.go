@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/console"
+	"github.com/tidings-sse/tidings/sse"
 )
 
 // Version returns the program's version.
@@ -107,7 +108,7 @@ func visibleHost(asked string, addr net.Addr) string {
 // welcome leads a person to the console, and tells a program what to do.
 func welcome(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if weight, named := sse.Accepted(r, "text/html"); named && weight > 0 {
 		http.Redirect(w, r, console.Path, http.StatusFound)
 		return
 	}

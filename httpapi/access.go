@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -108,6 +110,10 @@ func BoundBody(next http.HandlerFunc) http.Handler {
 		}
 		rc := http.NewResponseController(w)
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			if r.ContentLength < 0 && dropEmptyBody(rc, r) {
+				next(w, r)
+				return
+			}
 			_ = rc.SetReadDeadline(time.Now()) // not every writer has one; the body stays unread
 			w.Header().Set("Connection", "close")
 			NewProblem(http.StatusBadRequest, "A GET has no body; put what it says into the query.").Write(w)
@@ -116,6 +122,23 @@ func BoundBody(next http.HandlerFunc) http.Handler {
 		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 		next(w, r)
 	})
+}
+
+// emptyBodyTimeout is how long the end of an empty body may take to come: it
+// follows the head at once.
+const emptyBodyTimeout = 5 * time.Second
+
+// dropEmptyBody reports whether a body of unknown length is empty, and then removes
+// it from r: some clients and proxies send one without chunks, or a DATA frame without
+// data, with each GET.
+func dropEmptyBody(rc *http.ResponseController, r *http.Request) bool {
+	_ = rc.SetReadDeadline(time.Now().Add(emptyBodyTimeout))
+	if _, err := io.ReadFull(r.Body, make([]byte, 1)); !errors.Is(err, io.EOF) {
+		return false
+	}
+	_ = rc.SetReadDeadline(time.Time{}) // a stream outlasts it
+	r.Body, r.ContentLength = http.NoBody, 0
+	return true
 }
 
 // boundOptions does so for preflights, which the CORS library answers.

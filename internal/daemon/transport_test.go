@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,6 +29,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // writeCertificate makes one for this machine, and puts both files in place.
@@ -477,5 +480,114 @@ func TestBodyThatNeverComes(t *testing.T) {
 			t.Errorf("%q: %q, %v", head, answer, err)
 		}
 		_ = conn.Close()
+	}
+}
+
+// A GET whose body turns out to be empty is one without: some clients and proxies
+// only say so after its head.
+func TestEmptyBodyOfGET(t *testing.T) {
+	r := runHub(t, "--no-auth")
+	for _, tt := range []struct {
+		why, head, rest string
+		status          string
+	}{
+		{"no chunks", "GET /events/a HTTP/1.1", "0\r\n\r\n", "200"},
+		{"on Mercure's path", "GET /.well-known/mercure?topic=a HTTP/1.1", "0\r\n\r\n", "200"},
+		{"health", "GET /healthz HTTP/1.1", "0\r\n\r\n", "200"},
+		{"a page", "GET /console/ HTTP/1.1", "0\r\n\r\n", "200"},
+		{"a head", "HEAD /events/a HTTP/1.1", "0\r\n\r\n", "200"},
+		{"a chunk", "GET /events/a HTTP/1.1", "1\r\nx\r\n0\r\n\r\n", "400"},
+		{"no chunk as it should be", "GET /events/a HTTP/1.1", "nonsense\r\n", "400"},
+	} {
+		conn, err := r.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.WriteString(conn, tt.head+"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond) // the head alone is there first
+		if _, err := io.WriteString(conn, tt.rest); err != nil {
+			t.Fatal(err)
+		}
+		in := bufio.NewReader(conn)
+		line, err := in.ReadString('\n')
+		if !strings.HasPrefix(line, "HTTP/1.1 "+tt.status) {
+			t.Errorf("%s: %q, %v; want %s", tt.why, line, err, tt.status)
+		}
+		if tt.why == "no chunks" {
+			c := r.client(func(p *http.Protocols) { p.SetHTTP1(true) })
+			resp, err := c.Post("http://localhost/events/a", "text/plain", strings.NewReader("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			c.CloseIdleConnections()
+			for !strings.Contains(line, "data: hello") {
+				if line, err = in.ReadString('\n'); err != nil {
+					t.Fatalf("the stream has no event: %v", err)
+				}
+			}
+		}
+		_ = conn.Close()
+	}
+}
+
+// Over HTTP/2 it is HEADERS that do not end the stream, and DATA without data that do.
+func TestEmptyBodyOverHTTP2(t *testing.T) {
+	r := runHub(t, "--no-auth")
+	for _, tt := range []struct {
+		why    string
+		data   []string // of each DATA frame, the last of which ends the stream
+		status string
+	}{
+		{"empty", []string{""}, "200"},
+		{"empty, twice", []string{"", ""}, "200"},
+		{"some", []string{"x"}, "400"},
+		{"some later", []string{"", "x"}, "400"},
+	} {
+		conn, err := r.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		if got := getWithData(t, conn, tt.data); got != tt.status {
+			t.Errorf("%s: %s, want %s", tt.why, got, tt.status)
+		}
+		_ = conn.Close()
+	}
+}
+
+// getWithData sends a GET whose stream DATA frames end, and returns the answer's
+// status.
+func getWithData(t *testing.T, conn net.Conn, data []string) (status string) {
+	t.Helper()
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	f := http2.NewFramer(conn, conn)
+	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	for _, h := range []hpack.HeaderField{
+		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "localhost"},
+		{Name: ":path", Value: "/events/a"}, {Name: "accept", Value: "text/event-stream"},
+	} {
+		_ = enc.WriteField(h)
+	}
+	err := errors.Join(f.WriteSettings(), f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true}))
+	for i, d := range data {
+		err = errors.Join(err, f.WriteData(1, i == len(data)-1, []byte(d)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, ok := frame.(*http2.MetaHeadersFrame); ok {
+			return h.PseudoValue("status")
+		}
 	}
 }

@@ -82,7 +82,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		switch {
-		case a.Loopback && !loopbackHost(r.Host):
+		case a.Loopback && !loopbackHost(r.Host) && !isProbe(r):
 			refuse(w, r, "a host", r.Host, "--no-auth", "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.")
 		case origin == "":
 			next.ServeHTTP(w, r)
@@ -94,6 +94,13 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			refuse(w, r, "an origin", origin, "--cors-origin "+origin, "Pages of this origin may not use this hub; its log names the flag that lets them.")
 		}
 	})
+}
+
+// isProbe reports whether r asks for the hub's health without naming a host, as
+// load balancers do over HTTP/1.0. A browser always names one, so nobody's page
+// can ask like this.
+func isProbe(r *http.Request) bool {
+	return r.Host == "" && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 }
 
 // bodyTimeout is how long a client may take to send its body.

@@ -207,8 +207,8 @@ func secure(c *Config, next http.Handler) http.Handler {
 	})
 }
 
-// behindProxies has a request come from who a trusted proxy says it is from:
-// the last address of X-Forwarded-For that is no trusted proxy's itself.
+// behindProxies sets the address of a request to that of the client that a trusted
+// proxy names: the last one of X-Forwarded-For that is no trusted proxy's itself.
 func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return next
@@ -221,16 +221,37 @@ func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 		if err != nil || trusts(peer.Addr()) { // a unix socket has no address, and no strangers
 			hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 			for _, hop := range slices.Backward(hops) {
-				ip, err := netip.ParseAddr(strings.TrimSpace(hop))
-				if err != nil {
+				client, ok := parseHop(hop)
+				if !ok {
 					break // made up, or nothing
 				}
-				r.RemoteAddr = net.JoinHostPort(ip.Unmap().String(), "0")
-				if !trusts(ip) {
+				r.RemoteAddr = client.String()
+				if !trusts(client.Addr()) {
 					break
 				}
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// parseHop parses an element of X-Forwarded-For: an address, to which some proxies
+// add the port; IPv6 may stand in brackets, and with a port does. Without one, the
+// port is 0.
+func parseHop(hop string) (netip.AddrPort, bool) {
+	hop = strings.TrimSpace(hop)
+	if client, err := netip.ParseAddrPort(hop); err == nil {
+		return netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), true
+	}
+	inner, bracketed := strings.CutPrefix(hop, "[")
+	if bracketed {
+		if inner, bracketed = strings.CutSuffix(inner, "]"); !bracketed {
+			return netip.AddrPort{}, false
+		}
+	}
+	ip, err := netip.ParseAddr(inner)
+	if err != nil || bracketed && ip.Is4() {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(ip.Unmap(), 0), true
 }

@@ -367,6 +367,14 @@ func TestBehindProxies(t *testing.T) {
 		{"nothing", "10.0.0.1:5", nil, "10.0.0.1:5"},
 		{"an IPv4 in IPv6", "[::ffff:10.0.0.1]:5", []string{"::ffff:203.0.113.9"}, "203.0.113.9:0"},
 		{"a unix socket", "@", []string{"203.0.113.9"}, "203.0.113.9:0"},
+		{"with a port", "10.0.0.1:5", []string{"203.0.113.9:4711"}, "203.0.113.9:4711"},
+		{"by IPv6 with a port", "10.0.0.1:5", []string{"[2001:db8::1]:4711"}, "[2001:db8::1]:4711"},
+		{"by IPv6 in brackets", "10.0.0.1:5", []string{"[2001:db8::1]"}, "[2001:db8::1]:0"},
+		{"a proxy with a port behind a client with one", "10.0.0.1:5", []string{"203.0.113.9:4711, 10.2.2.2:443"}, "203.0.113.9:4711"},
+		{"a client who forges a port", "10.0.0.1:5", []string{"1.1.1.1:1, 203.0.113.9:4711"}, "203.0.113.9:4711"},
+		{"a port that is none", "10.0.0.1:5", []string{"203.0.113.9:x"}, "10.0.0.1:5"},
+		{"brackets that do not close", "10.0.0.1:5", []string{"[2001:db8::1"}, "10.0.0.1:5"},
+		{"brackets around what is no IPv6", "10.0.0.1:5", []string{"[203.0.113.9]"}, "10.0.0.1:5"},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = tt.remote, tt.forwarded
@@ -589,5 +597,33 @@ func getWithData(t *testing.T, conn net.Conn, data []string) (status string) {
 		if h, ok := frame.(*http2.MetaHeadersFrame); ok {
 			return h.PseudoValue("status")
 		}
+	}
+}
+
+// Load balancers ask for health over HTTP/1.0 without naming a host, as haproxy's
+// httpchk does; for anything else, a hub without keys wants a loopback name.
+func TestHealthWithoutHost(t *testing.T) {
+	r := runHub(t)
+	for _, tt := range []struct{ head, status string }{
+		{"GET /healthz HTTP/1.0", "200"},
+		{"HEAD /readyz HTTP/1.0", "200"},
+		{"GET /healthz HTTP/1.0\r\nHost: hub.example", "403"},
+		{"GET /healthz HTTP/1.0\r\nOrigin: https://elsewhere.example", "403"},
+		{"GET /stats HTTP/1.0", "403"},
+		{"GET /events/a HTTP/1.0", "403"},
+		{"POST /events/a HTTP/1.0", "403"},
+	} {
+		conn, err := r.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.WriteString(conn, tt.head+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.0 "+tt.status) {
+			t.Errorf("%q: %q, %v; want %s", tt.head, line, err, tt.status)
+		}
+		_ = conn.Close()
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rs/cors"
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/time/rate"
 )
 
 // Access decides which hosts and origins may use the hub from a browser. A
@@ -32,7 +34,27 @@ type Access struct {
 	// whatever anybody puts in a sandbox.
 	Origins []string
 
+	// Headers are request headers that those pages may send beside the usual ones
+	// (see [CheckHeader]).
+	Headers []string
+
 	Logger *slog.Logger // nil: slog.Default()
+}
+
+// pageHeaders are the request headers that any page may send: what this API reads,
+// and what tracing (W3C Trace Context and Baggage, Sentry), Datastar and older
+// libraries add to each request of a page.
+var pageHeaders = []string{
+	"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID",
+	"Traceparent", "Tracestate", "Baggage", "Sentry-Trace", "X-Requested-With", "Datastar-Request",
+}
+
+// CheckHeader reports what is wrong with an entry of [Access].Headers.
+func CheckHeader(name string) error {
+	if name == "*" || !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("%q is not a header's name: write each name alone, as in X-Tenant", name)
+	}
+	return nil
 }
 
 // CheckOrigin reports what is wrong with an entry of [Access].Origins.
@@ -59,7 +81,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	}
 	options := cors.Options{
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
-		AllowedHeaders: []string{"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
+		AllowedHeaders: slices.Concat(pageHeaders, a.Headers),
 		ExposedHeaders: []string{"ETag", "Last-Event-ID", "Link", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
 		MaxAge:         2 * 60 * 60,
 	}
@@ -70,9 +92,14 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	trusted.AllowOriginFunc = func(string) bool { return true } // asked below already
 	withoutCredentials := cors.New(anyone).Handler(next)
 	withCredentials := cors.New(trusted).Handler(next)
-	refused := refusals{logger: a.Logger}
+	refused := refusals{logger: a.Logger, limit: newRefusals()}
 
 	withoutCredentials, withCredentials = boundOptions(withoutCredentials), boundOptions(withCredentials)
+	noteHeaders := func(r *http.Request) {
+		for _, name := range otherHeaders(r, options.AllowedHeaders) {
+			refused.log(requestID(r), "a page's request header", name, "--cors-header "+name)
+		}
+	}
 	refuse := func(w http.ResponseWriter, r *http.Request, what, value, flag, detail string) {
 		id := requestID(r)
 		w.Header().Set("X-Request-Id", id)
@@ -87,13 +114,32 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		case origin == "":
 			next.ServeHTTP(w, r)
 		case a.trusts(origin, r.Host):
+			noteHeaders(r)
 			withCredentials.ServeHTTP(w, r)
 		case slices.Contains(a.Origins, "*"), origin == "null" && slices.Contains(a.Origins, "null"):
+			noteHeaders(r)
 			withoutCredentials.ServeHTTP(w, r)
 		default:
 			refuse(w, r, "an origin", origin, "--cors-origin "+origin, "Pages of this origin may not use this hub; its log names the flag that lets them.")
 		}
 	})
+}
+
+// otherHeaders returns the request headers that a preflight asks for and that are
+// not allowed (Fetch §4.8). The browser then fails the request, and tells the page
+// nothing. Of many, it returns the first few.
+func otherHeaders(r *http.Request, allowed []string) (others []string) {
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return nil
+	}
+	asked := strings.Join(r.Header.Values("Access-Control-Request-Headers"), ",")
+	for name := range strings.SplitSeq(asked, ",") {
+		name = strings.TrimSpace(name)
+		if name != "" && len(others) < 8 && !slices.ContainsFunc(allowed, func(h string) bool { return strings.EqualFold(h, name) }) {
+			others = append(others, name)
+		}
+	}
+	return others
 }
 
 // isProbe reports whether r asks for the hub's health without naming a host, as
@@ -187,23 +233,25 @@ func loopbackHost(hostport string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// refusals logs each thing refused once: a page that keeps trying must not
-// fill the disk.
+// refusals logs each thing refused once among a thousand, and not too many a
+// second: a page that keeps trying must not fill the disk.
 type refusals struct {
 	logger *slog.Logger
+	limit  *rate.Limiter
 	mu     sync.Mutex
 	seen   map[string]struct{}
 }
 
 func (s *refusals) log(id, what, value, flag string) {
+	value = strings.Clone(clip(value, 300)) // a part of a header would keep all of it
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.seen[value]; ok || len(s.seen) >= 1000 {
+	if _, ok := s.seen[value]; ok || !s.limit.Allow() {
 		return
 	}
-	if s.seen == nil {
+	if s.seen == nil || len(s.seen) >= 1000 {
 		s.seen = map[string]struct{}{}
 	}
 	s.seen[value] = struct{}{}
-	s.logger.Warn("refused "+what, "request_id", id, "value", clip(value, 300), "allow", "start with "+clip(flag, 320))
+	s.logger.Warn("refused "+what, "request_id", id, "value", value, "allow", "start with "+clip(flag, 320))
 }

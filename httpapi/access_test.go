@@ -87,17 +87,73 @@ func TestAccess(t *testing.T) {
 }
 
 func TestPreflight(t *testing.T) {
-	handler := httpapi.Access{Loopback: true}.Wrap(http.NotFoundHandler())
-	for _, header := range []string{"last-event-id", "cache-control,last-event-id", "content-type,idempotency-key", "authorization"} {
+	const origin = "http://localhost:5173"
+	for _, tt := range []struct {
+		why, method, headers string
+		refused              string // "": none
+	}{
+		{"a polyfill that resumes", "GET", "last-event-id", ""},
+		{"an older one", "GET", "cache-control,last-event-id", ""},
+		{"a publisher", "POST", "content-type,idempotency-key", ""},
+		{"with a token", "GET", "authorization", ""},
+		{"a cache", "GET", "if-none-match", ""},
+		{"Datastar's @get", "GET", "datastar-request", ""},
+		{"in its versions up to 1.0.0-RC", "GET", "content-type,datastar-request", ""},
+		{"that resumes", "GET", "content-type,datastar-request,last-event-id", ""},
+		{"OpenTelemetry", "GET", "baggage,traceparent,tracestate", ""},
+		{"Sentry", "GET", "baggage,sentry-trace,traceparent", ""},
+		{"older libraries", "GET", "x-requested-with", ""},
+		{"a header that the operator allows", "GET", "content-type,x-tenant", ""},
+		{"one that nobody allows", "GET", "last-event-id,x-custom", "x-custom"},
+	} {
+		var log bytes.Buffer
+		access := httpapi.Access{Loopback: true, Headers: []string{"X-Tenant"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		handler := access.Wrap(http.NotFoundHandler())
+		for range 3 {
+			r := httptest.NewRequest("OPTIONS", "/events/a", nil)
+			r.Host = "localhost:3000"
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Access-Control-Request-Method", tt.method)
+			r.Header.Set("Access-Control-Request-Headers", tt.headers)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			want := tt.headers
+			if tt.refused != "" {
+				want = ""
+			}
+			if h := w.Header(); w.Code/100 != 2 || h.Get("Access-Control-Allow-Headers") != want || (h.Get("Access-Control-Max-Age") == "") != (want == "") {
+				t.Errorf("%s: %d %v", tt.why, w.Code, w.Header())
+			}
+		}
+		if n := strings.Count(log.String(), "--cors-header "+tt.refused); tt.refused == "" && log.Len() > 0 || tt.refused != "" && n != 1 {
+			t.Errorf("%s: the log says %s", tt.why, log.String())
+		}
+	}
+}
+
+// Whoever makes up headers neither fills the log nor the memory, and does not keep
+// what others are refused out of the log.
+func TestRefusalsAreBounded(t *testing.T) {
+	var log bytes.Buffer
+	access := httpapi.Access{Origins: []string{"*"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	handler := access.Wrap(http.NotFoundHandler())
+	refuse := func(name string) {
 		r := httptest.NewRequest("OPTIONS", "/events/a", nil)
-		r.Host = "localhost:3000"
-		r.Header.Set("Origin", "http://localhost:5173")
+		r.Header.Set("Origin", "https://elsewhere.example")
 		r.Header.Set("Access-Control-Request-Method", "GET")
-		r.Header.Set("Access-Control-Request-Headers", header)
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		if w.Code/100 != 2 || w.Header().Get("Access-Control-Allow-Headers") != header || w.Header().Get("Access-Control-Max-Age") == "" {
-			t.Errorf("%s: %d %v", header, w.Code, w.Header())
+		r.Header.Set("Access-Control-Request-Headers", name)
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for n := range 2000 {
+		refuse(fmt.Sprint("x-", n, strings.Repeat("y", 1000)))
+	}
+	if n := strings.Count(log.String(), "\n"); n > 500 || log.Len() > 500*1000 {
+		t.Errorf("2000 refusals write %d lines, %d bytes", n, log.Len())
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "--cors-header x-tenant"); {
+		refuse("x-tenant")
+		if time.Now().After(deadline) {
+			t.Fatal("a header is refused, and the log does not say so")
 		}
 	}
 }

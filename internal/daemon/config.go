@@ -34,6 +34,7 @@ type Config struct {
 	AuthConfig      `embed:""`
 	TransportConfig `embed:""`
 	CORSOrigin      []string `name:"cors-origin" sep:"," placeholder:"ORIGIN" help:"Let pages of this origin use the hub with credentials, as in https://app.example; * lets all in without. May be repeated."`
+	CORSHeader      []string `name:"cors-header" sep:"," placeholder:"NAME" help:"Let these pages send this request header, too, as in X-Tenant; those of tracing and common libraries are allowed already. May be repeated."`
 
 	Heartbeat    time.Duration `default:"15s" help:"How long a stream may be silent."`
 	Retry        time.Duration `default:"3s" help:"Reconnection time that streams begin with."`
@@ -71,6 +72,11 @@ func (c *Config) Validate() error {
 	for _, o := range c.CORSOrigin {
 		if err := httpapi.CheckOrigin(o); err != nil {
 			return fmt.Errorf("--cors-origin: %w", err)
+		}
+	}
+	for _, name := range c.CORSHeader {
+		if err := httpapi.CheckHeader(name); err != nil {
+			return fmt.Errorf("--cors-header: %w", err)
 		}
 	}
 	for _, d := range []struct {

@@ -142,15 +142,15 @@ type credential struct {
 	ticket bool   // it is one, in the address
 }
 
-// credential finds the token. The header beats a ticket, and that the cookie.
+// credential finds the token. An Authorization header of ours takes precedence over
+// a ticket, and a ticket over the cookie.
 func (a *Auth) credential(r *http.Request) (credential, *Error) {
 	switch values := r.Header.Values("Authorization"); {
 	case len(values) > 1:
 		return credential{}, badRequest("Send one Authorization header.")
-	case len(values) == 1:
-		scheme, token, _ := strings.Cut(values[0], " ")
-		token = strings.Trim(token, " ")
-		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+	case Authorizes(r):
+		_, token, _ := strings.Cut(values[0], " ")
+		if token = strings.Trim(token, " "); token == "" {
 			return credential{}, noToken()
 		}
 		return credential{token: token}, nil
@@ -171,6 +171,19 @@ func (a *Auth) credential(r *http.Request) (credential, *Error) {
 		return credential{token: cookies[0].Value, cookie: true}, nil
 	}
 	return credential{}, nil
+}
+
+// Authorizes reports whether a request has an Authorization header for the hub:
+// one that is not of a scheme other than Bearer (RFC 6750 §2.1). A browser sends the
+// Basic credentials that a proxy before the hub has asked for with each request, also
+// an EventSource's.
+func Authorizes(r *http.Request) bool {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return len(values) > 1
+	}
+	scheme, _, hasScheme := strings.Cut(values[0], " ")
+	return !hasScheme || strings.EqualFold(scheme, "Bearer")
 }
 
 // checkPage keeps pages of others from publishing with a visitor's cookie: the

@@ -68,6 +68,7 @@ func cookie(token string, more ...string) []string {
 func TestWhoMay(t *testing.T) {
 	none := []string(nil)
 	good := token(t, "news orders/{id}", "*")
+	basic := []string{"Authorization", "Basic dXNlcjpwdw=="}
 	const hubOrigin, foreign = "https://app.example", "https://evil.example"
 	for _, tt := range []struct {
 		why       string
@@ -100,9 +101,10 @@ func TestWhoMay(t *testing.T) {
 			c.NotBefore = jwt.NewNumericDate(time.Now().Add(time.Hour))
 		})), 401, "not valid yet"},
 		{"publish, no token after Bearer", false, "POST", "/events/news", []string{"Authorization", "Bearer "}, 401, "Bearer TOKEN"},
-		{"publish, another scheme", false, "POST", "/events/news", []string{"Authorization", "Basic dXNlcjpwdw=="}, 401, "Bearer TOKEN"},
+		{"publish, another scheme", false, "POST", "/events/news", basic, 401, "Bearer TOKEN"},
 		{"publish, the scheme in lower case", false, "POST", "/events/news", []string{"Authorization", "bearer " + good}, 201, ""},
 		{"publish, a token in the query", false, "POST", "/events/news?authorization=" + good, none, 401, "Bearer TOKEN"},
+		{"publish by cookie, a foreign page, beside credentials for a proxy", false, "POST", "/events/news", append(cookie(good, "Origin", foreign), basic...), 403, "cookie"},
 		{"publish by cookie, own page", false, "POST", "/events/news", cookie(good, "Origin", "SELF"), 201, ""},
 		{"publish by cookie, a page that is named", false, "POST", "/events/news", cookie(good, "Origin", hubOrigin), 201, ""},
 		{"publish by cookie, by Referer", false, "POST", "/events/news", cookie(good, "Referer", hubOrigin+"/page?q"), 201, ""},
@@ -128,6 +130,12 @@ func TestWhoMay(t *testing.T) {
 		{"read, expired, public hub", true, "GET", "/events/news", bearer(token(t, "*", "*", expired)), 401, "expired"},
 		{"read, nonsense, public hub", true, "GET", "/events/news", bearer("nonsense"), 401, "does not accept"},
 		{"read by cookie", false, "GET", "/events/news", cookie(good), 200, ""},
+		{"read, credentials for a proxy, public hub", true, "GET", "/events/news", basic, 200, ""},
+		{"read, credentials for a proxy", false, "GET", "/events/news", basic, 401, "Bearer TOKEN"},
+		{"read by cookie, beside credentials for a proxy", false, "GET", "/events/news", append(cookie(good), basic...), 200, ""},
+		{"read by cookie, expired, beside credentials for a proxy, public hub", true, "GET", "/events/news", append(cookie(token(t, "", "", expired)), basic...), 401, "expired"},
+		{"read, a token without its scheme, public hub", true, "GET", "/events/news", []string{"Authorization", good}, 401, "Bearer TOKEN"},
+		{"read, no token after Bearer, public hub", true, "GET", "/events/news", []string{"Authorization", "Bearer "}, 401, "Bearer TOKEN"},
 		{"read by cookie, expired, public hub", true, "GET", "/events/news", cookie(token(t, "", "", expired)), 401, "expired"},
 		{"read by cookie of another name", false, "GET", "/events/news", []string{"Cookie", "other=" + good}, 401, "Bearer TOKEN"},
 		{"read by query, which is Mercure's", false, "GET", "/events/news?authorization=" + good, none, 401, "Bearer TOKEN"},

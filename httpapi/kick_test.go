@@ -215,7 +215,7 @@ func TestTicket(t *testing.T) {
 	if got := st.block(t); !strings.HasSuffix(got, "data: mine") {
 		t.Errorf("got %q", got)
 	}
-	again := s.subscribe(t, "/events?topic=a;b&topic=a&ticket="+ticket) // as a reconnection
+	again := s.subscribe(t, "/events?topic=a;b&topic=a&ticket="+ticket, "Authorization", "Basic dXNlcjpwdw==") // as a reconnection behind a proxy
 	again.place(t)
 	for why, resp := range map[string]*http.Response{
 		"it publishes nothing":          s.do(t, "POST", "/events/a?ticket="+ticket, "x"),

@@ -66,7 +66,7 @@ func (m *Handler) serve(w http.ResponseWriter, r *http.Request) {
 
 // withToken moves a token from the query to the header, which it does not beat.
 func (m *Handler) withToken(r *http.Request) *http.Request {
-	if !m.o.QueryToken || len(r.Header.Values("Authorization")) > 0 {
+	if !m.o.QueryToken || auth.Authorizes(r) {
 		return r
 	}
 	q, _ := form.Parse(r.URL.RawQuery) // the route answers a malformed query

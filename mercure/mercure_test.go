@@ -307,6 +307,7 @@ func TestSubscribeErrors(t *testing.T) {
 		{"no token", s, "topic=a", nil, 401},
 		{"a token in the query, switched off", off, "topic=a&authorization=" + good, nil, 401},
 		{"a token in the query", on, "topic=a&authorization=" + good, nil, 200},
+		{"a token in the query, beside credentials for a proxy", on, "topic=a&authorization=" + good, []string{"Authorization", "Basic dXNlcjpwdw=="}, 200},
 		{"nonsense in the query", on, "topic=a&authorization=x", nil, 401},
 		{"the header beats it", on, "topic=a&authorization=" + good, bearer("x"), 401},
 		{"it beats the cookie", on, "topic=a&authorization=x", []string{"Cookie", auth.DefaultCookie + "=" + good}, 401},

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -360,7 +361,7 @@ func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, 
 		rec.Type = "" // the same on the wire
 	}
 	if id, ok := p.get(fieldID); ok {
-		if err := hub.CheckID(id); err != nil {
+		if err := checkID(id); err != nil {
 			return rec, err
 		}
 		rec.PublisherID = id
@@ -387,6 +388,19 @@ func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, 
 		return rec, &hub.InvalidError{Reason: "the field private is empty, 1, true or on; leave it out for a public event"}
 	}
 	return rec, nil
+}
+
+// checkID reports what keeps id from being a publisher's on this path. Clients send
+// it back in a header: some write what is not ASCII there as UTF-8, some as Latin-1,
+// and fetch refuses it.
+func checkID(id string) error {
+	if err := hub.CheckID(id); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return &hub.InvalidError{Reason: "the id must be ASCII: clients send it back in a Last-Event-ID header, where nothing else survives; percent-encode it, or put what it says into data"}
+	}
+	return nil
 }
 
 // clip cuts a caller's text for a message.

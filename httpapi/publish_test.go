@@ -412,3 +412,29 @@ func TestReservedTopics(t *testing.T) {
 		t.Errorf("a batch: %s, %q, %v", resp.Status, answers, err)
 	}
 }
+
+// An id that not every client can send back is refused, however it comes; that an
+// Idempotency-Key is not ASCII does not matter, since it stays here.
+func TestIDsAreASCII(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	for _, tt := range []struct{ why, path, contentType, body string }{
+		{"a form", "/events/news", "application/x-www-form-urlencoded", "data=x&id=caf%C3%A9"},
+		{"multipart", "/events/news", "multipart/form-data; boundary=b", multi("data", "x", "id", "café")},
+		{"JSON", "/events/news", "application/json", `{"data":"x","id":"café"}`},
+		{"JSON, escaped", "/events/news", "application/json", `{"data":"x","id":"caf\u00e9"}`},
+		{"the query", "/events/news?id=%E6%96%B0", "text/plain", "x"},
+	} {
+		wantProblem(t, tt.why, s.do(t, "POST", tt.path, tt.body, "Content-Type", tt.contentType), 400, "ASCII")
+	}
+	resp := s.do(t, "POST", "/events/news", `{"data":"x","id":"café"}`+"\n"+`{"data":"x","id":"cafe"}`, "Content-Type", "application/x-ndjson")
+	lines, err := io.ReadAll(resp.Body)
+	if first, rest, _ := strings.Cut(string(lines), "\n"); err != nil || !strings.Contains(first, "ASCII") || rest != `{"id":"cafe"}`+"\n" {
+		t.Errorf("a batch: %s %v", lines, err)
+	}
+	if resp := s.do(t, "POST", "/events/news", "x", "Content-Type", "text/plain", "Idempotency-Key", "café"); resp.StatusCode != 201 {
+		t.Errorf("an Idempotency-Key: %s", resp.Status)
+	}
+	if resp := s.do(t, "POST", "/events/news?id=!%20~", "x", "Content-Type", "text/plain"); resp.StatusCode != 201 {
+		t.Errorf("all of ASCII that a header may have: %s", resp.Status)
+	}
+}

@@ -468,6 +468,24 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// On this path an id may be any text, as other hubs have it.
+func TestIDsOfAnyText(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
+	if got := s.publish(t, "topic", "a", "data", "1", "id", "café"); got != "café" {
+		t.Errorf("published as %q", got)
+	}
+	s.publish(t, "topic", "a", "data", "2")
+	for _, header := range [][]string{nil, {"Last-Event-ID", "café"}} {
+		query := "topic=a"
+		if header == nil {
+			query += "&lastEventId=caf%C3%A9"
+		}
+		if got := s.subscribe(t, query, header...).event(t); !strings.HasSuffix(got, "data: 2\n") {
+			t.Errorf("resumed after it, the stream begins with %q", got)
+		}
+	}
+}
+
 // Resume is a seek: beyond ten thousand events, where other hubs give up.
 func TestResumeFarBack(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})

@@ -104,7 +104,7 @@ func TestPublisherIDsComeBack(t *testing.T) {
 	page := openRecorder(t)
 	s := page.connect(p.url("/events/news"), connection{})
 	s.expect("onopen", open)
-	for _, id := range []string{"safe", `<un"safe>`, "ünïcode…", strings.Repeat("a", 255)} {
+	for _, id := range []string{"safe", `<un"safe>`, strings.Repeat("a", 255)} {
 		h.publish("news", "before", "id", id)
 		if r := s.nextEvent(); r.ID != id {
 			t.Fatalf("want id %q, got %+v", id, r)

@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -179,7 +180,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 		{"an odd curve", ecPair(t, elliptic.P224()).public, nil, "P-256"},
 		{"a public key as a secret", rsaKey.public, []string{"HS256"}, "RS256"},
 		{"a secret as a public key", secret, []string{"RS256"}, "HS256"},
-		{"a PEM cut off", rsaKey.public[:100], nil, "public key"},
+		{"a PEM cut off", rsaKey.public[:100], nil, "-----END"},
 		{"a PEM of something else", "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----", nil, "DH PARAMETERS"},
 		{"a JWK that is none", `{"kty":"what"}`, nil, "JWK"},
 		{"an empty set", `{"keys":[]}`, nil, "no key"},
@@ -193,17 +194,37 @@ func TestKeysThatAreRefused(t *testing.T) {
 
 func TestReadKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	file := func(content string) string {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "@" + path
 	}
-	if got, err := ReadKey("@" + path); got != secret || err != nil {
-		t.Errorf("%q, %v", got, err)
+	const bom = "\uFEFF"
+	for _, tt := range []struct{ content, key, dropped string }{
+		{secret, secret, ""},
+		{secret + "\n", secret, "line ends"},
+		{secret + "\r\n", secret, "line ends"},
+		{"\r\n\n" + secret, secret, "line ends"},
+		{bom + secret, secret, "a byte order mark"},
+		{secret + bom, secret, "a byte order mark"},
+		{bom + "\n" + secret + "\n", secret, "a byte order mark and line ends"},
+		{" " + secret + " \n", " " + secret + " ", "line ends"},
+		{"a\nb", "a\nb", ""},
+	} {
+		for _, text := range []string{file(tt.content), tt.content} { // as in the environment
+			if got, dropped, err := ReadKey(text); got != tt.key || dropped != tt.dropped || err != nil {
+				t.Errorf("%q: %q, %q, %v; want %q, %q", tt.content, got, dropped, err, tt.key, tt.dropped)
+			}
+			if got, dropped, err := ReadKey(SecretPrefix + text); got != SecretPrefix+tt.key || dropped != tt.dropped || err != nil {
+				t.Errorf("%q as a secret: %q, %q, %v", tt.content, got, dropped, err)
+			}
+		}
 	}
-	if got, err := ReadKey(secret); got != secret || err != nil {
-		t.Errorf("%q, %v", got, err)
-	}
-	if _, err := ReadKey("@" + path + "x"); err == nil {
-		t.Error("no file is a key")
+	for _, text := range []string{file(""), file("\n"), file(bom + "\r\n"), "@" + path + "x"} {
+		if key, _, err := ReadKey(text); err == nil {
+			t.Errorf("%s is the key %q", text, key)
+		}
 	}
 }
 
@@ -311,6 +332,15 @@ func TestForgedTokens(t *testing.T) {
 		"a grant that is no list":          forgeClaims(t, `{"mercure":{"publish":"*"}}`),
 		"a grant with an empty selector":   forgeClaims(t, `{"mercure":{"publish":[""]}}`),
 		"a grant of half a character":      forgeClaims(t, "{\"mercure\":{\"publish\":[\"\xff\", \"{\"]}}"),
+		"an exp, and another in capitals":  forgeClaims(t, `{"exp":1000000000,"EXP":99999999999,"mercure":{"publish":["*"]}}`),
+		"an exp twice":                     forgeClaims(t, `{"exp":1000000000,"exp":99999999999,"mercure":{"publish":["*"]}}`),
+		"an exp twice, once in escapes":    forgeClaims(t, `{"exp":99999999999,"\u0065xp":99999999999,"mercure":{"publish":["*"]}}`),
+		"a grant twice":                    forgeClaims(t, `{"mercure":{"publish":["*"]},"mercure":{"publish":["*"]}}`),
+		"a list twice in a grant":          forgeClaims(t, `{"mercure":{"publish":["a"],"publish":["*"]}}`),
+		"a name twice in what is not read": forgeClaims(t, `{"mercure":{"publish":["*"]},"x":[{"a":1,"a":2}]}`),
+		"a header with alg twice":          forgeText(t, `{"alg":"none","alg":"HS256"}`, `{"mercure":{"publish":["*"]}}`),
+		"a header with kid twice":          forgeText(t, `{"alg":"HS256","kid":"a","kid":"b"}`, `{"mercure":{"publish":["*"]}}`),
+		"a header with ALG alone":          forgeText(t, `{"ALG":"HS256"}`, `{"mercure":{"publish":["*"]}}`),
 		"claims that are a string":         forgeClaims(t, `"claims"`),
 		"claims that break off":            forgeClaims(t, `{"mercure":{"publish":["*"]}`),
 		"expired long ago":                 forgeClaims(t, `{"exp":1000000000,"mercure":{"publish":["*"]}}`),
@@ -329,10 +359,66 @@ func TestForgedTokens(t *testing.T) {
 	}
 }
 
-func forgeClaims(t testing.TB, text string) string {
+func forgeClaims(t testing.TB, text string) string { return forgeText(t, `{"alg":"HS256"}`, text) }
+
+func forgeText(t testing.TB, header, claims string) string {
 	t.Helper()
-	signed := "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(text))
-	return signed + "." + base64.RawURLEncoding.EncodeToString(hs256(secret)(signed))
+	part := base64.RawURLEncoding.EncodeToString
+	signed := part([]byte(header)) + "." + part([]byte(claims))
+	return signed + "." + part(hs256(secret)(signed))
+}
+
+// A claim is known by its name to the letter: nothing else widens what a token
+// grants (RFC 7519 §7.3).
+func TestClaimNamesAreToTheLetter(t *testing.T) {
+	o := Options{PublisherKeys: mustParse(t, secret), Issuer: "us"}
+	for _, text := range []string{
+		`{"iss":"us","MERCURE":{"publish":["*"]},"Tidings":{"admin":true},"TIDINGS":{"ADMIN":true},"SUB":"ann","JTI":"1"}`,
+		`{"iss":"us","mercure":{"Publish":["*"],"PUBLISH":["*"],"SUBSCRIBE":["*"],"Payload":1},"tidings":{"ADMIN":true,"Admin":true}}`,
+		`{"iss":"us","HTTPS://MERCURE.ROCKS/":{"publish":["*"]},"https://Mercure.rocks/":{"publish":["*"]},"EXP":1,"NBF":99999999999,"Exp":"x"}`,
+		`{"iss":"us","tiding\u017f":{"admin":true},"mercure":{"publi\u017fh":["*"]}}`, // a long s folds to s
+	} {
+		g, err := publish(t, o, forgeClaims(t, text))
+		if err != nil || g.MayPublish([]string{"a"}) || g.MaySee("a") || g.Admin || g.Subject != "" || g.ID != "" || !g.Expires.IsZero() || g.Payload != nil {
+			t.Errorf("%s grants %+v, %v", text, g, err)
+		}
+	}
+	if _, err := publish(t, o, forgeClaims(t, `{"ISS":"us","mercure":{"publish":["*"]}}`)); err == nil {
+		t.Error("ISS is taken for iss")
+	}
+}
+
+// Members of JWKs and sets, too.
+func TestJWKNamesAreToTheLetter(t *testing.T) {
+	p, other := edPair(t), edPair(t)
+	good, bad := jwkText(t, p), jwkText(t, other)
+	x := func(jwk string) string { return jwk[strings.Index(jwk, `"x":"`)+5:][:43] }
+	for _, tt := range []struct {
+		text string
+		ok   bool
+	}{
+		{good, true},
+		{strings.Replace(good, "{", `{"X":"`+x(bad)+`","KTY":"oct","D":"AAAA","kID":"k",`, 1), true}, // members that nobody knows
+		{strings.Replace(good, `"x"`, `"X"`, 1), false},
+		{strings.Replace(good, `"kty"`, `"Kty"`, 1), false},
+		{strings.Replace(good, "{", `{"x":"`+x(bad)+`",`, 1), false},
+	} {
+		for _, text := range []string{tt.text, `{"keys":[` + tt.text + `]}`} {
+			keys, err := ParseKeys(text, nil)
+			if (err == nil) != tt.ok || err == nil && !p.signer.Public().(ed25519.PublicKey).Equal(keys[0].verify) {
+				t.Errorf("%s: %v, %v", text, keys, err)
+			}
+		}
+		keys, err := readKeySet([]byte(`{"keys":[`+tt.text+`]}`), nil)
+		if (err == nil) != tt.ok || err == nil && keys[0].id != "" {
+			t.Errorf("a set of %s: %v, %v", tt.text, keys, err)
+		}
+	}
+	for _, text := range []string{`{"KEYS":[` + good + `]}`, `{"keys":[],"Keys":[` + good + `]}`, `{"keys":[` + good + `],"keys":[` + bad + `]}`, `{"keys":[` + jwkPrivate(t, p) + `]}`, `{"keys":[` + jwkOf(t, []byte(secret), true) + `]}`} {
+		if keys, err := readKeySet([]byte(text), nil); err == nil {
+			t.Errorf("%s has the keys %v", text, keys)
+		}
+	}
 }
 
 // Keys of one role do not work for the other.
@@ -393,6 +479,17 @@ type provider struct {
 	status atomic.Int64
 	body   atomic.Value
 	reads  atomic.Int64
+	held   atomic.Pointer[func()] // called before an answer
+}
+
+// hold keeps back answers until release: arrived says when the first is asked
+// for.
+func (p *provider) hold() (arrived <-chan struct{}, release func()) {
+	first, gate := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(first) })
+	wait := func() { once(); <-gate }
+	p.held.Store(&wait)
+	return first, func() { p.held.Store(nil); close(gate) }
 }
 
 func newProvider(t *testing.T) *provider {
@@ -401,6 +498,9 @@ func newProvider(t *testing.T) *provider {
 	p.body.Store(`{"keys":[]}`)
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		p.reads.Add(1)
+		if held := p.held.Load(); held != nil {
+			(*held)()
+		}
 		w.WriteHeader(int(p.status.Load()))
 		fmt.Fprint(w, p.body.Load())
 	}))
@@ -484,6 +584,55 @@ func TestJWKS(t *testing.T) {
 		t.Errorf("20 made-up kids had the hub ask %d times", n)
 	}
 	check("after nonsense for an answer", signed(t, first, "ES256", "1"), true)
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// A read of the key set is nobody's: who asks for it with a made-up key and
+// hangs up does not keep others from a new key, and all who wait share one read.
+func TestJWKSReadOutlivesItsRequest(t *testing.T) {
+	provider := newProvider(t)
+	first, second := ecPair(t, elliptic.P256()), edPair(t)
+	provider.serve(t, map[string]any{"1": first.signer.Public()})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	jwks, err := NewJWKS(ctx, provider.URL, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Options{PublisherKeys: mustParse(t, secret), JWKS: jwks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(ctx context.Context, token string) error {
+		r := httptest.NewRequestWithContext(ctx, "POST", "/events", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		_, err := a.Publisher(r)
+		return err
+	}
+	arrived, release := provider.hold()
+	attack, hangUp := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() { gone <- ask(attack, signed(t, first, "ES256", "made up")) }()
+	<-arrived // the hub has asked the provider
+	hangUp()
+	if err := <-gone; err == nil {
+		t.Error("a made-up key is accepted")
+	}
+	waiting := make(chan error, 20)
+	for range cap(waiting) {
+		go func() { waiting <- ask(t.Context(), signed(t, second, "EdDSA", "2")) }()
+	}
+	provider.serve(t, map[string]any{"1": first.signer.Public(), "2": second.signer.Public()})
+	reads := provider.reads.Load()
+	release()
+	for range cap(waiting) {
+		if err := <-waiting; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := provider.reads.Load() - reads; n != 0 {
+		t.Errorf("those who waited caused %d reads more", n)
+	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 

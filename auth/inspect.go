@@ -2,7 +2,6 @@ package auth
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,7 +30,10 @@ func Inspect(token, key string, now time.Time) (*Inspection, error) {
 	if kid, ok := t.Header["kid"].(string); ok {
 		i.say("key id", kid)
 	}
-	if err != nil { // no algorithm that is known
+	if err == nil {
+		err = checkHeader(token)
+	}
+	if err != nil { // as no algorithm that is known
 		i.fail(err.Error())
 		return i, nil
 	}
@@ -72,7 +74,7 @@ func checkSignature(token, key string) error {
 	if err != nil {
 		_, public, signErr := signingKey(key)
 		if signErr != nil {
-			return errors.Join(err, signErr)
+			return err
 		}
 		keys = []Key{{verify: public}}
 	}

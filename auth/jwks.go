@@ -9,10 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/MicahParks/jwkset"
-	"golang.org/x/time/rate"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -27,41 +30,33 @@ const (
 	jwksBytes = 1 << 20
 )
 
-// A JWKS is the keys at an address, read again at times and when a token names
-// one that is new. While the address does not answer, those it had last count.
+// A JWKS is the keys at an address (RFC 7517 §5), read again at times and when a
+// token names one that is new. While the address does not answer, those it had
+// last count. One goroutine does all reads: a request asks for one, and neither
+// carries it nor ends it.
 type JWKS struct {
-	storage jwkset.Storage
+	address string
 	algs    []string
+	asked   chan struct{} // has room for one
+
+	mu      sync.Mutex
+	current []Key
+	reading chan struct{} // closed after the read that requests have asked for; nil: none is due
+	last    time.Time     // when one was asked for
 }
 
 // NewJWKS reads the keys at an https address, or an http one on this machine,
-// until ctx ends. That it does not answer yet is logged, and no error. Without
-// algs, a key is for its own alg or the usual one of its kind.
+// until ctx ends. If the address does not answer yet, it logs that and returns
+// no error. Without algs, a key is for its own alg or the usual one of its kind.
 func NewJWKS(ctx context.Context, address string, algs []string, logger *slog.Logger) (*JWKS, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())) {
 		return nil, fmt.Errorf("%q is not an https address", address)
 	}
-	one, err := jwkset.NewStorageFromHTTP(address, jwkset.HTTPClientStorageOptions{
-		Client:                    &http.Client{Transport: boundedTransport{http.DefaultTransport}},
-		Ctx:                       ctx,
-		HTTPTimeout:               jwksTimeout,
-		NoErrorReturnFirstHTTPReq: true,
-		RefreshInterval:           jwksInterval,
-		RefreshErrorHandler: func(_ context.Context, err error) {
-			logger.Warn("cannot read the key set; the keys read last still count", "url", address, "err", err)
-		},
-		Storage: lasting{jwkset.NewMemoryStorage()},
-	})
-	if err != nil {
-		return nil, err
-	}
-	all, err := jwkset.NewHTTPClient(jwkset.HTTPClientOptions{
-		HTTPURLs:          map[string]jwkset.Storage{address: one},
-		RateLimitWaitMax:  jwksTimeout,
-		RefreshUnknownKID: rate.NewLimiter(rate.Every(jwksPause), 1),
-	})
-	return &JWKS{storage: all, algs: algs}, err
+	s := &JWKS{address: address, algs: algs, asked: make(chan struct{}, 1)}
+	s.refresh(ctx, logger)
+	go s.run(ctx, logger)
+	return s, nil
 }
 
 func onThisMachine(host string) bool {
@@ -69,55 +64,130 @@ func onThisMachine(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// keys returns those that may have signed a token with a kid, or without one.
-func (s *JWKS) keys(ctx context.Context, kid string) (keys []Key, err error) {
-	var found []jwkset.JWK
-	if kid == "" {
-		if found, err = s.storage.KeyReadAll(ctx); err != nil {
-			return nil, err
+func (s *JWKS) run(ctx context.Context, logger *slog.Logger) {
+	tick := time.NewTicker(jwksInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.refresh(ctx, logger)
+		case <-s.asked:
+			s.refresh(ctx, logger)
+			s.mu.Lock()
+			close(s.reading)
+			s.reading = nil
+			s.mu.Unlock()
 		}
 	}
-	if len(found) == 0 { // this also reads the keys if it could not be done before
-		jwk, err := s.storage.KeyRead(ctx, kid)
-		if err != nil {
+}
+
+// refresh reads the keys, or leaves those that there are: an address that
+// answers nonsense is as good as down.
+func (s *JWKS) refresh(ctx context.Context, logger *slog.Logger) {
+	keys, err := s.read(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			logger.Warn("cannot read the key set; the keys read last still count", "url", s.address, "err", err)
+		}
+		return
+	}
+	s.mu.Lock()
+	s.current = keys
+	s.mu.Unlock()
+}
+
+func (s *JWKS) read(ctx context.Context) ([]Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, jwksTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s", resp.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, jwksBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > jwksBytes {
+		return nil, fmt.Errorf("it is larger than %d bytes", jwksBytes)
+	}
+	return readKeySet(text, s.algs)
+}
+
+// readKeySet returns the usable keys of a set that everybody can read: a secret
+// or a private key in it is none. It skips kinds that it does not know.
+func readKeySet(text []byte, algs []string) (keys []Key, err error) {
+	var set struct {
+		Keys []jsontext.Value `json:"keys"`
+	}
+	if err := json.Unmarshal(text, &set); err != nil {
+		return nil, err
+	}
+	for _, raw := range set.Keys {
+		jwk, err := readJWK(raw)
+		if errors.Is(err, jwkset.ErrUnsupportedKey) {
+			continue
+		} else if err != nil {
 			return nil, err
 		}
-		found = []jwkset.JWK{jwk}
-	}
-	for _, jwk := range found {
-		k := keyOf(jwk)
-		if _, secret := k.verify.([]byte); secret || jwk.Marshal().USE == jwkset.UseEnc {
-			continue // what everybody can read is no secret
+		k, err := keyOf(jwk)
+		if err != nil || k.Secret() || jwk.Marshal().USE == jwkset.UseEnc {
+			continue
 		}
-		if k.algs, err = algorithmsOf(&k, s.algs); err == nil {
+		if k.algs, err = algorithmsOf(&k, algs); err == nil {
 			keys = append(keys, k)
 		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("it has no usable key")
 	}
 	return keys, nil
 }
 
-// lasting keeps keys that there were when there are none any more: an address
-// that answers nonsense is as good as down.
-type lasting struct{ jwkset.Storage }
-
-func (s lasting) KeyReplaceAll(ctx context.Context, keys []jwkset.JWK) error {
-	if len(keys) == 0 {
-		return errors.New("it has no usable key")
+// keys returns those that may have signed a token with a kid, or without one.
+// If there are none, it asks for a read and waits for its end.
+func (s *JWKS) keys(ctx context.Context, kid string) ([]Key, error) {
+	found, read := s.look(kid)
+	if read != nil {
+		ctx, cancel := context.WithTimeout(ctx, jwksTimeout)
+		defer cancel()
+		select {
+		case <-read:
+		case <-ctx.Done():
+		}
+		found, _ = s.look(kid)
 	}
-	return s.Storage.KeyReplaceAll(ctx, keys)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("the key set has no key %.100q", kid)
+	}
+	return found, nil
 }
 
-// boundedTransport bounds what an answer may be.
-type boundedTransport struct{ http.RoundTripper }
-
-func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err
+// look returns the keys that there are for a kid, or the end of a read that may
+// find them. There is at most one such read in jwksPause.
+func (s *JWKS) look(kid string) (found []Key, read <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found = s.current
+	if kid != "" {
+		found = slices.DeleteFunc(slices.Clone(found), func(k Key) bool { return k.id != kid })
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(resp.Body, jwksBytes), resp.Body}
-	return resp, nil
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case s.reading == nil && (s.last.IsZero() || time.Since(s.last) >= jwksPause):
+		s.last = time.Now()
+		s.reading = make(chan struct{})
+		s.asked <- struct{}{}
+	}
+	return nil, s.reading
 }

@@ -6,15 +6,15 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/MicahParks/jwkset"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -35,40 +35,35 @@ type Key struct {
 	algs   []string
 }
 
-// ReadKey returns what text says, or the contents of FILE if it is @FILE,
-// without the line end that editors add.
-func ReadKey(text string) (string, error) {
-	path, ok := strings.CutPrefix(text, "@")
-	if !ok {
-		return text, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	if len(b) == 0 {
-		return "", fmt.Errorf("%s is empty", path)
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
+// Secret reports whether the key is a secret for HMAC, as against a public key.
+func (k Key) Secret() bool {
+	_, secret := k.verify.([]byte)
+	return secret
 }
 
-// ParseKeys reads a secret for HMAC, public keys or certificates as PEM, or a
-// JWK or JWK Set. Without algs each key is for the usual algorithm of its
-// kind: HS256, RS256, ES256/384/512 by its curve, or EdDSA.
+// ParseKeys reads public keys or certificates as PEM, a JWK or JWK Set
+// (RFC 7517), or a secret for HMAC, which is what looks like no key of another
+// kind or has [SecretPrefix] before it. Private keys are an error. Without algs
+// each key is for the usual algorithm of its kind: HS256, RS256, ES256/384/512
+// by its curve, or EdDSA.
 func ParseKeys(text string, algs []string) ([]Key, error) {
-	trimmed := strings.TrimSpace(text)
-	var keys []Key
-	var err error
-	switch {
-	case strings.HasPrefix(trimmed, "-----BEGIN "):
-		keys, err = parsePEM([]byte(trimmed))
-	case strings.HasPrefix(trimmed, "{") && json.Valid([]byte(trimmed)):
-		keys, err = parseJWKs([]byte(trimmed))
-	default:
-		keys = []Key{{verify: []byte(text)}}
-	}
+	m, err := readMaterial(text)
 	if err != nil {
 		return nil, err
+	}
+	keys, err := publicKeys(m.blocks)
+	if err != nil {
+		return nil, err
+	}
+	for _, jwk := range m.jwks {
+		k, err := keyOf(jwk)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	if m.blocks == nil && m.jwks == nil {
+		keys = []Key{{verify: m.secret}}
 	}
 	for i := range keys {
 		if keys[i].algs, err = algorithmsOf(&keys[i], algs); err != nil {
@@ -78,12 +73,13 @@ func ParseKeys(text string, algs []string) ([]Key, error) {
 	return keys, nil
 }
 
-func parsePEM(rest []byte) (keys []Key, err error) {
-	for len(rest) > 0 {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
+var errPrivate = errors.New("this is a private key, which is for whoever signs tokens: give the hub the public one (openssl pkey -pubout)")
+
+func publicKeys(blocks []*pem.Block) (keys []Key, err error) {
+	if slices.ContainsFunc(blocks, isPrivate) { // also where public ones stand beside it
+		return nil, errPrivate
+	}
+	for _, block := range blocks {
 		var public any
 		switch block.Type {
 		case "PUBLIC KEY":
@@ -96,53 +92,61 @@ func parsePEM(rest []byte) (keys []Key, err error) {
 				public = cert.PublicKey
 			}
 		default:
-			if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-				return nil, errors.New("this is a private key, which is for whoever signs tokens: give the hub the public one (openssl pkey -pubout)")
-			}
-			return nil, fmt.Errorf("a PEM block %q is no public key", block.Type)
+			return nil, fmt.Errorf("a PEM block %q is no public key: give a PUBLIC KEY or a CERTIFICATE", block.Type)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the public key cannot be read: %w", err)
 		}
 		keys = append(keys, Key{verify: public})
 	}
-	if len(keys) == 0 {
-		return nil, errors.New("the PEM has no public key")
-	}
 	return keys, nil
 }
 
-func parseJWKs(text []byte) ([]Key, error) {
-	set := struct{ Keys []json.RawMessage }{}
+func isPrivate(block *pem.Block) bool { return strings.Contains(block.Type, "PRIVATE KEY") }
+
+// readJWKs reads a JWK Set, or one JWK. Names are to the letter, and stand once
+// (RFC 7517 §4).
+func readJWKs(text []byte) ([]jwkset.JWK, error) {
+	var set struct {
+		Keys []jsontext.Value `json:"keys"`
+	}
 	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf("the JWK Set cannot be read: %w", err)
+		return nil, fmt.Errorf("this looks like a JWK or a JWK Set, and cannot be read: %w%s", err, orSecret)
 	}
 	if set.Keys == nil {
-		set.Keys = []json.RawMessage{text}
+		set.Keys = []jsontext.Value{text}
 	}
-	var keys []Key
-	for _, raw := range set.Keys {
-		jwk, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("a JWK cannot be read: %w", err)
-		}
-		keys = append(keys, keyOf(jwk))
-	}
-	if len(keys) == 0 {
+	if len(set.Keys) == 0 {
 		return nil, errors.New("the JWK Set has no key")
 	}
-	return keys, nil
+	jwks := make([]jwkset.JWK, len(set.Keys))
+	for i, raw := range set.Keys {
+		var err error
+		if jwks[i], err = readJWK(raw); err != nil {
+			return nil, fmt.Errorf("a JWK cannot be read: %w", err)
+		}
+	}
+	return jwks, nil
 }
 
-func keyOf(jwk jwkset.JWK) Key {
+func readJWK(raw jsontext.Value) (jwkset.JWK, error) {
+	var members jwkset.JWKMarshal
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return jwkset.JWK{}, err
+	}
+	return jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
+}
+
+// keyOf returns the key that a JWK is, unless that is a private one.
+func keyOf(jwk jwkset.JWK) (Key, error) {
 	k := Key{id: jwk.Marshal().KID, verify: jwk.Key()}
-	if private, ok := k.verify.(crypto.Signer); ok {
-		k.verify = private.Public()
+	if _, private := k.verify.(crypto.Signer); private {
+		return k, errPrivate
 	}
 	if alg := jwk.Marshal().ALG; alg != "" {
 		k.algs = []string{alg.String()}
 	}
-	return k
+	return k, nil
 }
 
 // algorithmsOf returns what a key is for: those of allowed that suit it, or

@@ -1,9 +1,7 @@
 package auth
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -14,8 +12,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Mint signs claims with a secret or a private key as PEM. Without an alg, it
-// is the one that [ParseKeys] takes the key to be for.
+// Mint signs claims with a secret, or a private key as PEM or JWK; see
+// [ParseKeys] for what is a secret. Without an alg, it is the one that ParseKeys
+// takes the key to be for.
 func Mint(c *Claims, key, alg string) (string, error) {
 	private, public, err := signingKey(key)
 	if err != nil {
@@ -34,34 +33,47 @@ func Mint(c *Claims, key, alg string) (string, error) {
 	return jwt.NewWithClaims(jwt.GetSigningMethod(alg), c).SignedString(private)
 }
 
+// signingKey returns what signs, and what checks the signature: a secret is
+// both.
 func signingKey(text string) (private, public any, err error) {
-	if !strings.HasPrefix(text, "-----BEGIN ") {
-		return []byte(text), []byte(text), nil
-	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, nil, errors.New("the PEM cannot be read")
-	}
-	switch block.Type {
-	case "PRIVATE KEY":
-		private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		private, err = x509.ParseECPrivateKey(block.Bytes)
+	m, err := readMaterial(text)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case m.blocks != nil:
+		private, err = privateKey(m.blocks)
+	case m.jwks != nil:
+		private = m.jwks[0].Key()
 	default:
-		return nil, nil, fmt.Errorf("a PEM block %q is no private key, and only that signs", block.Type)
+		private = m.secret
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	switch k := private.(type) {
-	case *rsa.PrivateKey:
-		public = &k.PublicKey
-	case *ecdsa.PrivateKey:
-		public = &k.PublicKey
-	case ed25519.PrivateKey:
-		public = k.Public()
+	case []byte:
+		return k, k, nil
+	case crypto.Signer:
+		return k, k.Public(), nil
 	}
-	return private, public, nil
+	return nil, nil, errors.New("the JWK is no private key, and only that signs")
+}
+
+// privateKey returns the first private key: parameters of a curve may stand
+// before it.
+func privateKey(blocks []*pem.Block) (any, error) {
+	i := slices.IndexFunc(blocks, isPrivate)
+	if i < 0 {
+		return nil, fmt.Errorf("a PEM block %q is no private key, and only that signs", blocks[0].Type)
+	}
+	switch block := blocks[i]; block.Type {
+	case "PRIVATE KEY":
+		return x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		return x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		return x509.ParseECPrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("a PEM block %q cannot be read: give a PRIVATE KEY (openssl pkey -in FILE)", block.Type)
+	}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,12 +11,15 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// Claims are those of a token that the hub reads.
+// Claims are those of a token that the hub reads. Their names are to the letter
+// and stand once (RFC 7519 §4, §7.3).
 type Claims struct {
 	jwt.RegisteredClaims
 	Mercure    *Access  `json:"mercure,omitempty"`
@@ -33,6 +37,13 @@ type Access struct {
 // Tidings is the hub's own claim.
 type Tidings struct {
 	Admin bool `json:"admin,omitempty"`
+}
+
+// UnmarshalJSON reads claims. A name that stands twice, at any depth, is an
+// error, and so is text that is not UTF-8. encoding/json would take EXP for exp.
+func (c *Claims) UnmarshalJSON(text []byte) error {
+	type plain Claims // without this method
+	return jsonv2.Unmarshal(text, (*plain)(c))
 }
 
 // Grant returns what the claims grant.
@@ -132,9 +143,23 @@ func notInToken(c rune) bool {
 // parse reads a token that one of some keys has signed; which those are may
 // depend on the kid that it names.
 func (v *verifier) parse(token string, keys func(kid string) ([]Key, error)) (*Claims, error) {
+	if err := checkHeader(token); err != nil {
+		return nil, err
+	}
 	c := new(Claims)
 	_, err := v.parser.ParseWithClaims(token, c, func(t *jwt.Token) (any, error) { return candidates(t.Header, keys) })
 	return c, err
+}
+
+// checkHeader refuses a header that names something twice (RFC 7515 §4), of
+// which the parser would take the last. It leaves all else to the parser.
+func checkHeader(token string) error {
+	head, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(head)
+	if err == nil && json.Valid(text) && !jsontext.Value(text).IsValid() {
+		return errors.New("the token's header has a name twice, or text that is not UTF-8")
+	}
+	return nil
 }
 
 // candidates returns those of keys that may have signed a token: those that are

@@ -25,14 +25,14 @@ type tokenCmd struct {
 	Issuer    string        `placeholder:"ISS" help:"Who issues it (iss)."`
 	Audience  []string      `sep:"none" placeholder:"AUD" help:"Whom it is for (aud). May be repeated."`
 	Expires   time.Duration `default:"24h" help:"How long it is good for; 0 is for ever."`
-	Key       string        `placeholder:"KEY|@FILE" help:"The secret, or the private key as PEM, to sign with; $TIDINGS_JWT_KEY unless given. With --inspect, the key to check with."`
+	Key       string        `placeholder:"KEY|@FILE" help:"The secret, or the private key as PEM or JWK, to sign with; $TIDINGS_JWT_KEY unless given. With --inspect, the key to check with."`
 	Alg       string        `placeholder:"ALG" help:"Algorithm to sign with; the key's usual one unless given."`
 	Inspect   string        `placeholder:"TOKEN" help:"Say what a token grants, and until when, instead; - reads it from standard input."`
 }
 
 // Run prints a new token, or explains one.
 func (c *tokenCmd) Run(s streams) error {
-	key, err := auth.ReadKey(cmp.Or(c.Key, os.Getenv("TIDINGS_JWT_KEY")))
+	key, _, err := auth.ReadKey(cmp.Or(c.Key, os.Getenv("TIDINGS_JWT_KEY")))
 	if err != nil {
 		return fmt.Errorf("--key: %w", err)
 	}

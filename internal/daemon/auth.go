@@ -17,7 +17,7 @@ import (
 
 // AuthConfig says who may use the hub.
 type AuthConfig struct {
-	JWTKey               []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. May be repeated."`
+	JWTKey               []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. Before a secret that looks like something else, write secret: as in secret:KEY or secret:@FILE. May be repeated."`
 	PublisherJWTKey      []string      `name:"publisher-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of publishers and operators alone."`
 	SubscriberJWTKey     []string      `name:"subscriber-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of subscribers alone."`
 	APIKey               []string      `name:"api-key" sep:"none" placeholder:"KEY|@FILE" help:"Static key of 32 bytes or more for publishers that want no JWT, with the topics it may publish to behind it, or everything; in a file, one a line. May be repeated."`
@@ -109,7 +109,7 @@ func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, e
 	if err != nil {
 		return nil, err
 	}
-	if o.APIKeys, err = readAPIKeys(c.APIKey); err != nil {
+	if o.APIKeys, err = readAPIKeys(c.APIKey, logger); err != nil {
 		return nil, fmt.Errorf("--api-key: %w", err)
 	}
 	o.Revocations = new(auth.Revocations)
@@ -134,10 +134,10 @@ func (c *AuthConfig) algs(mercure string) []string {
 	return c.JWTAlg
 }
 
-func readAPIKeys(texts []string) (auth.APIKeys, error) {
+func readAPIKeys(texts []string, logger *slog.Logger) (auth.APIKeys, error) {
 	all := auth.APIKeys{}
 	for _, text := range texts {
-		text, err := auth.ReadKey(text)
+		text, dropped, err := auth.ReadKey(text)
 		if err != nil {
 			return nil, fmt.Errorf("the key cannot be read: %w", err)
 		}
@@ -145,6 +145,7 @@ func readAPIKeys(texts []string) (auth.APIKeys, error) {
 		if err != nil {
 			return nil, err
 		}
+		logDropped(logger, "--api-key", dropped)
 		maps.Copy(all, keys)
 	}
 	return all, nil
@@ -155,18 +156,32 @@ const wellKnownKey = "!ChangeThisMercureHubJWTSecretKey!"
 
 func readKeys(flag string, texts, algs []string, logger *slog.Logger) (keys []auth.Key, err error) {
 	for _, text := range texts {
-		key, err := auth.ReadKey(text)
+		key, dropped, err := auth.ReadKey(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: the key cannot be read: %w", flag, err)
-		}
-		if key == wellKnownKey {
-			logger.Warn("anybody can sign tokens for this hub: its key is the one of Mercure's documentation", "flag", flag)
 		}
 		parsed, err := auth.ParseKeys(key, algs)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", flag, err)
 		}
+		if strings.TrimPrefix(key, auth.SecretPrefix) == wellKnownKey {
+			logger.Warn("anybody can sign tokens for this hub: its key is the one of Mercure's documentation", "flag", flag)
+		}
+		if parsed[0].Secret() {
+			logDropped(logger, flag, dropped)
+		}
+		if strings.HasPrefix(key, auth.SecretPrefix) {
+			logger.Info("the secret is what follows "+auth.SecretPrefix, "flag", flag)
+		}
 		keys = append(keys, parsed...)
 	}
 	return keys, nil
+}
+
+// logDropped says why a key is not, byte for byte, what was given: whoever signs
+// tokens has to use the same.
+func logDropped(logger *slog.Logger, flag, dropped string) {
+	if dropped != "" {
+		logger.Info("dropped "+dropped+" at the ends of the key", "flag", flag)
+	}
 }

@@ -1,8 +1,11 @@
 package daemon
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +123,73 @@ func TestHours(t *testing.T) {
 	for d, want := range map[time.Duration]string{24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 10 * time.Second: "10s", time.Minute: "1m", 3661 * time.Second: "1h1m1s"} {
 		if got := hours(d); got != want {
 			t.Errorf("hours(%v) = %s; want %s", d, got, want)
+		}
+	}
+}
+
+// Wherever a key is given, a public one that is not read as such keeps the hub
+// from starting, and the error names the flag.
+func TestPublicKeysKeepTheHubFromStarting(t *testing.T) {
+	const sshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIjGVSxwBlXsXz5BrZPkYCjuJ4nDYOYlAGdOXJFHZHpj"
+	const key = "a secret of thirty-two bytes or more"
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("\uFEFF"+sshKey+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []string{sshKey, "@" + path, `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",}`} {
+		for flag, c := range map[string]AuthConfig{
+			"--jwt-key":            {JWTKey: []string{given}},
+			"--publisher-jwt-key":  {PublisherJWTKey: []string{given}, SubscriberJWTKey: []string{key}},
+			"--subscriber-jwt-key": {PublisherJWTKey: []string{key}, SubscriberJWTKey: []string{given}},
+			"--api-key":            {JWTKey: []string{key}, APIKey: []string{given}},
+		} {
+			_, err := newAuth(t.Context(), &Config{AuthConfig: c, Store: "memory"}, slog.New(slog.DiscardHandler))
+			if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), auth.SecretPrefix) {
+				t.Errorf("%s %s: %v", flag, given, err)
+			}
+		}
+		for _, role := range []string{"PUBLISHER", "SUBSCRIBER"} {
+			t.Setenv("MERCURE_PUBLISHER_JWT_KEY", key)
+			t.Setenv("MERCURE_SUBSCRIBER_JWT_KEY", key)
+			t.Setenv("MERCURE_"+role+"_JWT_KEY", given)
+			c := Config{Store: "memory"}
+			c.mercureEnv()
+			if _, err := newAuth(t.Context(), &c, slog.New(slog.DiscardHandler)); err == nil {
+				t.Errorf("MERCURE_%s_JWT_KEY=%s starts", role, given)
+			}
+		}
+	}
+}
+
+// What is dropped from the ends of a secret is said, and the token of who uses
+// the rest is accepted.
+func TestDroppedEndsOfASecretAreSaid(t *testing.T) {
+	const key = "a secret of thirty-two bytes or more"
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte("\uFEFF"+key+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []string{"@" + path, auth.SecretPrefix + "@" + path, key + "\n", "\uFEFF" + key} {
+		var log bytes.Buffer
+		keys, err := readKeys("--jwt-key", []string{given}, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log.String(), "dropped") || !strings.Contains(log.String(), "--jwt-key") {
+			t.Errorf("%q: the log says %s", given, log.String())
+		}
+		authority, err := auth.New(auth.Options{PublisherKeys: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := auth.Mint(new(auth.Claims), key, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("POST", "/events", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		if _, err := authority.Publisher(r); err != nil {
+			t.Errorf("%q: %v", given, err)
 		}
 	}
 }

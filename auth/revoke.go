@@ -4,19 +4,28 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
+	"maps"
+	"path/filepath"
 	"sync"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // Revocations are the subjects and tokens that count for nothing, each for a
 // time. With a file they outlive the process. The zero value is empty, and
 // keeps no file. Its methods may be called by several goroutines at once.
 type Revocations struct {
-	mu       sync.Mutex
-	path     string
+	path string
+	disk disk
+
+	mu       sync.Mutex           // every request takes it: nobody writes the file under it
 	subjects map[string]time.Time // until when
 	ids      map[string]time.Time
+	changes  uint64
+
+	file  sync.Mutex // held while the file is written; taken before mu
+	saved uint64     // the changes that the file has
 }
 
 type revocationsFile struct {
@@ -25,16 +34,19 @@ type revocationsFile struct {
 }
 
 // OpenRevocations reads those in a file, which is made with the first one.
-func OpenRevocations(path string) (*Revocations, error) {
-	v := &Revocations{path: path}
-	b, err := os.ReadFile(path)
+func OpenRevocations(path string) (*Revocations, error) { return openRevocations(path, osDisk{}) }
+
+func openRevocations(path string, d disk) (*Revocations, error) {
+	v := &Revocations{path: path, disk: d}
+	b, err := d.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, nil
 	} else if err != nil {
 		return nil, err
 	}
 	var f revocationsFile
-	if err := json.Unmarshal(b, &f); err != nil {
+	// A name that the hub does not know may be a revocation that would not count.
+	if err := jsonv2.Unmarshal(b, &f, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
 	v.subjects, v.ids = f.Subjects, f.Tokens
@@ -42,50 +54,74 @@ func OpenRevocations(path string) (*Revocations, error) {
 }
 
 // Revoke revokes all tokens of a subject, or the one with an id, until a time.
-// An error means that a restart will not know of it.
+// It counts at once. Revoke returns when it is on the disk; an error means that
+// a restart may not know of it.
 func (v *Revocations) Revoke(subject, id string, until time.Time) error {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	add := func(m *map[string]time.Time, name string) {
-		if *m == nil {
-			*m = map[string]time.Time{}
-		}
-		now := time.Now()
-		for other, end := range *m {
-			if end.Before(now) {
-				delete(*m, other)
-			}
-		}
-		(*m)[name] = until
-	}
 	if subject != "" {
-		add(&v.subjects, subject)
+		v.subjects = revoke(v.subjects, subject, until)
 	}
 	if id != "" {
-		add(&v.ids, id)
+		v.ids = revoke(v.ids, id, until)
 	}
-	return v.save()
+	v.changes++
+	mine := v.changes
+	v.mu.Unlock()
+	return v.save(mine)
 }
 
-// save puts a whole file in the place of the old one.
-func (v *Revocations) save() error {
+// revoke adds a name, and drops those whose time is over.
+func revoke(m map[string]time.Time, name string, until time.Time) map[string]time.Time {
+	if m == nil {
+		m = map[string]time.Time{}
+	}
+	now := time.Now()
+	maps.DeleteFunc(m, func(_ string, end time.Time) bool { return end.Before(now) })
+	m[name] = until
+	return m
+}
+
+// save writes the file, unless it has a change already: those who come while it
+// is written share the next write.
+func (v *Revocations) save(change uint64) error {
 	if v.path == "" {
 		return nil
 	}
-	b, err := json.Marshal(revocationsFile{v.subjects, v.ids})
+	v.file.Lock()
+	defer v.file.Unlock()
+	if v.saved >= change {
+		return nil
+	}
+	v.mu.Lock()
+	f, changes := revocationsFile{maps.Clone(v.subjects), maps.Clone(v.ids)}, v.changes
+	v.mu.Unlock()
+	b, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	next := v.path + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err := replaceFile(v.disk, v.path, b); err != nil {
+		return err
+	}
+	v.saved = changes
+	return nil
+}
+
+// replaceFile puts a whole file in the place of the old one: after a power cut
+// one of them is there, and the new one if replaceFile has returned.
+func replaceFile(d disk, path string, content []byte) error {
+	next := path + ".new"
+	f, err := d.create(next)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	_, err = f.Write(content)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(next, v.path)
+	if err := d.rename(next, path); err != nil {
+		return err
+	}
+	return d.syncDir(filepath.Dir(path))
 }
 
 func (v *Revocations) revoked(g *Grant) bool {

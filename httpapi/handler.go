@@ -55,7 +55,6 @@ type api struct {
 	hub      *hub.Hub
 	lot      *park.Lot
 	refusals *rate.Limiter // in the log
-	bans     bans
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
@@ -20,7 +18,8 @@ func (a *api) presence(w http.ResponseWriter, r *http.Request) {
 }
 
 // kick ends streams, and with for= keeps them from coming back for a time: an
-// EventSource is then answered with 204, upon which it gives up.
+// EventSource is then answered with 204, upon which it gives up. For a topic, the
+// hub withholds its events from all streams meanwhile.
 func (a *api) kick(w http.ResponseWriter, r *http.Request) {
 	n, err := a.endStreams(r)
 	if err != nil {
@@ -59,6 +58,9 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 		if err != nil || d <= 0 {
 			return 0, &hub.InvalidError{Reason: "the field for is how long to keep them away, as in 10m"}
 		}
+		if q.Has("topic") {
+			return a.hub.Ban(f.Topics, d)
+		}
 		if err := a.ban(f, time.Now().Add(d)); err != nil {
 			return 0, err
 		}
@@ -66,7 +68,7 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 	return a.hub.End(f, cause), nil // after the ban, so that nobody slips in between
 }
 
-// ban keeps the streams of a filter away until a time.
+// ban refuses the tokens of a filter's streams until a time.
 func (a *api) ban(f hub.StreamFilter, until time.Time) error {
 	if f.ID != (hub.StreamID{}) {
 		page, _ := a.hub.Streams(f, hub.StreamID{}, 1)
@@ -80,47 +82,13 @@ func (a *api) ban(f hub.StreamFilter, until time.Time) error {
 			return &hub.InvalidError{Reason: "this stream's token has neither an id nor a subject to know it by: leave for out, or name its topic"}
 		}
 	}
-	if f.Subject == "" && f.TokenID == "" {
-		a.bans.add(f.Topics, until)
-		return nil
-	}
 	return a.Auth.Revoke(f.Subject, f.TokenID, until)
 }
 
 // banned tells why a subscription may not be served, or nil.
 func (a *api) banned(g *auth.Grant, s *hub.Subscription) error {
-	if a.Auth.Revoked(g) || a.bans.meet(&s.Selectors) {
+	if a.Auth.Revoked(g) || a.hub.Banned(s.Selectors) {
 		return &auth.Error{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: "An operator has ended this subscription; come back later.", Revoked: true}
 	}
 	return nil
-}
-
-// bans are the topics that nobody may subscribe to for a time.
-type bans struct {
-	mu  sync.Mutex
-	all []ban
-}
-
-type ban struct {
-	topics hub.Selectors
-	until  time.Time
-}
-
-func (b *bans) add(topics hub.Selectors, until time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.all = append(b.current(), ban{topics, until})
-}
-
-// current drops those that are over.
-func (b *bans) current() []ban {
-	now := time.Now()
-	b.all = slices.DeleteFunc(b.all, func(x ban) bool { return x.until.Before(now) })
-	return b.all
-}
-
-func (b *bans) meet(s *hub.Selectors) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.all) > 0 && slices.ContainsFunc(b.current(), func(x ban) bool { return x.topics.Meets(s) })
 }

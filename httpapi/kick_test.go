@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -84,6 +85,59 @@ func TestKick(t *testing.T) {
 			t.Errorf("%s: ann publishes with %s, want %d", tt.why, resp.Status, tt.publishes)
 		}
 	}
+}
+
+// A ban by a template holds for all who ask for the same topics in another spelling,
+// on streams and in what they read.
+func TestBanByTemplate(t *testing.T) {
+	s := newGuarded(t, nil)
+	operator, reader := bearer(token(t, "*", "", admin)), bearer(token(t, "", ""))
+	same := s.subscribe(t, "/events?topic=users/{name}", reader...)
+	wide := s.subscribe(t, "/events?topic={%2Bx}", reader...)
+	all := s.subscribe(t, "/events?topic=*&envelope=json", reader...)
+	for _, st := range []*stream{same, wide, all} {
+		st.place(t)
+	}
+	s.do(t, "POST", "/events?topic=users/42", "before", operator...)
+	for _, st := range []*stream{same, wide, all} {
+		st.block(t)
+	}
+	var answer struct{ Ended, Total int }
+	get := func(method, path string) {
+		t.Helper()
+		if err := json.NewDecoder(s.do(t, method, path, "", operator...).Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if get("GET", "/subscriptions?topic=users/{id}"); answer.Total != 3 {
+		t.Errorf("%d streams are listed, want 3", answer.Total)
+	}
+	if get("DELETE", "/subscriptions?topic=users/{id}&for=10m"); answer.Ended != 1 {
+		t.Errorf("%d streams were ended, want the one that has nothing left", answer.Ended)
+	}
+	same.ends(t, "all it asked for is banned")
+	s.do(t, "POST", "/events?topic=users/42", "secret", operator...)
+	s.do(t, "POST", "/events?topic=news", "end", operator...)
+	last := s.subscribe(t, "/events?topic=users/{name}&topic=news&last=2", reader...)
+	last.place(t)
+	for _, st := range []*stream{wide, all, last} {
+		if got := st.block(t); !strings.Contains(got, "end") {
+			t.Errorf("while the ban lasts: %q", got)
+		}
+	}
+	if resp := s.do(t, "GET", "/events?topic=users/{name}", "", append(reader, "Accept", "text/event-stream")...); resp.StatusCode != 204 {
+		t.Errorf("coming back: %s", resp.Status)
+	}
+	ndjson := append(reader, "Accept", "application/x-ndjson")
+	wantProblem(t, "reading", s.do(t, "GET", "/events?topic=users/{name}", "", ndjson...), 403, "operator")
+	if body, err := io.ReadAll(s.do(t, "GET", "/events?topic=*", "", ndjson...).Body); err != nil || strings.Count(string(body), "\n") != 1 || !strings.Contains(string(body), "end") {
+		t.Errorf("reading all: %s, %v", body, err)
+	}
+	many := "/subscriptions?for=10m"
+	for i := range 100 {
+		many += fmt.Sprint("&topic=", i, "/{x}")
+	}
+	wantProblem(t, "many bans", s.do(t, "DELETE", many, "", operator...), 429, "Template")
 }
 
 func TestKickOneStream(t *testing.T) {

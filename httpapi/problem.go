@@ -63,6 +63,8 @@ func (a *api) problem(err error) *Problem {
 		return NewProblem(http.StatusBadRequest, sentence(invalid.Reason))
 	case errors.As(err, &tooLarge):
 		return tooLargeProblem(tooLarge.Limit)
+	case errors.Is(err, hub.ErrTooManyBans):
+		return NewProblem(http.StatusTooManyRequests, "No more topics can be banned at a time: wait until a ban is over, or ban a URI Template that selects many.")
 	case errors.Is(err, eventlog.ErrKeyReused):
 		return NewProblem(http.StatusConflict, "This id or Idempotency-Key was used for other content; use a new one for a new event.")
 	case errors.Is(err, eventlog.ErrNoSpace):

@@ -28,6 +28,10 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		a.problem(err).Write(w)
 	case wantsNDJSON(r):
+		if err := a.banned(g, &sub); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
 		a.read(w, r, sub)
 	case !sse.Accepts(r):
 		NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for application/x-ndjson to read what is retained.").Write(w)

@@ -8,6 +8,8 @@
 //     whether they were there when it came or are published while it listens.
 //     What retention has dropped before it could be sent is told by an event
 //     of type [GapType], and delivery goes on after it.
+//   - What [Hub.Ban] bans is withheld from all subscribers while it lasts. They pass
+//     it, so that nothing comes out of order afterwards.
 //   - A subscriber is a place in the log. A slow one costs nobody anything and
 //     holds nothing but its place: it reads on from the log when it is ready.
 //   - Drain ends every subscriber at a moment of its own.

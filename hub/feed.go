@@ -130,8 +130,10 @@ func listKey(texts []string) string {
 }
 
 // wants reports whether an event, which the log may have found by topic, is
-// asked for.
-func (f *feed) wants(e *eventlog.Event) bool { return f.wantsType(e.Type) && f.sel.Match(e.Topics) }
+// asked for, and not banned.
+func (f *feed) wants(e *eventlog.Event, b *banned) bool {
+	return f.wantsType(e.Type) && f.sel.Match(b.open(e.Topics))
+}
 
 func (f *feed) wantsType(t string) bool {
 	if f.types == nil {
@@ -220,6 +222,15 @@ func (f *feed) skip(to eventlog.ID) {
 	f.base++ // no cursor is in the window any more
 	f.behind = f.attached
 	f.wake()
+}
+
+// restart empties the window, which holds what comes after head from now on. A
+// stream that has not taken all of it reads the log.
+func (f *feed) restart(head eventlog.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop(len(f.marks))
+	f.start = head
 }
 
 // shrink drops the oldest events beyond the limit. What does not fit at all is

@@ -30,6 +30,7 @@ type Hub struct {
 	drain  drain
 	pages  *pages
 	held   atomic.Int64 // bytes in the windows of all feeds
+	bans   bans
 
 	err      atomic.Pointer[error] // why the pump ended
 	live     activity
@@ -65,13 +66,14 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.counters.started = time.Now()
-	h.pages = newPages(ctx, log, &h.live)
+	h.pages = newPages(ctx, log, &h.live, &h.bans)
 	go h.pump(ctx, bounds.Last)
 	return h, nil
 }
 
 // Close ends every subscriber and waits for the hub's own work to end.
 func (h *Hub) Close() error {
+	h.bans.close()
 	h.stop()
 	<-h.pumped
 	h.pages.close()
@@ -140,13 +142,27 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			return *b
 		}
 		h.tryTemplates(e.Topics)
-		h.mu.Lock()
-		h.router.route(e.Topics, func(f *feed) { f.add(e, encode) })
+		h.router.route(h.lockOpen(e.Topics), func(f *feed) { f.add(e, encode) })
 		h.moveHead(e.ID)
 		h.mu.Unlock()
 		h.live.note()
 	}
 	return ctx.Err()
+}
+
+// lockOpen locks h.mu, and returns those of topics that are not banned while it is
+// held. It tries the templates that are banned before it locks, for they take their
+// time.
+func (h *Hub) lockOpen(topics []string) []string {
+	for {
+		now := h.bans.now.Load()
+		open := now.open(topics)
+		h.mu.Lock()
+		if h.bans.now.Load() == now {
+			return open
+		}
+		h.mu.Unlock()
+	}
 }
 
 // tryTemplates does the costly part of routing to topics that are new, or to

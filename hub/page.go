@@ -45,12 +45,27 @@ func (pg *page) after(place eventlog.ID) int {
 	return n
 }
 
+// find returns the index of the event that a stream has taken a part of, or -1 if
+// that is gone. The page may begin with events that were withheld when the stream
+// passed them, and end with such.
+func (pg *page) find(partOf eventlog.ID) int {
+	n := pg.after(partOf)
+	switch {
+	case n > 0 && pg.marks[n-1].id == partOf:
+		return n - 1
+	case pg.next.Compare(partOf) < 0:
+		return len(pg.marks)
+	}
+	return -1
+}
+
 // pages reads the log for those who catch up: so many at a time, that live
 // delivery does not suffer, and each page once for all who are at its place.
 type pages struct {
 	ctx   context.Context
 	log   eventlog.Log
 	live  *activity
+	bans  *bans
 	slots chan struct{}
 	fills sync.WaitGroup
 
@@ -64,17 +79,19 @@ type pages struct {
 type pageEntry struct {
 	feed    *feed
 	place   eventlog.ID
+	banned  *banned       // those that it was read under, for no other time is it good
 	page    page          // written before done is set
 	done    atomic.Bool   // it has been read
 	waiting []*Stream     // for it to be read, or reading it
 	el      *list.Element // in recent, once it is read
 }
 
-func newPages(ctx context.Context, log eventlog.Log, live *activity) *pages {
+func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans) *pages {
 	return &pages{
 		ctx:    ctx,
 		log:    log,
 		live:   live,
+		bans:   b,
 		slots:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 	}
@@ -91,7 +108,7 @@ func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 	e := p.byFeed[f][place]
 	switch {
 	case e == nil:
-		e = &pageEntry{feed: f, place: place}
+		e = &pageEntry{feed: f, place: place, banned: p.bans.now.Load()}
 		if p.byFeed[f] == nil {
 			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
 		}
@@ -148,7 +165,7 @@ func (p *pages) crowded() bool {
 func (p *pages) fill(e *pageEntry, head eventlog.ID) {
 	p.slots <- struct{}{}
 	if p.wanted(e) {
-		e.page = readPage(p.ctx, p.log, p.live, e.feed, e.place, head)
+		e.page = p.read(e, head)
 	}
 	<-p.slots
 	for _, st := range p.filled(e, head) {
@@ -236,8 +253,8 @@ func (p *pages) forgetPages(f *feed) {
 // scratch is what pages are put together in.
 var scratch = sync.Pool{New: func() any { return new(page) }}
 
-// readPage reads the page of f after a place, up to head at most.
-func readPage(ctx context.Context, log eventlog.Log, live *activity, f *feed, place, head eventlog.ID) page {
+// read reads the page of e, up to head at most.
+func (p *pages) read(e *pageEntry, head eventlog.ID) page {
 	pg := scratch.Get().(*page)
 	defer func() {
 		if cap(pg.bytes) > 4*pageBytes {
@@ -247,23 +264,23 @@ func readPage(ctx context.Context, log eventlog.Log, live *activity, f *feed, pl
 		pg.bytes, pg.marks = pg.bytes[:0], pg.marks[:0]
 		scratch.Put(pg)
 	}()
-	pg.next, pg.err = place, nil
-	pg.fill(ctx, log, live, f, head)
+	pg.next, pg.err = e.place, nil
+	pg.fill(p, e.feed, e.banned, head)
 	return page{bytes.Clone(pg.bytes), slices.Clone(pg.marks), pg.next, pg.err}
 }
 
 // fill reads on from pg.next.
-func (pg *page) fill(ctx context.Context, log eventlog.Log, live *activity, f *feed, head eventlog.ID) {
+func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID) {
 	place := pg.next
 	scanned := 0
-	pace := pace{begun: time.Now(), live: live}
+	pace := pace{begun: time.Now(), live: p.live}
 	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
 		if scanned++; scanned%32 == 0 {
 			pace.keep()
 		}
-		return f.wants(e) || scanned >= pageScan || pace.spent > pageTime
+		return f.wants(e, b) || scanned >= pageScan || pace.spent > pageTime
 	}}
-	for e, err := range log.Read(ctx, place, q) {
+	for e, err := range p.log.Read(p.ctx, place, q) {
 		if err != nil {
 			var trimmed *eventlog.ErrTrimmed
 			if errors.As(err, &trimmed) && pg.next != place {
@@ -272,7 +289,7 @@ func (pg *page) fill(ctx context.Context, log eventlog.Log, live *activity, f *f
 			pg.err = err
 			return
 		}
-		if !f.wants(e) {
+		if !f.wants(e, b) {
 			pg.next = e.ID
 			return
 		}

@@ -57,8 +57,7 @@ func (st *Stream) Peek() ([]byte, error) {
 			st.namePosition(retry)
 			return st.own, nil
 		}
-		if len(st.pending) > 0 {
-			st.sayPending()
+		if len(st.pending) > 0 && st.sayPending() {
 			return st.own, nil
 		}
 	}
@@ -200,19 +199,27 @@ func marksUpTo(marks []mark, off uint64) int {
 	return n
 }
 
-func (st *Stream) sayPending() {
+// sayPending has some of what is pending go out, and reports whether there was
+// anything that has not been banned meanwhile.
+func (st *Stream) sayPending() bool {
 	var b []byte
-	n := 0
+	n, said := 0, 0
+	banned := st.hub.bans.now.Load()
 	for _, e := range st.pending {
-		b = appendWire(b, e, st.feed.key.form)
-		if n++; len(b) >= takeSize {
+		n++
+		if banned.withholds(st.feed, e) {
+			continue
+		}
+		said++
+		if b = appendWire(b, e, st.feed.key.form); len(b) >= takeSize {
 			break
 		}
 	}
-	st.own, st.ownPlace, st.ownEvents = b, st.pending[n-1].ID, n
+	st.own, st.ownPlace, st.ownEvents = b, st.pending[n-1].ID, said
 	if st.pending = st.pending[n:]; len(st.pending) == 0 {
 		st.pending = nil // the array is not to stay for the stream's life
 	}
+	return said > 0
 }
 
 // catchUp finds the next run in a page of the log, or a gap. It reports whether
@@ -239,8 +246,10 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	}
 	c := &st.cursor
 	next := pg.after(c.place)
-	if c.part > 0 && (next == len(pg.marks) || pg.marks[next].id != c.partOf) {
-		return false, errTorn
+	if c.part > 0 {
+		if next = pg.find(c.partOf); next < 0 {
+			return false, errTorn
+		}
 	}
 	for ; next < len(pg.marks) && !c.grant.sees(pg.marks[next].private); next++ {
 		c.place = pg.marks[next].id
@@ -271,6 +280,9 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 // so that a stream that is slow reads no pages of its own.
 func (st *Stream) getPage(head eventlog.ID) (*page, error) {
 	p, place := st.hub.pages, st.cursor.place
+	if st.page != nil && st.page.banned != p.bans.now.Load() {
+		st.leavePage()
+	}
 	if st.page == nil {
 		if st.page = p.cached(st.feed, st.pageAt, place, st); st.page == nil {
 			st.page, st.pageAt = p.get(st.feed, place, head, st), place

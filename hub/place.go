@@ -175,7 +175,11 @@ func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end 
 		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && grant.sees(secrecy(e))
 	}
 	var all []*eventlog.Event
+	banned := h.bans.now.Load()
 	add := func(topic string) error {
+		if banned.has(topic) {
+			return nil
+		}
 		events, err := h.log.Newest(ctx, topic, min(n, MaxLast), wants)
 		all = append(all, events...)
 		if len(all) > 4*MaxLast { // many topics must not cost many times the limit

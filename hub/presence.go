@@ -72,6 +72,7 @@ const (
 	Pending       Outcome = "lagging"        // it is on its way: the stream is not there yet
 	NotSubscribed Outcome = "not_subscribed" // no selector of the stream's has one of its topics
 	OtherType     Outcome = "type_not_asked_for"
+	Withheld      Outcome = "banned"      // the topics by which the stream gets it are banned
 	NoGrant       Outcome = "no_grant"    // the event is private, and the stream's token grants none of its topics
 	BeganLater    Outcome = "began_later" // the stream asked for what comes after it
 )
@@ -79,10 +80,11 @@ const (
 // A StreamFilter narrows [Hub.Streams] and [Hub.End]. Zero fields narrow nothing.
 type StreamFilter struct {
 	ID      StreamID
-	Topics  Selectors // streams that get events of any of these
+	Topics  Selectors // streams that may get events of any of these, see [Selectors.Meets]
 	Subject string
 	TokenID string
 	Ticket  uint64
+	banned  *banned // streams that these leave nothing of
 
 	// Event asks what became of it on each of the streams.
 	Event *eventlog.Event
@@ -207,12 +209,12 @@ func (g *registry) find(f StreamFilter) (found []*Stream) {
 			f.TokenID != "" && st.peer.TokenID != f.TokenID || f.Ticket != 0 && st.peer.Ticket != f.Ticket {
 			return false
 		}
-		if len(f.Topics.text) == 0 {
+		if len(f.Topics.text) == 0 && f.banned == nil {
 			return true
 		}
 		ok, known := verdicts[st.feed]
 		if !known {
-			ok = f.Topics.Meets(&st.feed.sel)
+			ok = (len(f.Topics.text) == 0 || f.Topics.Meets(&st.feed.sel)) && (f.banned == nil || f.banned.cover(&st.feed.sel))
 			verdicts[st.feed] = ok
 		}
 		return ok
@@ -282,6 +284,8 @@ func (st *Stream) outcome(e *eventlog.Event, place eventlog.ID) Outcome {
 		return NoGrant
 	case e.ID.Compare(st.start) <= 0:
 		return BeganLater
+	case st.hub.bans.now.Load().hides(st.feed, e):
+		return Withheld
 	case e.ID.Compare(place) <= 0:
 		return Delivered
 	}

@@ -91,6 +91,7 @@ func TestStreamFilters(t *testing.T) {
 	}{
 		{"a topic finds who gets its events", "orders/7", []string{"*", "orders/{id}"}},
 		{"a template finds who asked for what it selects, or for the same", "orders/{id}", []string{"*", "orders/{id}"}},
+		{"and who asked for it in another spelling", "{+x}", []string{"*", "news", "orders/{id}", "orders/{id}/items"}},
 		{"a topic that nobody names", "weather", []string{"*"}},
 		{"everything", "*", []string{"*", "news", "orders/{id}", "orders/{id}/items"}},
 	} {

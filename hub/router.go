@@ -179,6 +179,9 @@ func (r *router) removeTemplate(t *template) {
 // route calls add with each feed that one of topics concerns, some of them
 // more than once.
 func (r *router) route(topics []string, add func(*feed)) {
+	if len(topics) == 0 { // all are banned
+		return
+	}
 	for _, f := range r.all {
 		add(f)
 	}

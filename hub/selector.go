@@ -103,22 +103,6 @@ func (s *Selectors) matchTopic(topic string) bool {
 	return false
 }
 
-// Meets reports whether an exact topic of either is selected by the other.
-func (s *Selectors) Meets(other *Selectors) bool {
-	if s.all || other.all {
-		return true
-	}
-	matches := func(a, b *Selectors) bool {
-		for _, topic := range a.text {
-			if b.matchTopic(topic) {
-				return true
-			}
-		}
-		return false
-	}
-	return matches(s, other) || matches(other, s)
-}
-
 // hasPatterns reports whether topics that are not named are selected too.
 func (s *Selectors) hasPatterns() bool { return s.all || len(s.templates) > 0 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -119,6 +120,10 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 
 // read returns what is pending, or the next events up to head, and moves on.
 func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Event, error) {
+	b := s.hub.bans.now.Load()
+	if b != nil {
+		s.pending = slices.DeleteFunc(s.pending, func(e *eventlog.Event) bool { return b.withholds(s.feed, e) })
+	}
 	if len(s.pending) > 0 {
 		n := min(len(s.pending), batchSize)
 		events := s.pending[:n]
@@ -130,7 +135,7 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 	if s.cursor.place.Compare(head) >= 0 {
 		return nil, nil
 	}
-	wants := func(e *eventlog.Event) bool { return s.feed.wants(e) && s.cursor.grant.sees(secrecy(e)) }
+	wants := func(e *eventlog.Event) bool { return s.feed.wants(e, b) && s.cursor.grant.sees(secrecy(e)) }
 	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: wants, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
 	for e, err := range s.hub.log.Read(ctx, s.cursor.place, q) {

@@ -9,7 +9,7 @@ import { agentName } from "./streams.js";
 const byId = (id) => document.getElementById(id);
 const MAX_DATA = 64 << 10; // characters shown
 const MAX_LISTED = 12; // streams of each outcome
-const OUTCOMES = ["delivered", "lagging", "no_grant", "type_not_asked_for", "began_later", "not_subscribed"];
+const OUTCOMES = ["delivered", "lagging", "banned", "no_grant", "type_not_asked_for", "began_later", "not_subscribed"];
 
 let shown = null;
 let asked = 0;

@@ -1,0 +1,208 @@
+package hub
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// ErrTooManyBans reports a ban by which more would be banned than a hub keeps.
+var ErrTooManyBans = errors.New("hub: too many topics are banned")
+
+// What may be banned at a time. Each template is tried on every topic that is
+// published to, as long as there is a ban.
+const (
+	maxBanned          = 1000    // selectors
+	maxBannedTemplates = 100     // of them
+	maxBannedBytes     = 1 << 20 // of text
+)
+
+// banned is the set of selectors that are banned. A set never changes: a ban that
+// begins or ends puts another in its place, and nil is none.
+type banned struct {
+	until map[string]time.Time // by selector
+	sel   Selectors            // all of them
+	since eventlog.ID          // the hub's head when the oldest of them began
+}
+
+// bans holds the set that counts now.
+type bans struct {
+	now atomic.Pointer[banned] // stored with the hub's lock held
+
+	mu    sync.Mutex  // guards what follows, and is held while a set takes the place of another
+	timer *time.Timer // for the ban that ends next; nil: there was none
+	over  bool        // the hub is closed
+}
+
+// Ban takes the topics that sel selects out of all subscriptions for a time. An
+// event reaches a stream, a [Subscriber] or a reader of [Hub.Retained] only by
+// those of its topics that are not banned. Ban ends the streams that
+// [Hub.Banned] is true of, and returns how many those are. Others stay open and
+// pass the events that are withheld from them: they do not get them later. A
+// subscription that begins after the ban, at a place before such an event, does.
+//
+// A selector that is banned already is banned for the new time instead; d of 0 ends
+// its ban. The error is [ErrTooManyBans].
+func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
+	b, err := h.changeBans(func(now time.Time, current *banned) (*banned, error) {
+		next, err := current.with(sel, now.Add(d), h.headNow())
+		return next.at(now), err
+	})
+	if err != nil || b == nil { // nothing is banned
+		return 0, err
+	}
+	return h.End(StreamFilter{banned: b}, ErrKicked), nil
+}
+
+// Banned reports whether bans cover all of a subscription's selectors. A URI
+// Template is covered by `*`, and by one that differs in the names of its
+// variables alone.
+func (h *Hub) Banned(sel Selectors) bool { return h.bans.now.Load().cover(&sel) }
+
+// changeBans puts the set that change returns in the place of the current one, and
+// returns it.
+// What was prepared under that is dropped: windows and pages hold events that are
+// withheld now, or lack some that no longer are.
+func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, error)) (*banned, error) {
+	h.bans.mu.Lock()
+	defer h.bans.mu.Unlock()
+	now := time.Now()
+	next, err := change(now, h.bans.now.Load().at(now))
+	if err != nil || h.bans.over {
+		return nil, err
+	}
+	h.mu.Lock()
+	h.bans.now.Store(next)
+	for _, f := range h.router.feeds {
+		f.restart(h.head)
+	}
+	h.mu.Unlock()
+	h.pages.forget()
+	h.bans.schedule(next, h.liftBans)
+	return next, nil
+}
+
+// liftBans drops those that are over.
+func (h *Hub) liftBans() {
+	_, _ = h.changeBans(func(_ time.Time, current *banned) (*banned, error) { return current, nil })
+}
+
+// schedule calls lift when the next ban ends. b.mu is held.
+func (b *bans) schedule(s *banned, lift func()) {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	if s != nil {
+		b.timer = time.AfterFunc(time.Until(slices.MinFunc(slices.Collect(maps.Values(s.until)), time.Time.Compare)), lift)
+	}
+}
+
+func (b *bans) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	b.schedule(nil, nil)
+}
+
+// with is s and a ban of sel.
+func (s *banned) with(sel Selectors, until time.Time, head eventlog.ID) (*banned, error) {
+	next := banned{until: map[string]time.Time{}, since: head}
+	if s != nil {
+		next.until, next.since = maps.Clone(s.until), s.since
+	}
+	for _, text := range sel.text {
+		next.until[text] = until
+	}
+	return next.compiled()
+}
+
+// at is s without what is over at a time.
+func (s *banned) at(now time.Time) *banned {
+	if s == nil {
+		return nil
+	}
+	next := banned{until: maps.Clone(s.until), since: s.since}
+	maps.DeleteFunc(next.until, func(_ string, until time.Time) bool { return !until.After(now) })
+	if len(next.until) == len(s.until) {
+		return s
+	}
+	left, err := next.compiled()
+	if err != nil {
+		panic(err) // it is part of what was good
+	}
+	return left
+}
+
+// compiled returns s with the selectors that it names, or nil if those are none.
+func (s banned) compiled() (*banned, error) {
+	if len(s.until) == 0 {
+		return nil, nil
+	}
+	size := 0
+	for text := range s.until {
+		size += len(text)
+	}
+	if len(s.until) > maxBanned || size > maxBannedBytes {
+		return nil, ErrTooManyBans
+	}
+	var err error
+	if s.sel, err = ParseSelectors(slices.Collect(maps.Keys(s.until))...); err != nil {
+		return nil, err
+	}
+	if len(s.sel.templates) > maxBannedTemplates {
+		return nil, ErrTooManyBans
+	}
+	return &s, nil
+}
+
+// open returns those of an event's topics that are not banned.
+func (s *banned) open(topics []string) []string {
+	if s == nil || !s.sel.Match(topics) {
+		return topics
+	}
+	return slices.DeleteFunc(slices.Clone(topics), s.sel.matchTopic)
+}
+
+// has reports whether a topic is banned.
+func (s *banned) has(topic string) bool { return s != nil && s.sel.matchTopic(topic) }
+
+// withholds reports whether an event is kept from those who ask for a feed's.
+// Gaps have no topic, and are not.
+func (s *banned) withholds(f *feed, e *eventlog.Event) bool {
+	return s != nil && len(e.Topics) > 0 && !f.sel.Match(s.open(e.Topics))
+}
+
+// hides reports whether an event came after the bans began, and is withheld.
+func (s *banned) hides(f *feed, e *eventlog.Event) bool {
+	return s.withholds(f, e) && e.ID.Compare(s.since) > 0
+}
+
+// cover reports whether all that sel selects is banned.
+func (s *banned) cover(sel *Selectors) bool {
+	switch {
+	case s == nil:
+		return false
+	case s.sel.all:
+		return true
+	case sel.all:
+		return false
+	}
+	for _, p := range sel.templates {
+		same := func(q pattern) bool { return p.re.String() == q.re.String() } // variables have no names in it
+		if !slices.ContainsFunc(s.sel.templates, same) {
+			return false
+		}
+	}
+	for _, text := range sel.text {
+		if !strings.ContainsAny(text, "{}") && !s.sel.matchTopic(text) {
+			return false
+		}
+	}
+	return true
+}

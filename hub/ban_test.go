@@ -1,0 +1,421 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+func ban(t testing.TB, h *Hub, d time.Duration, selectors ...string) (ended int) {
+	t.Helper()
+	ended, err := h.Ban(mustSelect(t, selectors...), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ended
+}
+
+func putTopics(t testing.TB, h *Hub, data string, topics ...string) eventlog.ID {
+	t.Helper()
+	results, err := h.Publish(t.Context(), eventlog.Record{Topics: topics, Data: []byte(data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results[0].ID
+}
+
+// While a ban lasts, nobody gets the events of what it selects, whatever selectors
+// they have, and however the events come.
+func TestBanWithholds(t *testing.T) {
+	subscriptions := [][]string{{"*"}, {"{+x}"}, {"{a}", "{a}/{b}"}, {"users/42", "news"}, {"users/{name}", "news"}, {"users{/name}", "news"}}
+	history := func(h *Hub) {
+		putTopics(t, h, "secret 0", "users/42")
+		putTopics(t, h, "both", "users/42", "news")
+		putTopics(t, h, "mine", "news")
+	}
+	for _, tt := range []struct {
+		why    string
+		from   From
+		before bool // the history is published before the streams open, else it waits in their windows
+		banned bool // the ban begins before they open
+	}{
+		{"live", From{}, false, false},
+		{"from history", From{LastEventID: Earliest}, true, true},
+		{"from pages that are read before", From{LastEventID: Earliest}, true, false},
+		{"the newest", From{Last: 10}, true, true},
+		{"the newest, found before", From{Last: 10}, true, false},
+	} {
+		for _, envelope := range []Envelope{Bare, InJSON} {
+			h, _ := newTestHub(t, eventlog.Retention{})
+			if tt.before {
+				history(h)
+				idle(t, h)
+			}
+			if tt.banned {
+				ban(t, h, time.Hour, "users/{id}")
+			}
+			var streams []*Stream
+			for _, s := range subscriptions {
+				sub := Subscription{Selectors: mustSelect(t, s...), From: tt.from}
+				st, err := h.Stream(t.Context(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Minute, Envelope: envelope})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer st.Close()
+				next(t, st) // the beginning
+				streams = append(streams, st)
+			}
+			if !tt.before {
+				history(h)
+				waitRouted(t, h, h.headNow())
+			}
+			if !tt.banned {
+				if n := ban(t, h, time.Hour, "users/{id}"); n != 0 {
+					t.Errorf("%s: %d streams that ask for more were ended", tt.why, n)
+				}
+			}
+			put(t, h, "users/42", "secret 1")
+			put(t, h, "news", "end")
+			for i, st := range streams {
+				got := strings.Join(dataUntil(t, st, "end"), " ")
+				if strings.Contains(got, "secret") || !strings.Contains(got, "both") || !strings.Contains(got, "mine") {
+					t.Errorf("%s, %v: %q gets %q", tt.why, envelope, subscriptions[i], got)
+				}
+			}
+		}
+	}
+}
+
+// What Go code and reads get is withheld likewise.
+func TestBanWithholdsFromReaders(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	put(t, h, "users/42", "secret")
+	put(t, h, "news", "end")
+	for _, from := range []From{{LastEventID: Earliest}, {Last: 5}} {
+		s := Subscription{Selectors: Everything(), From: from}
+		retained, _, err := h.Retained(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ban(t, h, time.Hour, "users/{id}")
+		var got []string
+		for e, err := range retained {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(e.Data))
+		}
+		for e, err := range h.Subscribe(t.Context(), s) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, string(e.Data)); string(e.Data) == "end" {
+				break
+			}
+		}
+		if !slices.Equal(got, []string{"end", "end"}) {
+			t.Errorf("from %+v: %q", from, got)
+		}
+	}
+}
+
+// A ban ends the streams of which it leaves nothing, and tells that of others that
+// want to come.
+func TestBanEnds(t *testing.T) {
+	for _, tt := range []struct {
+		ban, selectors []string
+		covered        bool
+	}{
+		{[]string{"users/{id}"}, []string{"users/42"}, true},
+		{[]string{"users/{id}"}, []string{"users/{name}"}, true},
+		{[]string{"users/{id}"}, []string{"users/{id}", "users/7"}, true},
+		{[]string{"users/{id}"}, []string{"users/42", "news"}, false},
+		{[]string{"users/{id}"}, []string{"users/{+id}"}, false},
+		{[]string{"users/{id}"}, []string{"{+x}"}, false},
+		{[]string{"users/{id}"}, []string{"*"}, false},
+		{[]string{"a", "b"}, []string{"a", "b"}, true},
+		{[]string{"*"}, []string{"{+x}"}, true},
+		{[]string{"*"}, []string{"*"}, true},
+		{[]string{"{+x}"}, []string{"*"}, false},
+		{[]string{"a"}, []string{"b"}, false},
+	} {
+		h, _ := newTestHub(t, eventlog.Retention{})
+		st := openStream(t, h, From{}, tt.selectors...)
+		next(t, st)
+		ended := 0
+		for _, s := range tt.ban { // one after the other
+			ended += ban(t, h, time.Hour, s)
+		}
+		if (ended == 1) != tt.covered || h.Banned(mustSelect(t, tt.selectors...)) != tt.covered {
+			t.Errorf("a ban of %q ends %d streams of %q", tt.ban, ended, tt.selectors)
+		}
+		if tt.covered {
+			if _, err := st.Next(t.Context()); !errors.Is(err, ErrKicked) {
+				t.Errorf("%q: %v", tt.selectors, err)
+			}
+		}
+	}
+}
+
+// An event that was withheld is passed: no stream gets it out of order when the ban is
+// over, and one that resumes before it does get it.
+func TestBanIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newTestHub(t, eventlog.Retention{})
+		st := openStream(t, h, From{}, "*")
+		next(t, st)
+		before := put(t, h, "news", "1")
+		next(t, st)
+		ban(t, h, time.Minute, "users/{id}")
+		ban(t, h, time.Hour, "other")
+		put(t, h, "users/42", "2")
+		put(t, h, "news", "3")
+		during := openStream(t, h, From{LastEventID: before.String()}, "*")
+		if got := dataUntil(t, during, "3"); len(got) != 1 { // a page without the event is in the cache now
+			t.Errorf("while the ban lasts: %q", got)
+		}
+		synctest.Wait()
+		late := openStream(t, h, From{LastEventID: before.String()}, "*", "x") // which has read nothing when the ban ends
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		put(t, h, "other", "4")
+		put(t, h, "users/42", "5")
+		put(t, h, "news", "6")
+		for why, tt := range map[string]struct {
+			st   *Stream
+			want string
+		}{
+			"open all the time": {st, "3 5 6"},
+			"resumed during it": {during, "5 6"},
+			"not there yet":     {late, "2 3 5 6"},
+			"resumed after it":  {openStream(t, h, From{LastEventID: before.String()}, "*"), "2 3 5 6"},
+			"the newest":        {openStream(t, h, From{Last: 10}, "*"), "1 2 3 5 6"},
+		} {
+			if got := strings.Join(dataUntil(t, tt.st, "6"), " "); got != tt.want && (tt.st != st || got != "2 "+tt.want) {
+				t.Errorf("%s: %q, want %q", why, got, tt.want)
+			}
+		}
+		ban(t, h, 0, "other") // lifts it
+		if h.Banned(mustSelect(t, "other")) {
+			t.Error("a ban for no time lasts")
+		}
+	})
+}
+
+// A stream that is in the midst of an event goes on with it when bans begin and end,
+// unless that event is banned: then it ends, and its client drops the part.
+func TestBanInMidEvent(t *testing.T) {
+	for _, fromLog := range []bool{false, true} {
+		for _, cut := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) { banInMidEvent(t, fromLog, cut) })
+		}
+	}
+}
+
+func banInMidEvent(t *testing.T, fromLog, cut bool) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	large := strings.Repeat("0123456789", takeSize) + "end"
+	ban(t, h, time.Minute, "a")
+	var st *Stream
+	if !fromLog {
+		st = openStream(t, h, From{}, "*")
+		next(t, st)
+	}
+	for range pageScan + 10 { // more than a page
+		put(t, h, "a", "withheld")
+	}
+	put(t, h, "b", large)
+	synctest.Wait()
+	if fromLog {
+		st = openStream(t, h, From{LastEventID: Earliest}, "*")
+		next(t, st)
+	}
+	got := next(t, st)
+	if st.cursor.part == 0 {
+		t.Fatalf("it was not taken in parts: %.100q", got)
+	}
+	if cut {
+		ban(t, h, time.Minute, "b")
+		if b, err := st.Next(t.Context()); !errors.Is(err, errTorn) {
+			t.Errorf("from log %v: after a ban of the event that is being sent: %.20q, %v", fromLog, b, err)
+		}
+		return
+	}
+	time.Sleep(2 * time.Minute) // the ban is over
+	for !strings.Contains(got, large+"\n\n") {
+		got += next(t, st)
+	}
+}
+
+// Whatever bans begin and end while events are published: streams get what is never
+// banned, each event once and in order, and nothing of a topic while that is banned.
+func TestBansComeAndGo(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	const events = 2000
+	var wg sync.WaitGroup
+	for i, s := range [][]string{{"*"}, {"{x}"}, {"open", "shut"}, {"{+x}", "y"}} {
+		st := openStream(t, h, From{}, s...)
+		wg.Go(func() {
+			last, opened := -1, 0
+			for e, err := range decode(t.Context(), st) {
+				if err != nil {
+					t.Errorf("%q: %v", s, err)
+					return
+				}
+				var n int
+				var topic string
+				if _, err := fmt.Sscan(e.Data, &n, &topic); err != nil || n <= last || topic == "never" {
+					t.Errorf("%q: %q after %d, %v", s, e.Data, last, err)
+					return
+				}
+				last = n
+				if topic == "open" {
+					opened++
+				}
+				if n == events {
+					break
+				}
+				if i == 3 && n%100 == 0 { // one that lags
+					time.Sleep(time.Millisecond)
+				}
+			}
+			if opened != events/2 {
+				t.Errorf("%q: %d events of the topic that was never banned, want %d", s, opened, events/2)
+			}
+		})
+	}
+	ban(t, h, time.Hour, "never")
+	for n := range events {
+		topic := "open"
+		if n%2 == 1 {
+			topic = []string{"shut", "never"}[rand.N(2)]
+		}
+		put(t, h, topic, fmt.Sprint(n, " ", topic))
+		if n%50 == 0 {
+			ban(t, h, time.Duration(rand.N(2))*time.Hour, "shut")
+		}
+	}
+	put(t, h, "end", fmt.Sprint(events, " end"))
+	put(t, h, "shut", fmt.Sprint(events, " shut"))
+	ban(t, h, 0, "shut")
+	put(t, h, "shut", fmt.Sprint(events, " shut"))
+	wg.Wait()
+}
+
+func TestBansAreBounded(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	refused := func(why, selector string) {
+		t.Helper()
+		if _, err := h.Ban(mustSelect(t, selector), time.Hour); !errors.Is(err, ErrTooManyBans) {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	for i := range maxBannedTemplates {
+		ban(t, h, time.Hour, fmt.Sprint("t", i, "/{x}"))
+	}
+	refused("another template", "u/{x}")
+	for i := range 200 { // of 1,000 bytes
+		ban(t, h, time.Hour, fmt.Sprint(i, strings.Repeat("x", 4000)))
+	}
+	for i := 0; ; i++ {
+		if _, err := h.Ban(mustSelect(t, fmt.Sprint("s", i, strings.Repeat("x", 4000))), time.Hour); err != nil {
+			break
+		}
+		if i > maxBannedBytes/4000 {
+			t.Fatal("their text is not bounded")
+		}
+	}
+	ban(t, h, time.Minute, "t0/{x}") // which is banned already
+	ban(t, h, 0, "t0/{x}")
+	ban(t, h, time.Hour, "u/{x}")
+	if h.Banned(mustSelect(t, "t0/1")) || !h.Banned(mustSelect(t, "u/1")) {
+		t.Error("a ban that was lifted is in the way")
+	}
+}
+
+// The list says of an event that is withheld why a stream did not get it.
+func TestOutcomeOfABan(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "*")
+	next(t, st)
+	put(t, h, "a", "1")
+	next(t, st)
+	written(t, st)
+	outcome := func(data string) Outcome {
+		id := put(t, h, "a", data)
+		put(t, h, "b", "end")
+		dataUntil(t, st, "end")
+		written(t, st)
+		e, err := h.Event(context.Background(), id.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return one(t, h, StreamFilter{Event: e}).Outcome
+	}
+	if got := outcome("2"); got != Delivered {
+		t.Errorf("before: %s", got)
+	}
+	ban(t, h, time.Hour, "a")
+	if got := outcome("3"); got != Withheld {
+		t.Errorf("withheld: %s", got)
+	}
+}
+
+func TestSelectorsMeet(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"users/{id}", "users/{name}", true},
+		{"users/{id}", "{+x}", true},
+		{"users/{id}", "{x}", false},
+		{"users/{id}", "{x}/{y}", true},
+		{"users/{id}", "users{/id}", true},
+		{"users/{id}", "users/{id}/posts", false},
+		{"users/{+id}", "users/{id}/posts", true},
+		{"users/{id}", "orders/{id}", false},
+		{"a{x}b", "a{x}c", false},
+		{"{x}b", "b{x}", true},
+		{"a{?q,r}", "a?q={v}", true},
+		{"a{#x}", "a#b{+y}", true},
+		{"a{.x}", "a.{y}", true},
+		{"a", "a{x}", true},
+		{"a", "b{x}", false},
+		{"*", "b{x}", true},
+	} {
+		a, b := mustSelect(t, tt.a), mustSelect(t, tt.b)
+		if a.Meets(&b) != tt.want || b.Meets(&a) != tt.want {
+			t.Errorf("%q and %q: %v, %v; want %v", tt.a, tt.b, a.Meets(&b), b.Meets(&a), tt.want)
+		}
+	}
+}
+
+// Two selectors that a topic matches meet, whatever they are.
+func FuzzSelectorsMeet(f *testing.F) {
+	for _, s := range [][3]string{{"users/{id}", "{+x}", "users/42"}, {"a{?q}", "a{#b}{c*}", "a"}, {"{/a,b}", "{;x}", "/1/2"}, {"{.x}", "{&y:3}", "&y=1"}} {
+		f.Add(s[0], s[1], s[2])
+	}
+	f.Fuzz(func(t *testing.T, a, b, topic string) {
+		x, err := ParseSelectors(a)
+		y, err2 := ParseSelectors(b)
+		if err != nil || err2 != nil {
+			return
+		}
+		both := x.matchTopic(topic) && y.matchTopic(topic)
+		if both && !x.Meets(&y) {
+			t.Errorf("%q matches %q and %q", topic, a, b)
+		}
+		if x.Meets(&y) != y.Meets(&x) {
+			t.Errorf("%q and %q meet one way only", a, b)
+		}
+	})
+}

@@ -1,0 +1,105 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+)
+
+// Meets reports whether there may be a topic that both select. Between two URI
+// Templates an expression counts as any run of the characters that its operator
+// allows (RFC 6570 §3.2): Meets is true of some pairs without a common topic, such as
+// two that differ in how many values they take, and never false of one with.
+func (s *Selectors) Meets(other *Selectors) bool {
+	if s.all || other.all {
+		return true
+	}
+	matches := func(a, b *Selectors) bool { return slices.ContainsFunc(a.text, b.matchTopic) }
+	if matches(s, other) || matches(other, s) {
+		return true
+	}
+	for _, p := range s.templates {
+		for _, q := range other.templates {
+			if runsMeet(runsOf(p.text), runsOf(q.text)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A run of a template is a byte that stands for itself, or any number of those that
+// an expression allows.
+type templateRun struct {
+	literal byte
+	allowed string // "": it is literal
+}
+
+const (
+	unreserved = "%-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	reserved   = ":/?#[]@!$&'()*+,;="
+)
+
+func runsOf(template string) (runs []templateRun) {
+	for template != "" {
+		if template[0] != '{' {
+			runs = append(runs, templateRun{literal: template[0]})
+			template = template[1:]
+			continue
+		}
+		expression, rest, _ := strings.Cut(template[1:], "}")
+		allowed := unreserved + ",=" // between values, and after names
+		switch operator := expression[0]; operator {
+		case '+', '#':
+			allowed = unreserved + reserved
+		case '?':
+			allowed += "?&"
+		case '.', '/', ';', '&':
+			allowed += string(operator)
+		}
+		runs = append(runs, templateRun{allowed: allowed})
+		template = rest
+	}
+	return runs
+}
+
+// runsMeet reports whether a text matches both, in time that is the product of
+// their lengths. reached[j] says that one text leads to the place i in a and to
+// the place j in b.
+func runsMeet(a, b []templateRun) bool {
+	reached := make([]bool, len(b)+1)
+	next := make([]bool, len(b)+1)
+	reached[0] = true
+	for i := range len(a) + 1 {
+		clear(next)
+		for j := range len(b) + 1 {
+			if !reached[j] {
+				continue
+			}
+			inA, inB := i < len(a), j < len(b)
+			switch {
+			case inA && a[i].allowed != "" && (!inB || b[j].allowed != ""):
+				next[j] = true // both may end here
+				if inB {
+					reached[j+1] = true
+				}
+			case inB && b[j].allowed != "":
+				reached[j+1] = true
+				if inA && strings.IndexByte(b[j].allowed, a[i].literal) >= 0 {
+					next[j] = true
+				}
+			case inA && a[i].allowed != "":
+				next[j] = true
+				if strings.IndexByte(a[i].allowed, b[j].literal) >= 0 {
+					reached[j+1] = true
+				}
+			case inA && inB && a[i].literal == b[j].literal:
+				next[j+1] = true
+			}
+		}
+		if i == len(a) {
+			break
+		}
+		reached, next = next, reached
+	}
+	return reached[len(b)]
+}

@@ -153,8 +153,10 @@ func isProbe(r *http.Request) bool {
 const bodyTimeout = 30 * time.Second
 
 // BoundBody keeps a body that never comes from holding a handler: net/http
-// waits for what is unread of it before it sends an answer's headers. Each
-// request should pass one, and not two, for it costs a call of the runtime's.
+// waits for what is unread of it before it sends an answer's headers. It also
+// reads on after an answer that came before the body's end, for up to 4 s and
+// 32 MiB, so that a client that writes first sees the answer. Each request should
+// pass one BoundBody, and not two, for it costs a call of the runtime's.
 func BoundBody(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
@@ -167,13 +169,26 @@ func BoundBody(next http.HandlerFunc) http.Handler {
 				next(w, r)
 				return
 			}
-			_ = rc.SetReadDeadline(time.Now()) // not every writer has one; the body stays unread
-			w.Header().Set("Connection", "close")
+			w.Header().Set("Connection", "close") // and so the answer does not wait for the body
 			NewProblem(http.StatusBadRequest, "A GET has no body; put what it says into the query.").Write(w)
+			if lingers(r) {
+				linger(w, r.Body)
+			}
+			_ = rc.SetReadDeadline(time.Now()) // not every writer has one; the rest stays unread
 			return
 		}
 		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-		next(w, r)
+		if !lingers(r) {
+			next(w, r)
+			return
+		}
+		body := &sentBody{ReadCloser: r.Body}
+		noting := r.WithContext(r.Context()) // the server looks at the body of its own request
+		noting.Body = body
+		next(w, noting)
+		if !body.ended {
+			linger(w, r.Body)
+		}
 	})
 }
 

@@ -70,13 +70,13 @@ func New(h *hub.Hub, o Options) *API {
 	}
 	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Logger: a.Logger})
 	mux := http.NewServeMux()
-	mux.HandleFunc("/topics", onlyGet(a.topics))
+	mux.HandleFunc("/topics", OnlyGet(a.topics))
 	mux.HandleFunc("/subscriptions", a.operator(a.presence))
 	mux.HandleFunc("/tickets", a.tickets)
-	mux.HandleFunc("/stats", onlyGet(a.operator(a.stats)))
-	mux.HandleFunc("/metrics", onlyGet(a.operator(metricsHandler(h, o.Collectors).ServeHTTP)))
-	mux.HandleFunc("/healthz", onlyGet(a.healthz))
-	mux.HandleFunc("/readyz", onlyGet(a.readyz))
+	mux.HandleFunc("/stats", OnlyGet(a.operator(a.stats)))
+	mux.HandleFunc("/metrics", OnlyGet(a.operator(metricsHandler(h, o.Collectors).ServeHTTP)))
+	mux.HandleFunc("/healthz", OnlyGet(a.healthz))
+	mux.HandleFunc("/readyz", OnlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
 	return &API{api: a, lot: a.lot, Handler: BoundBody(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -106,7 +106,8 @@ func pathTopic(r *http.Request) string {
 	return strings.TrimPrefix(r.URL.Path, eventsPath+"/")
 }
 
-func onlyGet(next http.HandlerFunc) http.HandlerFunc {
+// OnlyGet answers 405 with a problem to all methods but GET and HEAD.
+func OnlyGet(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

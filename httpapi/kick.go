@@ -14,7 +14,7 @@ func (a *api) presence(w http.ResponseWriter, r *http.Request) {
 		a.kick(w, r)
 		return
 	}
-	onlyGet(a.subscriptions)(w, r)
+	OnlyGet(a.subscriptions)(w, r)
 }
 
 // kick ends streams, and with for= keeps them from coming back for a time: an

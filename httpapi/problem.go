@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
@@ -34,8 +35,10 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	if p.Status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "3")
 	}
+	body := appendLine(nil, p)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
-	encode(w, p)
+	_, _ = w.Write(body) // the client may be gone
 }
 
 // encode writes v as one line of JSON, for people to read as well. The client

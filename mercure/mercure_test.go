@@ -687,3 +687,54 @@ func TestLink(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// A publisher that writes all before it reads sees why its body was refused.
+func TestRefusalIsNotLost(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
+	body := strings.Repeat("x", 10<<20)
+	for head, want := range map[string]string{
+		"POST " + path + " HTTP/1.1\r\nAuthorization: Bearer " + token(t, "*", "", ""): "413",
+		"POST " + path + " HTTP/1.1":         "401",
+		"POST " + path + " HTTP/1.0":         "401",
+		"PUT " + path + " HTTP/1.1":          "405",
+		"POST " + path + "/nothing HTTP/1.1": "404",
+	} {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(conn, head+"\r\nHost: localhost\r\nContent-Length: 10485760\r\n\r\n"+body)
+		answer := make([]byte, len("HTTP/1.1 413"))
+		_, readErr := io.ReadFull(conn, answer)
+		if err = errors.Join(err, readErr); err != nil || !strings.HasSuffix(string(answer), want) {
+			t.Errorf("%.60s: %q, %v; want %s", head, answer, err, want)
+		}
+		_ = conn.Close()
+	}
+}
+
+// What an operator bans is withheld on this path as well.
+func TestBan(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
+	wide := s.subscribe(t, "topic={%2Bx}")
+	sel, err := hub.ParseSelectors("users/{id}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.hub.Ban(sel, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(t, "topic", "users/42", "data", "secret")
+	s.publish(t, "topic", "news", "data", "end")
+	for _, st := range []*stream{wide, s.subscribe(t, "topic=*&lastEventID=earliest")} {
+		if got := st.event(t); !strings.Contains(got, "end") {
+			t.Errorf("while the ban lasts: %q", got)
+		}
+	}
+	if resp := s.do(t, "GET", path+"?topic=users/{name}", "", "Accept", "text/event-stream"); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("coming back: %s", resp.Status)
+	}
+}

@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -62,6 +65,40 @@ func startNginx(t *testing.T, upstream string) string {
 		return true, ""
 	})
 	return "http://" + addr
+}
+
+// nginx, which sends a whole body before it looks at the answer, passes on what a
+// hub says of one that it refuses.
+func TestRefusalBehindNginx(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, "--max-body", "64KiB")
+	nginx := startNginx(t, h.addr)
+	for _, tt := range []struct {
+		method, path string
+		size, status int
+	}{
+		{"POST", "/events/news", 1_000_000, http.StatusRequestEntityTooLarge},
+		{"POST", "/.well-known/mercure", 1_000_000, http.StatusRequestEntityTooLarge},
+		{"PUT", "/events/news", 1_000_000, http.StatusMethodNotAllowed},
+		{"PUT", "/events/news", 200_000, http.StatusMethodNotAllowed},
+		{"POST", "/console/", 1_000_000, http.StatusMethodNotAllowed},
+	} {
+		for range 5 {
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, nginx+tt.path, strings.NewReader(strings.Repeat("x", tt.size)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != tt.status || resp.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s %s of %d bytes: %s, %.200s", tt.method, tt.path, tt.size, resp.Status, body)
+			}
+		}
+	}
 }
 
 // nginx buffers what it proxies, unless the response's own header says not to:

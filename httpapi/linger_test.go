@@ -1,0 +1,234 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+)
+
+// dial connects to a server, for at most 20 s.
+func dial(t *testing.T, s *httptest.Server) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// sendAll sends a request's head and all of its body before it reads, and returns
+// the answer's status.
+func sendAll(t *testing.T, s *httptest.Server, head string, size int) (int, error) {
+	t.Helper()
+	conn := dial(t, s)
+	body := bytes.Repeat([]byte("x"), size)
+	if strings.Contains(head, "chunked") {
+		body = fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", size, body)
+	}
+	if _, err := conn.Write(append([]byte(head+"\r\n\r\n"), body...)); err != nil {
+		return 0, err
+	}
+	time.Sleep(10 * time.Millisecond) // a reset comes after all is sent, too
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, nil)
+	if err == nil && resp.StatusCode == http.StatusContinue {
+		resp, err = http.ReadResponse(r, nil)
+	}
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, err
+}
+
+// Clients that write all before they read see the answer of whoever refuses their
+// bodies.
+func TestRefusalIsNotLost(t *testing.T) {
+	guarded := newGuarded(t, nil)
+	access := httptest.NewServer(httpapi.Access{Loopback: true, Logger: slog.New(slog.DiscardHandler)}.Wrap(guarded.Config.Handler))
+	t.Cleanup(access.Close)
+	publisher := "\r\nAuthorization: " + bearer(token(t, "*", ""))[1]
+	const size = 10 << 20
+	for _, tt := range []struct {
+		why, method, path, header string
+		status                    int
+	}{
+		{"too large", "POST", "/events/a", publisher, 413},
+		{"no token", "POST", "/events/a", "", 401},
+		{"a token that may not", "DELETE", "/events?topic=a", publisher, 403},
+		{"encoded", "POST", "/events/a", publisher + "\r\nContent-Encoding: gzip", 415},
+		{"nothing there", "POST", "/nothing", "", 404},
+		{"another method", "PUT", "/events/a", "", 405},
+		{"a GET with a body", "GET", "/events/a", "", 400},
+		{"a foreign host", "POST", "/events/a", "\r\nHost: hub.example", 403},
+		{"a foreign origin", "POST", "/events/a", "\r\nOrigin: https://elsewhere.example", 403},
+	} {
+		for _, how := range []struct {
+			proto, header string
+			size          int
+		}{
+			{"HTTP/1.1", "\r\nContent-Length: 10485760", size},
+			{"HTTP/1.1", "\r\nTransfer-Encoding: chunked", size},
+			{"HTTP/1.1", "\r\nContent-Length: 10485760\r\nExpect: 100-continue", size},
+			{"HTTP/1.1", "\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue", size},
+			{"HTTP/1.1", "\r\nContent-Length: 10485760\r\nConnection: close", size},
+			{"HTTP/1.0", "\r\nContent-Length: 10485760", size},
+			{"HTTP/1.0", "\r\nContent-Length: 200000", 200_000}, // which the server would not read, as the connection ends
+		} {
+			header := tt.header
+			if !strings.Contains(header, "Host:") {
+				header += "\r\nHost: localhost"
+			}
+			if tt.status == 413 && how.size < size {
+				continue
+			}
+			status, err := sendAll(t, access, tt.method+" "+tt.path+" "+how.proto+header+how.header, how.size)
+			if err != nil || status != tt.status {
+				t.Errorf("%s, %s%q: %d, %v; want %d", tt.why, how.proto, how.header, status, err, tt.status)
+			}
+		}
+	}
+}
+
+// What a refused body takes is bounded: in time, in bytes, and in how many at once.
+func TestLingeringIsBounded(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	const large = "PUT /events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+	begun := time.Now()
+	refused := func() (net.Conn, *bufio.Reader) {
+		t.Helper()
+		conn := dial(t, s.Server)
+		if _, err := io.WriteString(conn, large); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil || resp.StatusCode != 405 || !resp.Close {
+			t.Fatalf("%+v, %v", resp, err)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil { // its end does not wait
+			t.Fatal(err)
+		}
+		return conn, r
+	}
+	conn, r := refused()
+	sent, err := io.Copy(conn, bytes.NewReader(make([]byte, 100<<20)))
+	if err == nil || sent < 16<<20 || sent > 64<<20 {
+		t.Errorf("%d bytes went through, %v", sent, err)
+	}
+	conn, r = refused()
+	if d := time.Since(begun); d > 3*time.Second {
+		t.Errorf("the answer took %v", d)
+	}
+	waiting := []*bufio.Reader{r}
+	for range 63 {
+		_, r := refused()
+		waiting = append(waiting, r)
+	}
+	begun = time.Now()
+	_, r = refused()
+	if _, err := r.ReadByte(); err == nil || time.Since(begun) > 2*time.Second {
+		t.Errorf("one too many: %v after %v", err, time.Since(begun))
+	}
+	for _, r := range waiting {
+		if _, err := r.ReadByte(); err != io.EOF || time.Since(begun) > 8*time.Second {
+			t.Fatalf("a body that does not come: %v after %v", err, time.Since(begun))
+		}
+	}
+	if status, err := sendAll(t, s.Server, "PUT /events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10485760", 10<<20); status != 405 {
+		t.Errorf("afterwards: %d, %v", status, err)
+	}
+	_ = conn.Close()
+}
+
+// A connection whose small body was refused can be used again.
+func TestRefusalKeepsTheConnection(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	conn := dial(t, s.Server)
+	r := bufio.NewReader(conn)
+	for range 3 {
+		if _, err := io.WriteString(conn, "PUT /events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil || resp.StatusCode != 405 || resp.Close {
+			t.Fatalf("%+v, %v", resp, err)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// On HTTP/2 a client that writes as much as it may sees an answer that ends, and no
+// error.
+func TestRefusalOverHTTP2(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	h2 := httptest.NewUnstartedServer(s.Config.Handler)
+	h2.Config.Protocols = new(http.Protocols)
+	h2.Config.Protocols.SetUnencryptedHTTP2(true)
+	h2.Start()
+	defer h2.Close()
+	conn := dial(t, h2)
+	defer func() { _ = conn.Close() }()
+	framer := http2.NewFramer(conn, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", "/events/a"}, {":authority", "localhost"}, {"content-length", "10485760"}} {
+		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndHeaders: true}); err != nil {
+		t.Fatal(err)
+	}
+	for range 65535 / 4096 { // all that it may send without reading
+		if err := framer.WriteData(1, false, make([]byte, 4096)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for status := ""; ; {
+		f, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("after status %q: %v", status, err)
+		}
+		switch f := f.(type) {
+		case *http2.MetaHeadersFrame:
+			status = f.PseudoValue("status")
+		case *http2.DataFrame:
+			if f.StreamEnded() {
+				if status != "413" {
+					t.Errorf("status %q", status)
+				}
+				return
+			}
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			t.Fatalf("after status %q: %v", status, f)
+		}
+	}
+}

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -333,5 +335,69 @@ func TestEncodedIsNotParked(t *testing.T) {
 	got := until(t, httputil.NewChunkedReader(r), "through")
 	if bytes.Contains(got, []byte("\r\n")) {
 		t.Errorf("the chunks have chunks in them: %.100q", got)
+	}
+}
+
+// TestEventLostInMidWrite lets retention drop, or an operator delete, an event that
+// a peer has taken a part of. The stream ends within it, which is no error and is
+// counted as what it is; the client resumes, after a gap if retention did it.
+func TestEventLostInMidWrite(t *testing.T) {
+	for reason, retained := range map[hub.DisconnectReason]int64{hub.EventTrimmed: 1, hub.EventDeleted: 0} {
+		t.Run(reason.String(), func(t *testing.T) {
+			var logged bytes.Buffer
+			s := newServer(t, eventlog.Retention{Events: retained}, httpapi.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+			first := s.publish(t, "a", "first")
+			conn, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1", "Last-Event-ID: "+first)
+			lost := s.publish(t, "a", strings.Repeat("x", 1<<20-100))
+			eventually(t, "a part of the event is taken", func() bool { return peeked(t, conn) >= 4000 })
+			if reason == hub.EventDeleted {
+				s.do(t, "DELETE", "/events?id="+lost, "") // the window still has it
+			}
+			for range 4 { // more than the window holds
+				s.publish(t, "a", strings.Repeat("y", 1<<20-100))
+			}
+			body, err := io.ReadAll(httputil.NewChunkedReader(r))
+			if n := bytes.Count(body, []byte("x")); n == 0 || n >= 1<<20-100 || bytes.Contains(body, []byte("data: y")) || err == nil {
+				t.Errorf("it ends with %v after %d bytes, of which %d are the event's data; want an end within it, without a last chunk", err, len(body), n)
+			}
+			eventually(t, "the end is counted", func() bool {
+				stats, err := s.hub.Stats(t.Context())
+				return err == nil && stats.Disconnects[reason] == 1
+			})
+			if strings.Contains(logged.String(), "level=ERROR") {
+				t.Errorf("logged:\n%s", logged.String())
+			}
+			_, r = raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1", "Last-Event-ID: "+first)
+			again := until(t, httputil.NewChunkedReader(r), "yyyyy")
+			if bytes.Contains(again, []byte("event: gap")) != (reason == hub.EventTrimmed) {
+				t.Error("the client must get a gap if, and only if, retention dropped the event")
+			}
+		})
+	}
+}
+
+// peeked returns how many bytes wait to be read, 8,000 at most, and leaves them there.
+func peeked(t *testing.T, conn net.Conn) (n int) {
+	t.Helper()
+	sc, err := conn.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		err = sc.Control(func(fd uintptr) {
+			n, _, _ = unix.Recvfrom(int(fd), make([]byte, 8000), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestParkedHeadSaysClose looks for the option by which a proxy knows that it cannot
+// use the connection again (RFC 9112 §9.6).
+func TestParkedHeadSaysClose(t *testing.T) {
+	for _, unparked := range []bool{false, true} {
+		s := newServer(t, eventlog.Retention{}, httpapi.Options{Unparked: unparked})
+		if resp := s.do(t, "GET", "/events/a", "", "Accept", "text/event-stream"); resp.Close == unparked {
+			t.Errorf("unparked %v: Connection: close %v", unparked, resp.Close)
+		}
 	}
 }

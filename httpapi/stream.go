@@ -29,6 +29,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		return // answered
 	}
 	w.Header().Set("Last-Event-ID", beginning(st, s, o.Mercure))
+	if st.Chunked() || a.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
+		w.Header().Set("Connection", "close")
+	}
 	// The heartbeat is the hub's own, since it carries the place.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
@@ -142,7 +145,7 @@ func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
 			st.End(cause(err, out.Context()))
 			// The peer's going and the hub's end are no news of this stream, and
 			// an end that somebody wanted is no error.
-			if !hub.WasEnded(err) && out.Context().Err() == nil && a.hub.Err() == nil {
+			if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && a.hub.Err() == nil {
 				a.Logger.Error("a stream ended", "err", err)
 			}
 			return err

@@ -245,7 +245,7 @@ func banInMidEvent(t *testing.T, fromLog, cut bool) {
 	}
 	if cut {
 		ban(t, h, time.Minute, "b")
-		if b, err := st.Next(t.Context()); !errors.Is(err, errTorn) {
+		if b, err := st.Next(t.Context()); !errors.Is(err, ErrEventDeleted) {
 			t.Errorf("from log %v: after a ban of the event that is being sent: %.20q, %v", fromLog, b, err)
 		}
 		return

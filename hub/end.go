@@ -16,10 +16,16 @@ var (
 	ErrRevoked = errors.New("hub: the stream was ended for good by an operator")
 	// ErrStalled ends a stream whose peer takes nothing.
 	ErrStalled = errors.New("hub: the stream's peer takes nothing")
+	// ErrEventTrimmed ends a stream that has sent a part of an event which retention
+	// has dropped since. Its client discards the part, resumes, and gets a gap.
+	ErrEventTrimmed = errors.New("hub: retention has dropped an event that was being sent")
+	// ErrEventDeleted ends a stream that has sent a part of an event which an operator
+	// has deleted since. Its client discards the part and resumes after it.
+	ErrEventDeleted = errors.New("hub: an event that was being sent has been deleted")
 )
 
-// WasEnded reports whether a stream's error is an end that was wanted: by a
-// drain, by its grant, or by an operator.
+// WasEnded reports whether a stream's error is an end that was wanted, between
+// two events: by a drain, by its grant, or by an operator.
 func WasEnded(err error) bool {
 	return errors.Is(err, ErrDrained) || errors.Is(err, ErrExpired) || errors.Is(err, ErrKicked) || IsFinal(err)
 }
@@ -45,6 +51,12 @@ func (st *Stream) ended() error {
 	return nil
 }
 
+// LostEvent reports whether a stream's error is that the event it was sending is
+// retained no more. The stream has ended within that event.
+func LostEvent(err error) bool {
+	return errors.Is(err, ErrEventTrimmed) || errors.Is(err, ErrEventDeleted)
+}
+
 // A DisconnectReason is why a stream ended, as it is counted.
 type DisconnectReason uint8
 
@@ -54,11 +66,13 @@ const (
 	Drained                              // [ErrDrained]: the hub shuts down
 	Kicked                               // [ErrKicked], [ErrRevoked]: an operator ended it
 	TokenExpired                         // [ErrExpired]
+	EventTrimmed                         // [ErrEventTrimmed]
+	EventDeleted                         // [ErrEventDeleted]
 	Failed                               // the hub or its log did
 	reasons
 )
 
-var reasonNames = [reasons]string{"client_gone", "stalled", "drained", "kicked", "token_expired", "error"}
+var reasonNames = [reasons]string{"client_gone", "stalled", "drained", "kicked", "token_expired", "trimmed", "deleted", "error"}
 
 func (r DisconnectReason) String() string { return reasonNames[r] }
 
@@ -75,6 +89,10 @@ func reasonOf(cause error) DisconnectReason {
 		return Kicked
 	case errors.Is(cause, ErrExpired):
 		return TokenExpired
+	case errors.Is(cause, ErrEventTrimmed):
+		return EventTrimmed
+	case errors.Is(cause, ErrEventDeleted):
+		return EventDeleted
 	}
 	return Failed
 }

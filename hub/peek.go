@@ -239,6 +239,8 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 		st.cursor.place = trimmed.Origin
 		st.own, st.ownPlace, st.ownEvents = appendWire(nil, gap, st.feed.key.form), trimmed.Origin, 0
 		return false, nil
+	case errors.As(err, &trimmed):
+		return false, ErrEventTrimmed
 	case err != nil:
 		return false, err
 	case pg == nil:
@@ -248,7 +250,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	next := pg.after(c.place)
 	if c.part > 0 {
 		if next = pg.find(c.partOf); next < 0 {
-			return false, errTorn
+			return false, ErrEventDeleted
 		}
 	}
 	for ; next < len(pg.marks) && !c.grant.sees(pg.marks[next].private); next++ {
@@ -318,7 +320,3 @@ func (st *Stream) Rest() {
 		st.leavePage()
 	}
 }
-
-// errTorn ends a stream that has sent a part of an event which is gone since,
-// deleted or no longer retained. Its client drops the part and resumes.
-var errTorn = errors.New("hub: an event that was being sent is gone")

@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -387,6 +388,39 @@ func TestLargeEventsInParts(t *testing.T) {
 	for i, b := range blocks[2:] {
 		if b.data != fmt.Sprint(i, large) {
 			t.Errorf("event %d is %.20q…, %d bytes", i, b.data, len(b.data))
+		}
+	}
+}
+
+// A stream that has given a part of an event ends if the rest is gone, and says
+// whether retention or an operator took it.
+func TestEventGoneInMidWrite(t *testing.T) {
+	for want, retained := range map[error]int64{ErrEventTrimmed: 1, ErrEventDeleted: 0} {
+		h, _ := newTestHub(t, eventlog.Retention{Events: retained})
+		st := openStream(t, h, From{}, "a")
+		if _, err := st.Next(t.Context()); err != nil { // the beginning
+			t.Fatal(err)
+		}
+		id := put(t, h, "a", strings.Repeat("0123456789", maxWindow/20))
+		for st.cursor.part == 0 {
+			if _, err := st.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if retained == 0 {
+			if n, err := h.DeleteID(t.Context(), id.String()); n != 1 || err != nil {
+				t.Fatalf("Delete = %d, %v", n, err)
+			}
+		}
+		for range 3 {
+			waitRouted(t, h, put(t, h, "a", strings.Repeat("9876543210", maxWindow/20)))
+		}
+		var err error
+		for err == nil {
+			_, err = st.Next(t.Context())
+		}
+		if !errors.Is(err, want) || !LostEvent(err) {
+			t.Errorf("the stream ends with %v; want %v", err, want)
 		}
 	}
 }

@@ -81,6 +81,10 @@ export default {
     "reason.kicked.why": "An operator ended it",
     "reason.token_expired": "Token expired",
     "reason.token_expired.why": "Its token no longer holds",
+    "reason.trimmed": "Event trimmed",
+    "reason.trimmed.why": "Retention dropped an event that it had taken only a part of",
+    "reason.deleted": "Event deleted",
+    "reason.deleted.why": "An operator deleted an event that it had taken only a part of",
     "reason.error": "Error",
     "reason.error.why": "The hub or its log failed; the log has the cause",
 
@@ -233,6 +237,10 @@ export default {
     "reason.kicked.why": "运维人员结束了连接",
     "reason.token_expired": "令牌过期",
     "reason.token_expired.why": "令牌已失效",
+    "reason.trimmed": "事件过期",
+    "reason.trimmed.why": "正在发送的事件已超出保留范围",
+    "reason.deleted": "事件被删除",
+    "reason.deleted.why": "运维人员删除了正在发送的事件",
     "reason.error": "错误",
     "reason.error.why": "服务器或其日志出错，原因见服务器日志",
 

@@ -13,7 +13,8 @@
 //     not one byte for the write timeout while there is something to send; when
 //     it sends more than 64 KiB, which is discarded; or when the hub ends it.
 //     Its response gets a last chunk only if the end is for good.
-//     Its descriptor is closed by its shard alone.
+//     Its descriptor has one owner: the goroutine that parks it until the shard
+//     has taken the stream in, then the shard. Only the owner closes it.
 //   - A stream that has been silent for the heartbeat says so. Heartbeats are
 //     spread, so that streams opened or written to at once do not beat at once.
 //   - The shards end with the hub, or with [Lot.Close].

@@ -106,9 +106,8 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	if err != nil {
 		return false
 	}
-	// What the peer sent early stays in the reader, and counts as input.
-	p := &parked{st: st, input: rw.Reader.Buffered()}
-	if p.fd, err = l.dup(conn); err == nil {
+	fd, err := l.dup(conn)
+	if err == nil {
 		err = conn.Close() // of two descriptors; the connection lives on
 	}
 	if err != nil {
@@ -117,16 +116,30 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 		st.Close()
 		return true // there is no response to go on with
 	}
-	s := l.shards[l.next.Add(1)%uint32(len(l.shards))]
-	p.shard = s
-	p.jitter = rand.Int32N(int32(max(s.beats.beat/4, 1)))
+	p := l.newParked(st, fd)
+	p.input = rw.Reader.Buffered() // what the peer sent early stays in the reader, and counts as input
 	st.Park(p)
-	p.queued.Store(true)
-	if !s.push(p) { // the hub has ended
-		shut(p.fd)
-		st.Close()
-	}
+	p.hand()
 	return true
+}
+
+// newParked returns a stream that is about to be handed to its shard. It counts
+// as queued from the start: a wake that comes before the shard has it pushes
+// nothing, so that hand alone decides who closes the descriptor.
+func (l *Lot) newParked(st *hub.Stream, fd int32) *parked {
+	s := l.shards[l.next.Add(1)%uint32(len(l.shards))]
+	p := &parked{st: st, shard: s, fd: fd, jitter: rand.Int32N(int32(max(s.beats.beat/4, 1)))}
+	p.queued.Store(true)
+	return p
+}
+
+// hand gives the stream and its descriptor to the shard, which closes both. If
+// the shard has ended, hand closes them.
+func (p *parked) hand() {
+	if !p.shard.push(p) {
+		shut(p.fd)
+		p.st.Close()
+	}
 }
 
 // dup returns a descriptor of our own for a connection that net/http has taken

@@ -378,7 +378,7 @@ func (s *shard) close(p *parked, cause error) {
 	if end := p.st.Farewell(); end != "" && !p.full {
 		_, _ = send(p.fd, []byte(end)) // a client that it does not reach sees a broken response, and is refused when it comes back
 	}
-	if !hub.WasEnded(cause) && s.hub.Err() == nil && cause != context.Canceled && cause != hub.ErrStalled {
+	if !hub.WasEnded(cause) && s.hub.Err() == nil && cause != context.Canceled && cause != hub.ErrStalled && !hub.LostEvent(cause) {
 		s.logger.Error("a stream ended", "err", cause)
 	}
 	shut(p.fd)

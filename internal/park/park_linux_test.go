@@ -1,0 +1,104 @@
+package park
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+func newLot(t *testing.T) *Lot {
+	t.Helper()
+	log := eventlog.NewMemory(eventlog.Retention{})
+	h, err := hub.New(log, hub.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(h, Options{Heartbeat: time.Hour, WriteTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler), Shards: 1})
+	t.Cleanup(func() {
+		l.Close()
+		_, _ = h.Close(), log.Close()
+	})
+	if !l.started() {
+		t.Fatal("no shards")
+	}
+	return l
+}
+
+func openStream(t *testing.T, l *Lot) *hub.Stream {
+	t.Helper()
+	all, err := hub.ParseSelectors("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := l.hub.Stream(t.Context(), hub.Subscription{Selectors: all}, hub.StreamOptions{Heartbeat: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// TestOneOwnerClosesTheDescriptor wakes a stream that is not yet in the hands of its
+// shard, which then ends. The stream's descriptor must be closed once: by then the
+// number may be another file's.
+func TestOneOwnerClosesTheDescriptor(t *testing.T) {
+	l := newLot(t)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(pair[1]) }()
+	p := l.newParked(openStream(t, l), int32(pair[0]))
+	p.st.Park(p)
+	p.Wake()
+	l.Close()
+	var other [8]int
+	for i := range other { // they take the lowest numbers that are free: the shard had two, and one is the stream's
+		if other[i], err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.hand()
+	if _, err := unix.Write(pair[1], []byte("x")); err == nil {
+		t.Error("the stream's peer can still write: its descriptor was not closed")
+	}
+	for _, fd := range other {
+		if err := unix.Close(fd); err != nil {
+			t.Errorf("closing another file's descriptor, %d: %v: the stream's owner has closed it", fd, err)
+		}
+	}
+}
+
+// TestHandToAnEndedShard has the descriptor closed by the shard if that has the
+// stream, else by whoever wanted to hand it over.
+func TestHandToAnEndedShard(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		l := newLot(t)
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := dup(w.Fd())
+		_ = w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := l.newParked(openStream(t, l), fd)
+		p.st.Park(p)
+		if ended {
+			l.Close()
+		}
+		p.hand()
+		l.Close()
+		if _, err := io.ReadAll(r); err != nil { // ends when nobody has the other end
+			t.Error(err)
+		}
+		_ = r.Close()
+	}
+}

@@ -136,10 +136,14 @@ func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 
 // serve writes a stream until its peer goes or the hub ends it, and returns why.
 func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
+	st.OnOver(out.Hurry)
 	for {
 		b, err := st.Next(out.Context())
 		if err == nil {
 			_, err = out.Write(b)
+			if over := st.Over(); err != nil && over != nil {
+				err = over // the peer took nothing, and the stream's time had come
+			}
 		}
 		if err != nil {
 			st.End(cause(err, out.Context()))

@@ -37,7 +37,12 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 		h.mu.Lock()
 		h.leave()
 		h.mu.Unlock()
-		h.wakeStreams()
+		// Every stream gets its moment now: one whose peer takes nothing does not
+		// look for what is next, and so would learn of the drain too late.
+		for _, st := range h.registry.find(StreamFilter{}) {
+			st.drain.begin(&h.drain, st.over)
+			st.wake()
+		}
 	})
 	select {
 	case <-h.drain.gone:
@@ -72,45 +77,64 @@ func (d *drain) retry(at time.Time) time.Duration {
 	return retry.Round(time.Millisecond)
 }
 
-// A drainTimer is one subscriber's share of a drain.
+// A drainTimer is one subscriber's share of a drain. Any goroutine may call begin;
+// the other methods are for the one that uses the subscriber.
 type drainTimer struct {
-	timer *time.Timer // nil until the drain has begun
-	over  atomic.Bool // the moment has come
+	moment atomic.Pointer[moment] // nil until the drain has begun
+	over   atomic.Bool            // the moment has come
 }
 
-// begin chooses the subscriber's moment, the first time it sees the drain, and
-// has it woken then.
-func (t *drainTimer) begin(d *drain, wake func()) (retry time.Duration, ok bool) {
-	if t.timer != nil {
-		return 0, false
+// A moment is when a subscriber of a hub that drains is ended.
+type moment struct {
+	timer *time.Timer
+	retry time.Duration // to pass on to the subscriber; 0: it has been
+}
+
+// begin chooses the subscriber's moment, once the hub drains, and calls over then.
+func (t *drainTimer) begin(d *drain, over func()) {
+	if t.moment.Load() != nil {
+		return
 	}
 	select {
 	case <-d.begun:
 	default:
-		return 0, false
+		return
 	}
 	now := time.Now()
 	wait := jitter(max(d.end.Sub(now), 0))
-	t.timer = time.AfterFunc(wait, func() {
+	m := &moment{retry: d.retry(now.Add(wait))}
+	m.timer = time.AfterFunc(wait, func() {
 		t.over.Store(true)
-		wake()
+		over()
 	})
-	return d.retry(now.Add(wait)), true
+	if !t.moment.CompareAndSwap(nil, m) {
+		m.timer.Stop() // another goroutine has chosen meanwhile
+	}
+}
+
+// retry returns, once, the reconnection time to pass on to the subscriber.
+func (t *drainTimer) retry() (retry time.Duration, ok bool) {
+	m := t.moment.Load()
+	if m == nil || m.retry == 0 {
+		return 0, false
+	}
+	retry, m.retry = m.retry, 0
+	return retry, true
 }
 
 func (t *drainTimer) due() bool { return t.over.Load() }
 
-// begun returns a channel that tells of the drain's beginning, until seen.
+// begun returns a channel that is closed when the drain begins; nil if it has.
 func (t *drainTimer) begun(d *drain) <-chan struct{} {
-	if t.timer != nil {
+	if t.moment.Load() != nil {
 		return nil
 	}
 	return d.begun
 }
 
 func (t *drainTimer) stop() {
-	if t.timer != nil {
-		t.timer.Stop()
+	if m := t.moment.Load(); m != nil {
+		m.timer.Stop()
 	}
 }
 

@@ -40,7 +40,19 @@ func IsFinal(err error) bool { return errors.Is(err, ErrRevoked) }
 // counts.
 func (st *Stream) End(cause error) {
 	st.end.CompareAndSwap(nil, &cause)
+	st.over()
+}
+
+// OnOver has f called when the stream has to end, for a caller of [Stream.Next] that
+// may be waiting for its peer then. Any goroutine may call f, and more than once.
+func (st *Stream) OnOver(f func()) { st.onOver.Store(&f) }
+
+// over makes whoever serves the stream see that it has to end.
+func (st *Stream) over() {
 	st.wake()
+	if f := st.onOver.Load(); f != nil {
+		(*f)()
+	}
 }
 
 // ended tells why the stream has to end, or nil.

@@ -53,7 +53,8 @@ func (st *Stream) Peek() ([]byte, error) {
 		if err := st.Over(); err != nil {
 			return nil, err
 		}
-		if retry, ok := st.drain.begin(&st.hub.drain, st.wake); ok {
+		st.drain.begin(&st.hub.drain, st.over)
+		if retry, ok := st.drain.retry(); ok {
 			st.namePosition(retry)
 			return st.own, nil
 		}

@@ -63,6 +63,7 @@ type Stream struct {
 	expiry    *time.Timer     // nil: never
 	heartbeat time.Duration   // for Next
 	onClose   func()
+	onOver    atomic.Pointer[func()] // nil: nothing is called
 }
 
 // Stream starts a subscription as a stream, at the place that s.From names.

@@ -94,7 +94,8 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 		if err := s.hub.Err(); err != nil {
 			return Batch{}, err
 		}
-		if retry, ok := s.drain.begin(&s.hub.drain, s.ready.Wake); ok {
+		s.drain.begin(&s.hub.drain, s.ready.Wake)
+		if retry, ok := s.drain.retry(); ok {
 			return Batch{Place: s.cursor.place, Retry: retry}, nil
 		}
 		if s.drain.due() {

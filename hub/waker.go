@@ -22,7 +22,7 @@ type wakes struct{ st *Stream }
 
 func (w wakes) Wake() { w.st.wake() }
 
-// wakeStreams has every stream look at the hub's state.
+// wakeStreams wakes every stream, so that it looks at the hub's state.
 func (h *Hub) wakeStreams() {
 	for _, st := range h.registry.find(StreamFilter{}) {
 		st.wake()

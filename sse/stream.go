@@ -22,9 +22,10 @@ type AcceptOptions struct {
 	// 0 means 15 s, as WHATWG HTML §9.2.7 advises; negative means never.
 	Heartbeat time.Duration
 
-	// WriteTimeout is how long one write may take before the peer counts as
-	// gone. It takes the place of the server's WriteTimeout, which would cut
-	// the stream however well it goes. 0 means 30 s; negative means no limit.
+	// WriteTimeout is how long a peer may take nothing of a write before it counts
+	// as gone. It takes the place of the server's WriteTimeout, which would cut
+	// the stream however well it goes. Time in which the process does not run does
+	// not count. 0 means 30 s; negative means no limit.
 	WriteTimeout time.Duration
 }
 
@@ -36,7 +37,7 @@ type Stream struct {
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 	lastEventID string
-	timeout     time.Duration // of one write; 0: none
+	stall       stall
 	heartbeat   time.Duration // 0: none
 
 	mu    sync.Mutex // guards all below, and w
@@ -73,9 +74,9 @@ func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Stream, 
 		ctx:         ctx,
 		cancel:      cancel,
 		lastEventID: r.Header.Get("Last-Event-ID"),
-		timeout:     orDefault(o.WriteTimeout, 30*time.Second),
 		heartbeat:   orDefault(o.Heartbeat, 15*time.Second),
 	}
+	s.stall = newStall(s.rc, orDefault(o.WriteTimeout, 30*time.Second))
 	h := w.Header()
 	h.Set("Content-Type", MediaType)
 	if h.Get("Cache-Control") == "" {
@@ -87,13 +88,15 @@ func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Stream, 
 	// A passed read deadline would end the request's context, and with it the
 	// stream. Writers without deadlines (tests) have none that could pass.
 	_ = s.rc.SetReadDeadline(time.Time{})
-	s.deadline()
+	_ = s.rc.SetWriteDeadline(time.Time{}) // stall takes the place of the server's
+	s.stall.begin()
 	w.WriteHeader(http.StatusOK)
-	if err := s.rc.Flush(); err != nil {
+	err := s.rc.Flush()
+	s.stall.end()
+	if err != nil {
 		cancel(err)
 		return nil, err
 	}
-	s.undeadline()
 	if s.heartbeat > 0 {
 		s.mu.Lock() // it may fire at once
 		s.timer = time.AfterFunc(s.heartbeat, s.beat)
@@ -144,6 +147,11 @@ func (s *Stream) LastEventID() string { return s.lastEventID }
 // [context.Cause] tells which.
 func (s *Stream) Context() context.Context { return s.ctx }
 
+// Hurry makes a write fail that its peer does not take within a tenth of a second: the
+// one under way, which may have waited for long, and each one after. Call it when the
+// stream is to end and another goroutine may be writing.
+func (s *Stream) Hurry() { s.stall.hurry() }
+
 // Close stops the heartbeat and makes later writes fail. The response itself
 // ends when the handler returns.
 func (s *Stream) Close() error {
@@ -177,7 +185,7 @@ func (s *Stream) write(p []byte) (n int, err error) {
 		return 0, s.err
 	}
 	for n < len(p) && err == nil {
-		s.deadline()
+		s.stall.begin()
 		var m int
 		m, err = s.w.Write(p[n:min(n+writeSize, len(p))])
 		n += m
@@ -185,11 +193,11 @@ func (s *Stream) write(p []byte) (n int, err error) {
 	if err == nil {
 		err = s.rc.Flush()
 	}
+	s.stall.end()
 	if err != nil {
 		s.fail(err)
 		return n, err
 	}
-	s.undeadline()
 	if s.timer != nil {
 		s.timer.Reset(s.heartbeat)
 	}
@@ -213,22 +221,6 @@ func (s *Stream) fail(err error) {
 	s.cancel(err)
 	if s.timer != nil {
 		s.timer.Stop()
-	}
-}
-
-func (s *Stream) deadline() {
-	if s.timeout > 0 {
-		_ = s.rc.SetWriteDeadline(time.Now().Add(s.timeout))
-	} else {
-		_ = s.rc.SetWriteDeadline(time.Time{})
-	}
-}
-
-// undeadline lifts the deadline between writes: an HTTP/2 stream whose
-// deadline passes is reset even while nothing is being written.
-func (s *Stream) undeadline() {
-	if s.timeout > 0 {
-		_ = s.rc.SetWriteDeadline(time.Time{})
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // taken it: without it a stalled stream pins up to 4 MiB of kernel memory.
 const notSentLowWater = 16 << 10
 
+// userTimeout says that socketOptions sets TCP_USER_TIMEOUT.
+const userTimeout = true
+
 // socketOptions sets what every accepted connection inherits from the
 // listener: the bound above, and an end to connections whose peer has left
 // data unacknowledged for the write timeout (RFC 5482), which is how a peer

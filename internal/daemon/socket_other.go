@@ -7,5 +7,8 @@ import (
 	"time"
 )
 
+// userTimeout says that socketOptions sets no TCP_USER_TIMEOUT.
+const userTimeout = false
+
 // socketOptions sets nothing: elsewhere the kernel's own limits hold.
 func socketOptions(time.Duration) func(network, address string, c syscall.RawConn) error { return nil }

@@ -50,6 +50,16 @@ func (c *TransportConfig) validate() error {
 // unixPath returns the path of a unix socket to listen on, if it is one.
 func (c *Config) unixPath() (string, bool) { return strings.CutPrefix(c.Listen, "unix:") }
 
+// byteTimeout is how long a connection of HTTP/2 may take nothing, or 0 where the
+// kernel sees to that: its clock stands still with the peers' while the process does
+// not run, and the server's does not.
+func (c *Config) byteTimeout() time.Duration {
+	if _, unix := c.unixPath(); userTimeout && !unix {
+		return 0
+	}
+	return c.WriteTimeout
+}
+
 func listen(ctx context.Context, c *Config) (net.Listener, error) {
 	if path, ok := c.unixPath(); ok {
 		return listenUnix(ctx, path)
@@ -96,7 +106,7 @@ func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog
 		Protocols:         new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 10_000, // a proxy has all its clients' on one connection
-			WriteByteTimeout:     c.WriteTimeout,
+			WriteByteTimeout:     c.byteTimeout(),
 		},
 	}
 	srv.Protocols.SetHTTP1(true)

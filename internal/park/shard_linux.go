@@ -298,11 +298,16 @@ func (s *shard) handle(p *parked, events uint32) {
 			}
 		}
 		if events&unix.EPOLLOUT != 0 && p.full {
-			p.full = false
-			s.stuck.remove(p)
-			s.enqueue(p)
+			s.unblock(p)
 		}
 	}
+}
+
+// unblock has a stream served whose socket takes more.
+func (s *shard) unblock(p *parked) {
+	p.full = false
+	s.stuck.remove(p)
+	s.enqueue(p)
 }
 
 func (s *shard) enqueue(p *parked) {
@@ -395,7 +400,9 @@ func (s *shard) block(p *parked, took bool) {
 	p.full = true
 }
 
-// keepTime has those beat who are due, and ends those who have stalled.
+// keepTime lets streams beat that are due, and ends those that have stalled. When
+// the process has not run for a while, a peer may have read everything meanwhile, and
+// poll may not have come to its event yet: so keepTime asks the socket first.
 func (s *shard) keepTime() {
 	now := int64(time.Since(s.begun) / s.tick)
 	if now == s.now {
@@ -410,7 +417,11 @@ func (s *shard) keepTime() {
 		}
 	})
 	for p := s.stuck.head; p != nil && now-p.entry().last > s.stall; p = s.stuck.head {
-		s.close(p, hub.ErrStalled)
+		if writable(p.fd) {
+			s.unblock(p)
+		} else {
+			s.close(p, hub.ErrStalled)
+		}
 	}
 }
 

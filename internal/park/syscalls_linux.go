@@ -29,6 +29,13 @@ func send(fd int32, b []byte) (int, error) {
 	}
 }
 
+// writable reports whether a socket would take something now.
+func writable(fd int32) bool {
+	asked := []unix.PollFd{{Fd: fd, Events: unix.POLLOUT}}
+	n, err := unix.Poll(asked, 0)
+	return err == nil && n > 0 && asked[0].Revents&unix.POLLOUT != 0
+}
+
 // receive reads without blocking.
 func receive(fd int32, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_DONTWAIT, 0, 0)

@@ -17,20 +17,21 @@ const module = "github.com/tidings-sse/tidings/"
 // fails the test: whoever adds one decides where it belongs.
 var layers = map[string][]string{
 	"sse":              {},
+	"budget":           {},
 	"eventlog":         {},
 	"eventlog/disklog": {"eventlog"},
 	"eventlog/logtest": {"eventlog"},
-	"hub":              {"sse", "eventlog"},
-	"auth":             {"hub", "internal/form"},
+	"hub":              {"sse", "eventlog", "budget"},
+	"auth":             {"hub", "budget", "internal/form"},
 	"internal/park":    {"hub"},
 	"internal/form":    {},
-	"mercure":          {"eventlog", "hub", "auth", "httpapi", "internal/form"},
-	"httpapi":          {"sse", "eventlog", "hub", "auth", "internal/park", "internal/form"},
+	"mercure":          {"eventlog", "budget", "hub", "auth", "httpapi", "internal/form"},
+	"httpapi":          {"sse", "eventlog", "budget", "hub", "auth", "internal/park", "internal/form"},
 	"examples/llm":     {"sse"},
 	"console/site":     {},
 	"console":          {"console/site"},
 	"console/demo":     {"sse", "console/site", "examples/llm"},
-	"internal/daemon":  {"sse", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console", "console/demo", "examples/llm"},
+	"internal/daemon":  {"sse", "budget", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console", "console/demo", "examples/llm"},
 	"internal/load":    {},
 	"cmd/tidings":      {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 
@@ -43,7 +44,7 @@ var layers = map[string][]string{
 }
 
 // standardOnly are the packages that import the standard library alone.
-var standardOnly = []string{"sse", "eventlog"}
+var standardOnly = []string{"sse", "eventlog", "budget"}
 
 func TestImportsPointDownward(t *testing.T) {
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "./...").Output()

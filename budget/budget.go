@@ -1,0 +1,137 @@
+// Package budget accounts for the memory that a hub's clients can make it hold.
+//
+// # Promises
+//
+//   - Each [Use] has a share, in bytes, and all of them together have a limit. [Share.Take]
+//     fails when either would be exceeded; nothing blocks.
+//   - The account counts what its holders report: a holder takes before it keeps something
+//     and gives back exactly that when it lets go.
+//   - Uses that can fall back to the log are refused first, publishers last, so that
+//     pressure costs speed before it costs service. The table of shares says the order.
+//   - A [Budget] without a limit still bounds each use by a fixed share.
+//
+// Methods may be called by several goroutines at once.
+package budget
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// A Use is a purpose that memory is held for.
+type Use uint8
+
+// The uses, in the order in which they are refused as memory runs out.
+const (
+	Pages         Use = iota // pages of the log cached for streams that catch up; a refused page is read again
+	Matches                  // which templates match a topic; a refused match is computed again
+	Windows                  // newest events kept for streams that lag; a refused stream reads the log
+	Lists                    // answers being built: NDJSON reads, last=N, topics, subscriptions; refused with 503
+	Tickets                  // refused with 429
+	Subscriptions            // selectors, grants and options of open streams; a refused stream is told to come back
+	Publishes                // bodies being read and events on their way to the log; refused with 503
+	uses
+)
+
+var names = [uses]string{"pages", "matches", "windows", "lists", "tickets", "subscriptions", "publishes"}
+
+// String returns the name that metrics use.
+func (u Use) String() string { return names[u] }
+
+// Uses returns all uses, in the order in which they are refused.
+func Uses() []Use {
+	all := make([]Use, uses)
+	for i := range all {
+		all[i] = Use(i)
+	}
+	return all
+}
+
+// shares holds each use's share: a fixed one where there is no limit; with a limit,
+// the most it may hold itself, and how full the whole account may be when it takes
+// more, both in percent of the limit.
+var shares = [uses]struct{ fixed, own, whole int64 }{
+	Pages:         {64 << 20, 20, 50},
+	Matches:       {16 << 20, 5, 55},
+	Windows:       {256 << 20, 30, 65},
+	Lists:         {256 << 20, 15, 75},
+	Tickets:       {64 << 20, 5, 80},
+	Subscriptions: {math.MaxInt64, 40, 85},
+	Publishes:     {math.MaxInt64, 30, 100},
+}
+
+// A Budget is the account that all uses draw from.
+type Budget struct {
+	limit  int64 // math.MaxInt64: none
+	used   atomic.Int64
+	shares [uses]Share
+}
+
+// New returns an account of at most limit bytes; 0 means no limit for the whole.
+func New(limit int64) *Budget {
+	b := &Budget{limit: limit}
+	if limit <= 0 {
+		b.limit = math.MaxInt64
+	}
+	for u := range b.shares {
+		s := &b.shares[u]
+		s.of, s.most, s.upTo = b, shares[u].fixed, b.limit
+		if limit > 0 {
+			s.most, s.upTo = limit/100*shares[u].own, limit/100*shares[u].whole
+		}
+	}
+	return b
+}
+
+// Limit returns the limit of the whole in bytes, or 0 if there is none.
+func (b *Budget) Limit() int64 {
+	if b.limit == math.MaxInt64 {
+		return 0
+	}
+	return b.limit
+}
+
+// Used returns how many bytes are held for all uses together.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// Share returns the part of the account that one use draws from.
+func (b *Budget) Share(u Use) *Share { return &b.shares[u] }
+
+// A Share is what one use holds and may hold.
+type Share struct {
+	of      *Budget
+	most    int64 // bytes of this use
+	upTo    int64 // bytes of all uses together, beyond which this one gets no more
+	used    atomic.Int64
+	refused atomic.Uint64
+}
+
+// Take adds n bytes and reports whether they fit; if they do not, it adds nothing.
+func (s *Share) Take(n int64) bool {
+	if s.used.Add(n) > s.most {
+		s.used.Add(-n)
+		s.refused.Add(1)
+		return false
+	}
+	if s.of.used.Add(n) > s.upTo {
+		s.Give(n)
+		s.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+// Give returns n bytes that were taken.
+func (s *Share) Give(n int64) {
+	s.used.Add(-n)
+	s.of.used.Add(-n)
+}
+
+// Used returns how many bytes this use holds.
+func (s *Share) Used() int64 { return s.used.Load() }
+
+// Most returns how many bytes this use may hold.
+func (s *Share) Most() int64 { return s.most }
+
+// Refused returns how often Take has failed.
+func (s *Share) Refused() uint64 { return s.refused.Load() }

@@ -80,6 +80,25 @@ func (p *publication) addJSON(body []byte) error {
 	return p.decodeJSON(body)
 }
 
+// members are the names of an event's object that were read, a bit each. Of a
+// name that stands twice, readers of JSON differ in which value counts: what a
+// gateway has checked could be another's.
+type members uint
+
+var memberNames = [...]string{"topics", "topic", "data", "type", "id", "retry", "private"}
+
+// again reports whether a known name was there before.
+func (m *members) again(name []byte) bool {
+	for i, known := range memberNames {
+		if string(name) == known {
+			was := *m
+			*m |= 1 << i
+			return was == *m
+		}
+	}
+	return false
+}
+
 // decoders are reused: one for each line of a batch costs as much as the line.
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
@@ -90,7 +109,7 @@ func (p *publication) decodeJSON(body []byte) error {
 		dec.Reset(new(bytes.Buffer)) // which does not keep the body
 		decoders.Put(dec)
 	}()
-	// A name twice is told better below, and half a surrogate pair is U+FFFD, as
+	// Names may stand twice in data, and an event's own are told below; half a surrogate pair is U+FFFD, as
 	// in encoding/json.
 	dec.Reset(bytes.NewBuffer(bytes.TrimPrefix(body, []byte("\uFEFF"))), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	start, err := dec.ReadToken()
@@ -100,13 +119,18 @@ func (p *publication) decodeJSON(body []byte) error {
 	if start.Kind() != '{' {
 		return &hub.InvalidError{Reason: "the JSON is no object" + eventHint}
 	}
+	var seen members
 	for dec.PeekKind() == '"' {
-		name, err := dec.ReadValue()
+		quoted, err := dec.ReadValue()
 		if err != nil {
 			return invalidJSON(err)
 		}
 		var room [32]byte
-		if err := p.addMember(unquote(room[:0], name), dec); err != nil {
+		name := unquote(room[:0], quoted)
+		if seen.again(name) {
+			return &hub.InvalidError{Reason: fmt.Sprintf("%q is given twice", name)}
+		}
+		if err := p.addMember(name, dec); err != nil {
 			return err
 		}
 	}

@@ -12,9 +12,10 @@ import (
 // UTF-8.
 func (p *publication) addPlain(body []byte) bool {
 	q, s := p.clone(), scanner{body}
+	var seen members
 	for more := s.take('{'); more; more = s.take(',') {
 		name, ok := s.text()
-		if !ok || !s.take(':') || !q.addPlainMember(string(name), &s) {
+		if !ok || seen.again(name) || !s.take(':') || !q.addPlainMember(string(name), &s) {
 			return false
 		}
 		if s.take('}') {

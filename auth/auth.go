@@ -195,9 +195,23 @@ func (a *Auth) checkPage(r *http.Request) *Error {
 			origin = u.Scheme + "://" + u.Host
 		}
 	}
-	u, err := url.Parse(origin)
-	if err == nil && u.Host != "" && u.Host == r.Host || slices.Contains(a.o.Origins, origin) && origin != "" && origin != "null" && origin != "*" {
+	if OwnOrigin(r, origin) || Listed(a.o.Origins, origin) {
 		return nil
 	}
 	return Forbidden("A cookie publishes only from pages that may: send Authorization: Bearer TOKEN instead, or have the hub's operator allow this page's origin.")
+}
+
+// OwnOrigin reports whether an origin is that of pages which the hub serves
+// itself, under the host that r names: http or https, and https alone where r
+// came by TLS (RFC 6454 §5). In the clear a proxy may have done TLS, and only it
+// knows.
+func OwnOrigin(r *http.Request, origin string) bool {
+	scheme, host, _ := strings.Cut(origin, "://")
+	return host != "" && host == r.Host && (scheme == "https" || scheme == "http" && r.TLS == nil)
+}
+
+// Listed reports whether an origin is one of a list, and a page's own: any page
+// can come by the origin null, in a sandbox, and * is none.
+func Listed(origins []string, origin string) bool {
+	return origin != "" && origin != "null" && origin != "*" && slices.Contains(origins, origin)
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/rs/cors"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
+
+	"github.com/tidings-sse/tidings/auth"
 )
 
 // Access decides which hosts and origins may use the hub from a browser. A
@@ -53,21 +55,6 @@ var pageHeaders = []string{
 func CheckHeader(name string) error {
 	if name == "*" || !httpguts.ValidHeaderFieldName(name) {
 		return fmt.Errorf("%q is not a header's name: write each name alone, as in X-Tenant", name)
-	}
-	return nil
-}
-
-// CheckOrigin reports what is wrong with an entry of [Access].Origins.
-func CheckOrigin(origin string) error {
-	if origin == "*" || origin == "null" {
-		return nil
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-		return fmt.Errorf("%q is not an origin: write scheme, host and port alone, as in https://app.example", origin)
-	}
-	if strings.ToLower(origin) != origin || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
-		return fmt.Errorf("%q is no origin as browsers send it: write it in lower case and without its scheme's own port", origin)
 	}
 	return nil
 }
@@ -113,7 +100,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 			refuse(w, r, "a host", r.Host, "--no-auth", "This hub has no keys and serves this machine only: ask for it by a loopback name, such as localhost.")
 		case origin == "":
 			next.ServeHTTP(w, r)
-		case a.trusts(origin, r.Host):
+		case a.trusts(r, origin):
 			noteHeaders(r)
 			withCredentials.ServeHTTP(w, r)
 		case slices.Contains(a.Origins, "*"), origin == "null" && slices.Contains(a.Origins, "null"):
@@ -221,16 +208,12 @@ func boundOptions(next http.Handler) http.Handler {
 	})
 }
 
-func (a Access) trusts(origin, host string) bool {
-	if slices.Contains(a.Origins, origin) && origin != "null" && origin != "*" {
+func (a Access) trusts(r *http.Request, origin string) bool {
+	if auth.Listed(a.Origins, origin) || auth.OwnOrigin(r, origin) {
 		return true
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
-		return false
-	}
-	// The hub's own pages. Which scheme they came by is a proxy's secret.
-	return u.Host == host || a.Loopback && loopbackHost(u.Host)
+	return a.Loopback && err == nil && u.Host != "" && loopbackHost(u.Host)
 }
 
 // loopbackHost reports whether a Host header or an origin's authority names

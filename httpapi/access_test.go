@@ -159,13 +159,28 @@ func TestRefusalsAreBounded(t *testing.T) {
 }
 
 func TestCheckOrigin(t *testing.T) {
-	for origin, ok := range map[string]bool{
-		"https://app.example": true, "http://localhost:5173": true, "*": true, "null": true,
-		"": false, "app.example": false, "https://app.example/": false, "https://*.example": true, "https://": false, "https://a b": false,
-		"https://App.example": false, "https://app.example:443": false, "http://app.example:80": false, "https://app.example:80": true,
+	for _, tt := range []struct{ origin, says string }{ // "" is fine
+		{"https://app.example", ""}, {"http://localhost:5173", ""}, {"*", ""}, {"null", ""}, {"https://app.example:80", ""},
+		{"https://xn--bcher-kva.example", ""}, {"https://192.0.2.7:8443", ""}, {"https://[2001:db8::1]", ""}, {"https://app.example.", ""},
+		{"https://a--b.example", ""}, {"https://under_score.example", ""}, {"https://r3---sn-apo3qvuoxuxbt-j5pe.example", ""},
+		{"chrome-extension://abcdefghijklmnop", ""}, {"capacitor://localhost", ""}, {"https://[::ffff:c000:207]", ""}, {"https://xn--fa-hia.example", ""},
+
+		{"", "https://app.example"}, {"app.example", "https://app.example"}, {"https://", "https://app.example"}, {"https://a b", "https://app.example"},
+		{"https://user@app.example", "alone"}, {"//app.example", "https://app.example"},
+		{"https://*.example.com", "list each origin"}, {"https://*", "list each origin"}, {"*.example.com", "list each origin"}, {"https://app.example:*", "list each origin"},
+		{"https://app.example/", "as https://app.example;"}, {"https://app.example/page?q#f", "as https://app.example;"},
+		{"https://App.example", "as https://app.example;"}, {"HTTPS://app.example", "as https://app.example;"},
+		{"https://app.example:443", "as https://app.example;"}, {"http://app.example:80", "as http://app.example;"}, {"https://app.example:", "as https://app.example;"},
+		{"https://app.example:08443", "as https://app.example:8443;"}, {"https://app.example:0", "port"}, {"https://app.example:65536", "port"},
+		{"https://bücher.example", "as https://xn--bcher-kva.example;"}, {"https://b%C3%BCcher.example", "as https://xn--bcher-kva.example;"},
+		{"https://BÜCHER.example:443", "as https://xn--bcher-kva.example;"}, {"https://例え.テスト", "as https://xn--r8jz45g.xn--zckzah;"}, {"https://faß.example", "as https://xn--fa-hia.example;"},
+		{"https://ａｐｐ。example", "as https://app.example;"}, {"https://xn--a.example", "no host name"}, {"https://a|b.example", "scheme, host and port alone"},
+		{"https://[2001:DB8:0:0::1]", "as https://[2001:db8::1];"}, {"https://[::ffff:192.0.2.7]", "as https://[::ffff:c000:207];"}, {"https://[fe80::1%25eth0]", "no IPv6"},
+		{"https://127.1", "four numbers"}, {"https://0x7f.1", "four numbers"}, {"https://192.0.2.7.", "as https://192.0.2.7;"}, {"https://999.0.2.7", "four numbers"},
 	} {
-		if err := httpapi.CheckOrigin(origin); (err == nil) != ok {
-			t.Errorf("CheckOrigin(%q) = %v", origin, err)
+		err := httpapi.CheckOrigin(tt.origin)
+		if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("CheckOrigin(%q) = %v; want %q", tt.origin, err, tt.says)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,6 +75,9 @@ func (c *AuthConfig) validate(origins []string) error {
 		if !slices.Contains(auth.Algorithms, alg) {
 			return fmt.Errorf("--jwt-alg %s is not one of %s", alg, strings.Join(auth.Algorithms, ", "))
 		}
+	}
+	if c.CookieName != "" && (&http.Cookie{Name: c.CookieName, Value: "x"}).Valid() != nil {
+		return fmt.Errorf("--cookie-name %q is no name of a cookie: write letters, digits and - or _", c.CookieName)
 	}
 	if slices.Contains(origins, "*") && c.CookieName != "" {
 		return errors.New("--cors-origin * lets pages in without credentials, so none of another origin could send the cookie that --cookie-name names: name their origins instead")

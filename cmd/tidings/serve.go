@@ -30,8 +30,12 @@ type configFile map[string]any
 
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	var f configFile
-	if err := yaml.NewDecoder(r).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	dec := yaml.NewDecoder(r) // which refuses a name that stands twice
+	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the config file is not YAML: %w", err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the config file has more than one document: put all settings in one, without a line --- between them")
 	}
 	return f, nil
 }

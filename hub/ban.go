@@ -66,9 +66,8 @@ func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
 func (h *Hub) Banned(sel Selectors) bool { return h.bans.now.Load().cover(&sel) }
 
 // changeBans puts the set that change returns in the place of the current one, and
-// returns it.
-// What was prepared under that is dropped: windows and pages hold events that are
-// withheld now, or lack some that no longer are.
+// returns it. It drops what was prepared before: windows and pages hold events that
+// are withheld now, or lack some that no longer are.
 func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, error)) (*banned, error) {
 	h.bans.mu.Lock()
 	defer h.bans.mu.Unlock()

@@ -38,9 +38,10 @@ var layers = map[string][]string{
 	"examples/llm/answerer": {"examples/llm"},
 	"examples/publish/go":   {},
 
-	"console/site/sitetest": {"console/site"},
-	"internal/checker":      {"sse"},
-	"internal/contracttest": {"sse"},
+	"console/site/sitetest":   {"console/site"},
+	"internal/checker":        {"sse", "internal/checker/attack"},
+	"internal/checker/attack": {},
+	"internal/contracttest":   {"sse"},
 }
 
 // standardOnly are the packages that import the standard library alone.

@@ -86,6 +86,10 @@ func (a *audience) subscribers() []*subscriber {
 // events took to the members.
 func (a *audience) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
 	l := &latency{}
+	return l, a.measureInto(ctx, l, rate, during)
+}
+
+func (a *audience) measureInto(ctx context.Context, l *latency, rate float64, during func() error) error {
 	a.latency.Store(l)
 	defer a.latency.Store(nil)
 	stop, spoken := make(chan struct{}), make(chan error, 1)
@@ -93,9 +97,9 @@ func (a *audience) measure(ctx context.Context, rate float64, during func() erro
 	err := during()
 	close(stop)
 	if err := errors.Join(err, <-spoken); err != nil {
-		return nil, err
+		return err
 	}
-	return l, a.caughtUp(ctx)
+	return a.caughtUp(ctx)
 }
 
 // pause is a time in which nothing but the measurement goes on.

@@ -12,12 +12,12 @@ import (
 
 // background returns a command that runs this program again, for processors
 // that nobody else wants: beside the hub, it stands for machines elsewhere.
-func background(ctx context.Context, command string) (*exec.Cmd, error) {
+func background(ctx context.Context, command ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "chrt", "--idle", "0", self, command)
+	cmd := exec.CommandContext(ctx, "chrt", append([]string{"--idle", "0", self}, command...)...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, nil

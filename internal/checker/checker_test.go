@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ import (
 var built setup
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == "resume" || os.Args[1] == "spin") { // a storm has started this program again
+	if len(os.Args) > 1 && slices.Contains([]string{"assail", "resume", "spin"}, os.Args[1]) { // a check has started this program again
 		main()
 		return
 	}

@@ -199,7 +199,7 @@ func (c *fullCheck) judge(ctx context.Context, r *report, h *process, live *audi
 	}
 	r.zero("subscribers that did not reach the end", missing)
 	v.report(r)
-	log, err := h.retained()
+	log, err := h.retained("*")
 	if err != nil {
 		return err
 	}

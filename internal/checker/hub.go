@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,7 +25,8 @@ type setup struct {
 	Store string `default:"disk" help:"The hub's --store. On memory, what is killed is lost: a check that does not see that is wrong itself."`
 	Dir   string `placeholder:"DIR" help:"Where data directories are made; the system's place for temporary files unless given."`
 
-	temp string
+	files int // how many descriptors hubs may have; 0: as many as this process
+	temp  string
 }
 
 // binary returns the hub's program, built if need be.
@@ -69,6 +71,8 @@ type process struct {
 	addr string
 	args []string
 	bin  string
+	// files is how many descriptors it may have; 0: as many as this process.
+	files int
 
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -98,7 +102,7 @@ func (s *setup) startHubOn(data string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &process{addr: addr, bin: bin}
+	h := &process{addr: addr, bin: bin, files: s.files}
 	h.args = append([]string{"serve", "--listen", addr, "--store", s.Store, "--drain", "1s"}, args...)
 	if s.Store == "disk" {
 		h.args = append(h.args, "--data", data)
@@ -136,6 +140,9 @@ var prober = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{D
 // start runs the hub and waits until it is ready.
 func (h *process) start() error {
 	h.cmd = exec.Command(h.bin, h.args...)
+	if h.files > 0 {
+		h.cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(h.files), h.bin}, h.args...)...)
+	}
 	h.cmd.Stdout, h.cmd.Stderr = &h.log, &h.log
 	// It must not outlive a checker that is killed.
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -155,7 +162,7 @@ func (h *process) start() error {
 			return fmt.Errorf("the hub exited with %d:\n%s", cmd.ProcessState.ExitCode(), h.log.String())
 		default:
 		}
-		if status, _, err := request(context.Background(), prober, "GET", h.url("/readyz"), nil, nil); err == nil && status == http.StatusOK {
+		if resp, _, err := request(context.Background(), prober, "GET", h.url("/readyz"), nil, nil); err == nil && resp.StatusCode == http.StatusOK {
 			return nil
 		}
 	}
@@ -183,6 +190,12 @@ func (h *process) stop() int {
 		h.kill()
 	}
 	return h.cmd.ProcessState.ExitCode()
+}
+
+// lastWords is how a hub ended that was not told to.
+func (h *process) lastWords() string {
+	lines := strings.Split(strings.TrimSpace(h.log.String()), "\n")
+	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), lines[len(lines)-1])
 }
 
 // judge stops the hub and adds how that went, and what it logged that no hub

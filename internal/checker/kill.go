@@ -216,11 +216,11 @@ func (r *killRun) judge(missing int) (*report, error) {
 	rep.add("kills", r.Kills)
 	rep.add("ready again after, median", millis(r.starts.quantile(0.5)))
 	rep.add("ready again after, longest", millis(time.Duration(r.starts.max.Load())))
-	log, err := r.hub.retained()
+	log, err := r.hub.retained("*")
 	if err != nil {
 		return nil, err
 	}
-	gone := r.judgeLog(rep, log)
+	gone := judgeLog(rep, r.publishers, r.published, log)
 
 	var v verdict
 	delivered, reconnects := 0, 0
@@ -249,16 +249,17 @@ func (w *watcher) wanted(events []logged) (n []number) {
 	return n
 }
 
-// judgeLog judges what the hub holds by the publishers' ledgers. It returns
-// what is gone: acknowledged, and not in the log.
-func (r *killRun) judgeLog(rep *report, log []logged) (gone []logged) {
-	logs := make([][]logged, len(r.publishers)) // by publisher
+// judgeLog judges what the hub holds by the ledgers of publishers, numbered from
+// 0, that have published for some time. It returns what is gone: acknowledged,
+// and not in the log.
+func judgeLog(rep *report, publishers []*publisher, published time.Duration, log []logged) (gone []logged) {
+	logs := make([][]logged, len(publishers)) // by publisher
 	for _, e := range log {
 		logs[e.pub] = append(logs[e.pub], e)
 	}
 	var v verdict
 	acked, sent, retries, duplicates, surplus := 0, 0, 0, 0, 0
-	for i, p := range r.publishers {
+	for i, p := range publishers {
 		var expected, held []number
 		there := map[uint32]bool{}
 		for _, e := range logs[i] {
@@ -284,12 +285,12 @@ func (r *killRun) judgeLog(rep *report, log []logged) (gone []logged) {
 		retries += p.retries
 		duplicates += p.duplicates
 	}
-	rep.add("publishers", len(r.publishers))
+	rep.add("publishers", len(publishers))
 	rep.add("events sent", sent)
 	rep.add("requests sent again", retries)
 	rep.add("answered as duplicates", duplicates)
 	rep.add("acknowledged", acked)
-	rep.add("acknowledged a second", int(float64(acked)/r.published.Seconds()))
+	rep.add("acknowledged a second", int(float64(acked)/published.Seconds()))
 	rep.add("not acknowledged", sent-acked)
 	rep.add("not acknowledged, yet in the log", surplus)
 	rep.zero("acknowledged, and not in the log", v.Lost)
@@ -304,9 +305,10 @@ type logged struct {
 	id string
 }
 
-// retained reads all that the hub holds, in order, but for the end of the run.
-func (h *process) retained() ([]logged, error) {
-	resp, err := send(context.Background(), http.DefaultClient, "GET", h.url("/events?topic=*"), http.Header{"Accept": {"application/x-ndjson"}}, nil)
+// retained reads all that the hub holds of what a selector selects, in order,
+// but for the end of the run.
+func (h *process) retained(selector string) ([]logged, error) {
+	resp, err := send(context.Background(), http.DefaultClient, "GET", h.url("/events?topic="+url.QueryEscape(selector)), http.Header{"Accept": {"application/x-ndjson"}}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@
 //	go run ./internal/checker storm   # thousands resume at the same time
 //	go run ./internal/checker churn   # connections that come, go and misbehave
 //	go run ./internal/checker full    # a disk that runs full
+//	go run ./internal/checker attack  # strangers that ask for more than is due
 //
 // Each prints a table of totals and exits with 1 if an event is lost, doubled,
 // out of order or torn, or if a bound does not hold. It needs Linux, for /proc
@@ -32,6 +33,9 @@ type cli struct {
 	Churn churnCheck `cmd:"" help:"Connect, disconnect and misbehave thousands of times; the hub must keep nothing of it."`
 	Full  fullCheck  `cmd:"" help:"Fill a small file system; publishing must fail well, and recover by itself. Needs root."`
 
+	Attack attackCheck `cmd:"" help:"Attack the hub in every way at once beside honest clients, who must lose nothing; or in one way at a time, which prints what each costs."`
+
+	Assail assailCmd `cmd:"" hidden:"" help:"Be the other process of an attack."`
 	Resume resumeCmd `cmd:"" hidden:"" help:"Be the other process of a storm."`
 	Spin   spinCmd   `cmd:"" hidden:"" help:"Keep processors busy."`
 
@@ -82,11 +86,12 @@ func (p printer) run(ctx context.Context, s *setup, c check) error {
 	return nil
 }
 
-func (c *killCheck) Run(ctx context.Context, s *setup, p printer) error  { return p.run(ctx, s, c) }
-func (c *stallCheck) Run(ctx context.Context, s *setup, p printer) error { return p.run(ctx, s, c) }
-func (c *stormCheck) Run(ctx context.Context, s *setup, p printer) error { return p.run(ctx, s, c) }
-func (c *churnCheck) Run(ctx context.Context, s *setup, p printer) error { return p.run(ctx, s, c) }
-func (c *fullCheck) Run(ctx context.Context, s *setup, p printer) error  { return p.run(ctx, s, c) }
+func (c *killCheck) Run(ctx context.Context, s *setup, p printer) error   { return p.run(ctx, s, c) }
+func (c *stallCheck) Run(ctx context.Context, s *setup, p printer) error  { return p.run(ctx, s, c) }
+func (c *stormCheck) Run(ctx context.Context, s *setup, p printer) error  { return p.run(ctx, s, c) }
+func (c *churnCheck) Run(ctx context.Context, s *setup, p printer) error  { return p.run(ctx, s, c) }
+func (c *fullCheck) Run(ctx context.Context, s *setup, p printer) error   { return p.run(ctx, s, c) }
+func (c *attackCheck) Run(ctx context.Context, s *setup, p printer) error { return p.run(ctx, s, c) }
 
 // progress tells whoever waits what goes on.
 func progress(format string, args ...any) {

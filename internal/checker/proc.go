@@ -8,6 +8,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
+
+	gopsutil "github.com/shirou/gopsutil/v4/process"
 )
 
 // statusField returns a number from /proc/PID/status: VmRSS is in KiB.
@@ -19,6 +22,31 @@ func statusField(pid int, field string) (int64, error) {
 func rss(pid int) (int64, error) {
 	n, err := statusField(pid, "VmRSS")
 	return n << 10, err
+}
+
+// peakRSS is the most bytes that a process has had in memory since it began or
+// since resetPeak.
+func peakRSS(pid int) (int64, error) {
+	n, err := statusField(pid, "VmHWM")
+	return n << 10, err
+}
+
+// resetPeak begins peakRSS anew (proc_pid_clear_refs(5)).
+func resetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
+// cpuTime is how much processor time a process has used.
+func cpuTime(pid int) (time.Duration, error) {
+	p, err := gopsutil.NewProcess(int32(pid))
+	if err != nil {
+		return 0, err
+	}
+	t, err := p.Times()
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration((t.User + t.System) * float64(time.Second)), nil
 }
 
 // tcpMemory is how many bytes the kernel holds for TCP, over all sockets.

@@ -32,6 +32,7 @@ type publisher struct {
 	size   func(seq uint32) int
 	topics func(seq uint32) []string
 	types  func(seq uint32) string
+	token  string // "" on a hub without keys
 	// forsake leaves an event alone whose first attempt broke, and goes on
 	// with the next: such events may be there once, or not at all.
 	forsake bool
@@ -107,22 +108,27 @@ func (p *publisher) publish(ctx context.Context, n int) error {
 			return err
 		}
 		p.retries++
+		rest := 20 * time.Millisecond
+		if refused := (*statusError)(nil); errors.As(err, &refused) {
+			rest = max(rest, refused.after)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(rest):
 		}
 	}
 }
 
 // try sends the request once, and enters into the ledger what is acknowledged.
 func (p *publisher) try(ctx context.Context, r *publishRequest, first, n int) error {
-	status, body, err := request(ctx, p.client, "POST", r.url, r.header, r.body)
-	switch {
-	case err != nil:
+	resp, body, err := request(ctx, p.client, "POST", r.url, r.header, r.body)
+	if err != nil {
 		return err
+	}
+	switch status := resp.StatusCode; {
 	case status == http.StatusServiceUnavailable, status == http.StatusTooManyRequests, status == http.StatusInsufficientStorage:
-		return &statusError{status, body}
+		return &statusError{status, body, retryAfter(resp)}
 	case status/100 != 2:
 		return fmt.Errorf("%w: %d %s", errRefused, status, body)
 	}
@@ -134,10 +140,10 @@ func (p *publisher) try(ctx context.Context, r *publishRequest, first, n int) er
 			Status    int
 		}
 		if err := answers.Decode(&a); err != nil || a.ID == "" && a.Status < 500 {
-			return fmt.Errorf("%w: item %d of the answer %d is %+v (%w)", errRefused, i, status, a, cmp.Or(err, errors.New("no id")))
+			return fmt.Errorf("%w: item %d of the answer %d is %+v (%w)", errRefused, i, resp.StatusCode, a, cmp.Or(err, errors.New("no id")))
 		}
 		if a.ID == "" {
-			return &statusError{a.Status, body}
+			return &statusError{a.Status, body, 0}
 		}
 		if a.Duplicate {
 			p.duplicates++
@@ -151,6 +157,13 @@ func (p *publisher) try(ctx context.Context, r *publishRequest, first, n int) er
 type statusError struct {
 	status int
 	body   []byte
+	after  time.Duration // what it asks to wait for, if it says
+}
+
+// retryAfter returns what an answer asks to wait for, in seconds (RFC 9110 §10.2.3).
+func retryAfter(resp *http.Response) time.Duration {
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // none is 0
+	return time.Duration(seconds) * time.Second
 }
 
 func (e *statusError) Error() string { return fmt.Sprintf("the hub answered %d: %s", e.status, e.body) }
@@ -165,6 +178,9 @@ type publishRequest struct {
 func (p *publisher) request(first, n int) *publishRequest {
 	key := fmt.Sprintf("%d-%d", p.num, first)
 	r := &publishRequest{url: p.hub.url("/events"), header: http.Header{"Content-Type": {"application/x-ndjson"}}}
+	if p.token != "" {
+		r.header.Set("Authorization", "Bearer "+p.token)
+	}
 	if p.how == textWithID {
 		seq := uint32(first)
 		q := url.Values{"topic": p.topics(seq), "id": {key}}

@@ -50,6 +50,16 @@ func (r *report) OK() bool {
 	return true
 }
 
+// brief returns the figures that are for information or have failed.
+func (r *report) brief() (figures []figure) {
+	for _, f := range r.Figures {
+		if f.Bound == "" || f.Failed {
+			figures = append(figures, f)
+		}
+	}
+	return figures
+}
+
 func (r *report) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(struct {

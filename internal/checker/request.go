@@ -10,14 +10,14 @@ import (
 )
 
 // request sends a request and reads the whole answer.
-func request(ctx context.Context, c *http.Client, method, url string, header http.Header, body []byte) (status int, answer []byte, err error) {
-	resp, err := send(ctx, c, method, url, header, body)
+func request(ctx context.Context, c *http.Client, method, url string, header http.Header, body []byte) (resp *http.Response, answer []byte, err error) {
+	resp, err = send(ctx, c, method, url, header, body)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end
 	answer, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
+	return resp, answer, err
 }
 
 func send(ctx context.Context, c *http.Client, method, url string, header http.Header, body []byte) (*http.Response, error) {

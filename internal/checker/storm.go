@@ -66,11 +66,11 @@ func (c *stormCheck) check(ctx context.Context, s *setup) (*report, error) {
 	}
 	r.zero("listeners that did not reach the end", missing)
 	c.report(r, rounds, v)
-	peak, err := statusField(h.pid(), "VmHWM")
+	peak, err := peakRSS(h.pid())
 	if err != nil {
 		return nil, err
 	}
-	r.add("hub memory at most", kib(peak<<10))
+	r.add("hub memory at most", kib(peak))
 	h.judge(r)
 	return r, nil
 }

@@ -1,0 +1,234 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/tidings-sse/tidings/internal/checker/attack"
+)
+
+type attackCheck struct {
+	Only        []string      `placeholder:"NAME" help:"Only these attacks, one after the other and each on a hub of its own, to see what each costs; all at once unless given."`
+	Publishers  int           `default:"100" help:"How many honest publishers there are."`
+	Streams     int           `default:"1000" help:"How many honest streams listen to them."`
+	Rate        float64       `default:"1" help:"Events a second of each honest publisher."`
+	For         time.Duration `default:"10m" help:"How long the hub is attacked."`
+	Quiet       time.Duration `default:"20s" help:"How long the honest are measured before."`
+	Settle      time.Duration `default:"2m" help:"How long the hub may take afterwards until its memory is back."`
+	Scale       float64       `default:"1" help:"Multiplies the sizes of attacks."`
+	Files       int           `default:"8000" help:"How many descriptors the hub may have."`
+	MemoryLimit string        `placeholder:"BYTES" help:"The hub's --memory-limit, which its memory must stay below; it is only reported unless given."`
+	Noise       float64       `default:"3" help:"The p99 of the honest under attack may be so many times the one before; 0 does not judge."`
+}
+
+// maxKept is how much more memory than before a hub may have after an attack.
+const maxKept = 128 << 20
+
+func (c *attackCheck) check(ctx context.Context, s *setup) (*report, error) {
+	r := &report{Check: "attack"}
+	if len(c.Only) == 0 {
+		return r, c.run(ctx, s, r, attack.All)
+	}
+	for _, name := range c.Only {
+		a, err := attack.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		own := *s
+		if a.Store != "" {
+			own.Store = a.Store
+		}
+		one := &report{part: name + ": "}
+		if err := c.run(ctx, &own, one, []attack.Attack{a}, a.Flags...); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		r.Figures = append(r.Figures, one.brief()...)
+	}
+	return r, nil
+}
+
+// An attackRun is one hub under attack.
+type attackRun struct {
+	*attackCheck
+	hub    *process
+	target attack.Target
+	honest crowd
+	begun  time.Duration
+
+	quiet, attacked, after *latency
+	before, peak, end      int64 // the hub's memory
+	cpu                    time.Duration
+	attacks                []*assailant
+}
+
+func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []attack.Attack, flags ...string) error {
+	key := rand.Text() + rand.Text()
+	flags = append([]string{"--jwt-key", key, "--anonymous", "--mercure-subscriptions", "--retain-bytes", "16GiB", "--retry", "100ms"}, flags...)
+	if c.MemoryLimit != "" {
+		flags = append(flags, "--memory-limit", c.MemoryLimit)
+	}
+	own := *s
+	own.files = c.Files
+	h, err := own.startHub(flags...)
+	if err != nil {
+		return err
+	}
+	defer h.kill()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // without a hub there is nothing to wait for
+		<-h.exited
+		cancel()
+	}()
+	token, err := exec.Command(h.bin, "token", "--key", key, "--publish", crowdSelector).Output()
+	if err != nil {
+		return fmt.Errorf("make a token: %w", err)
+	}
+	run := &attackRun{attackCheck: c, hub: h, begun: now()}
+	run.target = attack.Target{Addr: h.addr, Key: key, Files: c.Files, Scale: c.Scale}
+	if run.honest, err = gatherCrowd(ctx, h, c.Publishers, c.Streams, strings.TrimSpace(string(token))); err != nil {
+		return err
+	}
+	err = run.measure(ctx, attacks)
+	select {
+	case <-h.exited:
+		r.must("the hub lives", h.lastWords(), false, "true")
+		return nil
+	default:
+	}
+	if err != nil {
+		return err
+	}
+	return run.judge(ctx, r)
+}
+
+// measure measures the honest without attacks, beside them and after them.
+func (r *attackRun) measure(ctx context.Context, attacks []attack.Attack) (err error) {
+	if r.quiet, err = r.honest.measure(ctx, r.Rate, pause(ctx, r.Quiet)); err != nil {
+		return err
+	}
+	pid := r.hub.pid()
+	if r.before, err = rss(pid); err != nil {
+		return err
+	}
+	cpuBefore, err := cpuTime(pid)
+	if err != nil {
+		return err
+	}
+	if err := resetPeak(pid); err != nil {
+		return err
+	}
+	r.attacked, err = r.honest.measure(ctx, r.Rate, func() error { return r.attack(ctx, attacks) })
+	if err != nil {
+		return err
+	}
+	if r.cpu, err = cpuTime(pid); err != nil {
+		return err
+	}
+	r.cpu -= cpuBefore
+	r.after, err = r.honest.measure(ctx, r.Rate, func() error { return r.settle(ctx) })
+	if err != nil {
+		return err
+	}
+	r.peak, err = peakRSS(pid)
+	return err
+}
+
+// attack runs attacks at once, the late ones in the second half.
+func (r *attackRun) attack(ctx context.Context, attacks []attack.Attack) error {
+	start := func(late bool) error {
+		for _, a := range attacks {
+			if a.Late != late {
+				continue
+			}
+			t := r.target
+			t.From = fmt.Sprintf("127.0.1.%d", 1+len(r.attacks))
+			one, err := assail(ctx, a, t)
+			if err != nil {
+				return err
+			}
+			r.attacks = append(r.attacks, one)
+		}
+		return pause(ctx, r.For/2)()
+	}
+	if err := errors.Join(start(false), start(true)); err != nil {
+		return err
+	}
+	for _, a := range r.attacks {
+		a.callOff()
+	}
+	for _, a := range r.attacks {
+		if err := a.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until the hub's memory is back where it was.
+func (r *attackRun) settle(ctx context.Context) (err error) {
+	for begin := now(); now()-begin < r.Settle; {
+		if err := pause(ctx, time.Second)(); err != nil {
+			return err
+		}
+		if r.end, err = rss(r.hub.pid()); err != nil || r.end <= r.before+maxKept && now()-begin > r.Settle/10 {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *attackRun) judge(ctx context.Context, rep *report) error {
+	if err := r.judgeCost(rep); err != nil {
+		return err
+	}
+	published := now() - r.begun
+	v, missing, err := r.honest.dismiss(ctx, time.Minute)
+	if err != nil {
+		return err
+	}
+	rep.zero("honest streams that did not reach the end", missing)
+	log, err := r.hub.retained(crowdSelector)
+	if err != nil {
+		return err
+	}
+	judgeLog(rep, r.honest.publishers(), published, log)
+	v.report(rep)
+	r.hub.judge(rep)
+	return nil
+}
+
+// judgeCost reports what the attacks cost the hub and the honest.
+func (r *attackRun) judgeCost(rep *report) error {
+	for _, a := range r.attacks {
+		rep.add(a.name+" was answered", a.answers)
+	}
+	mib := func(n int64) string { return humanize.IBytes(uint64(n)) }
+	rep.add("hub memory before", mib(r.before))
+	if r.MemoryLimit == "" {
+		rep.add("hub memory at most", mib(r.peak))
+	} else {
+		limit, err := humanize.ParseBytes(r.MemoryLimit)
+		if err != nil {
+			return err
+		}
+		rep.must("hub memory at most", mib(r.peak), uint64(r.peak) <= limit, "≤ "+r.MemoryLimit)
+	}
+	rep.must("hub memory after", mib(r.end), r.end <= r.before+maxKept, "≤ "+mib(maxKept)+" more than before")
+	rep.add("hub processor time, s", fmt.Sprintf("%.1f", r.cpu.Seconds()))
+	rep.latencies("before", []*latency{r.quiet})
+	rep.latenciesWithin("under attack", []*latency{r.attacked}, r.Noise, []*latency{r.quiet})
+	rep.add("publish to receive, longest, under attack", millis(time.Duration(r.attacked.max.Load())))
+	rep.latencies("after", []*latency{r.after})
+	rep.add("honest streams that reconnected", r.honest.reconnects())
+	return nil
+}

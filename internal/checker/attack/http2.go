@@ -1,0 +1,118 @@
+package attack
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// An h2 is an HTTP/2 connection of which every frame can be chosen. One
+// goroutine may send.
+type h2 struct {
+	net.Conn
+	trial *trial
+	close func()
+
+	mu      sync.Mutex // of what is written
+	framer  *http2.Framer
+	encoder *hpack.Encoder
+	encoded bytes.Buffer
+	next    uint32 // stream id
+}
+
+// connect opens an HTTP/2 connection, whose streams take so many bytes each, and
+// never more.
+func (t *trial) connect(ctx context.Context, window uint32) (*h2, error) {
+	c, done, err := t.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &h2{Conn: c, trial: t, close: done, framer: http2.NewFramer(c, c), next: 1}
+	h.encoder = hpack.NewEncoder(&h.encoded)
+	h.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	h.framer.AllowIllegalWrites = true
+	_, err = io.WriteString(c, http2.ClientPreface)
+	if err == nil {
+		err = h.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
+	}
+	if err == nil {
+		err = h.framer.WriteWindowUpdate(0, 1<<30) // the connection is not what holds the streams up
+	}
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return h, nil
+}
+
+// fragment is the most that a frame may have of a head.
+const fragment = 16 << 10
+
+// head encodes a GET. Headers come in pairs.
+func (h *h2) head(path string, headers ...string) []byte {
+	h.encoded.Reset()
+	all := append([]string{":method", "GET", ":scheme", "http", ":authority", "localhost", ":path", path}, headers...)
+	for i := 0; i < len(all); i += 2 {
+		_ = h.encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1], Sensitive: len(all[i+1]) > 100}) // to a buffer
+	}
+	return h.encoded.Bytes()
+}
+
+// open sends a request, and returns its stream's id.
+func (h *h2) open(path string, headers ...string) (id uint32, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id, h.next = h.next, h.next+2
+	block := h.head(path, headers...)
+	first := block[:min(len(block), fragment)]
+	block = block[len(first):]
+	err = h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: first, EndStream: true, EndHeaders: len(block) == 0})
+	for err == nil && len(block) > 0 {
+		next := block[:min(len(block), fragment)]
+		block = block[len(next):]
+		err = h.framer.WriteContinuation(id, len(block) == 0, next)
+	}
+	return id, err
+}
+
+// read counts the answers, and reads on until the connection or ctx ends. It
+// gives back no window.
+func (h *h2) read(ctx context.Context) error {
+	for {
+		frame, err := h.framer.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			h.trial.count(ctx, f.PseudoValue("status"))
+		case *http2.RSTStreamFrame:
+			h.trial.count(ctx, fmt.Sprint("reset: ", f.ErrCode))
+		case *http2.GoAwayFrame:
+			h.trial.count(ctx, fmt.Sprint("goaway: ", f.ErrCode))
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				err = h.write(h.framer.WriteSettingsAck)
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				err = h.write(func() error { return h.framer.WritePing(true, f.Data) })
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (h *h2) write(frame func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return frame()
+}

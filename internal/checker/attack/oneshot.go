@@ -1,0 +1,27 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// oneshot opens streams with a template that nobody had before, and goes at
+// once, while events to new topics have the templates tried.
+func oneshot(ctx context.Context, t *trial) {
+	var visits sync.WaitGroup
+	visits.Go(func() {
+		t.swarm(ctx, 32, func(ctx context.Context, i int) bool {
+			return t.hold(ctx, get(fmt.Sprintf("/events?topic=attack/oneshot/%d/{x}", i)), 0)
+		})
+	})
+	t.every(ctx, 100*time.Millisecond, func(i int) event {
+		topics := make([]string, 100)
+		for j := range topics {
+			topics[j] = fmt.Sprintf("attack/oneshot/%d/%d", i*100+j, time.Now().UnixNano())
+		}
+		return event{Topics: topics, Data: "x"}
+	})
+	visits.Wait()
+}

@@ -1,0 +1,60 @@
+package attack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// An event is what an attack publishes.
+type event struct {
+	Topics []string `json:"topics"`
+	Data   string   `json:"data"`
+}
+
+// maxBatch is how many bytes of events a request has: less than --max-body.
+const maxBatch = 900 << 10
+
+// publish publishes n events in as few requests as it takes, each until the hub
+// has taken it, so that what an attack needs is there.
+func (t *trial) publish(ctx context.Context, n int, make func(i int) event) {
+	var batch bytes.Buffer
+	send := func() {
+		for !t.ask(ctx, "POST", "/events", batch.String(), "Content-Type", "application/x-ndjson", "Authorization", t.publisher) && ctx.Err() == nil {
+			sleep(ctx, time.Second)
+		}
+		batch.Reset()
+	}
+	lines := 0
+	for i := range n {
+		line, err := json.Marshal(make(i))
+		if err != nil {
+			panic(err) // strings
+		}
+		if batch.Len() > 0 && batch.Len()+len(line) > maxBatch || lines == 5000 {
+			send()
+			lines = 0
+		}
+		batch.Write(append(line, '\n'))
+		lines++
+	}
+	send()
+}
+
+// every publishes an event at each interval until ctx ends.
+func (t *trial) every(ctx context.Context, interval time.Duration, make func(i int) event) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for i := 0; ctx.Err() == nil; i++ {
+		line, err := json.Marshal(make(i))
+		if err != nil {
+			panic(err) // strings
+		}
+		t.ask(ctx, "POST", "/events", string(line), "Content-Type", "application/json", "Authorization", t.publisher)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}

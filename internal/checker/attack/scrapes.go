@@ -1,0 +1,23 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// scrapes asks for the hub's figures without pause while it has many feeds.
+func scrapes(ctx context.Context, t *trial) {
+	var streams sync.WaitGroup
+	streams.Go(func() {
+		t.swarm(ctx, t.n(10_000), func(ctx context.Context, i int) bool {
+			return t.hold(ctx, get(fmt.Sprintf("/events?topic=attack/scrapes/%d", i)), time.Hour)
+		})
+	})
+	paths := []string{"/stats", "/metrics"}
+	t.swarm(ctx, 2, func(ctx context.Context, i int) bool {
+		return t.ask(ctx, "GET", paths[i%2], "", "Authorization", t.operator)
+	})
+	streams.Wait()
+}

@@ -1,0 +1,62 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// subscriptions opens streams that are cheap to ask for and costly to keep, in
+// turn of each kind there is.
+func subscriptions(ctx context.Context, t *trial) {
+	kinds := []func(ctx context.Context, i int) bool{
+		func(ctx context.Context, i int) bool { return t.weigh(ctx, manySelectors(i)) },
+		func(ctx context.Context, i int) bool {
+			return t.weigh(ctx, fmt.Sprintf("topic=attack/%d&ignored=%s", i, strings.Repeat("x", 10_000)))
+		},
+		func(ctx context.Context, i int) bool {
+			return t.weigh(ctx, fmt.Sprintf("topic=attack/%d%s", i, strings.Repeat("&type=t", 9900)))
+		},
+		func(ctx context.Context, i int) bool {
+			return t.weigh(ctx, "topic=attack/payload", "Authorization", t.token("payload", false, grant{Payload: strings.Repeat("x", 45_000)}))
+		},
+		func(ctx context.Context, i int) bool {
+			mine := []string{"a/{a}/{b}", "b/{+a}{b}", "c/{a,b}", "d/{?a,b}"}
+			for j := range mine {
+				mine[j] = fmt.Sprintf("https://attack.example/%d/%s", i, mine[j])
+			}
+			return t.weigh(ctx, "topic=attack/grants", "Authorization", t.token(fmt.Sprint(i), false, grant{Subscribe: mine}))
+		},
+		t.weighHeader,
+	}
+	t.swarm(ctx, t.n(1000), func(ctx context.Context, i int) bool { return kinds[i%len(kinds)](ctx, i) })
+}
+
+func (t *trial) weigh(ctx context.Context, query string, headers ...string) bool {
+	return t.hold(ctx, get("/events?"+query, headers...), time.Hour)
+}
+
+// manySelectors is 100 topics of 4,000 bytes.
+func manySelectors(i int) string {
+	var q strings.Builder
+	for j := range 100 {
+		topic := fmt.Sprintf("attack/%d/%d/", i, j)
+		q.WriteString("&topic=" + url.QueryEscape(topic+strings.Repeat("x", 4000-len(topic))))
+	}
+	return q.String()[1:]
+}
+
+// weighHeader opens a stream over HTTP/2 with a header as large as may be.
+func (t *trial) weighHeader(ctx context.Context, i int) bool {
+	c, err := t.connect(ctx, 1<<20)
+	if err != nil {
+		return t.failed(ctx, err)
+	}
+	defer c.close()
+	go func() {
+		_, _ = c.open(fmt.Sprintf("/events?topic=attack/%d", i), "accept", "text/event-stream", "x-ignored", strings.Repeat("x", 900_000)) // read fails, too
+	}()
+	return t.failed(ctx, c.read(ctx))
+}

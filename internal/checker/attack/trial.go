@@ -1,0 +1,142 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A Target is the hub under attack.
+type Target struct {
+	Addr  string  // HOST:PORT
+	From  string  // address that connections come from, which gives each attack ports of its own
+	Key   string  // what the hub's tokens are signed with
+	Files int     // how many descriptors the hub may have
+	Scale float64 // multiplies the sizes of attacks
+}
+
+// A trial is an attack while it runs.
+type trial struct {
+	Target
+	publisher, operator string // tokens
+	client              *http.Client
+
+	mu      sync.Mutex
+	answers map[string]int
+}
+
+func newTrial(target Target) *trial {
+	t := &trial{Target: target, answers: map[string]int{}}
+	t.publisher = t.token("publisher", false, grant{Publish: []string{"*"}})
+	t.operator = t.token("operator", true, grant{})
+	t.client = &http.Client{
+		Timeout:   time.Minute,
+		Transport: &http.Transport{DialContext: t.dialer(0).DialContext, MaxIdleConnsPerHost: 64, DisableCompression: true},
+	}
+	return t
+}
+
+// A grant is the claim of a token that says what it is for.
+type grant struct {
+	Publish   []string `json:"publish,omitempty"`
+	Subscribe []string `json:"subscribe,omitempty"`
+	Payload   string   `json:"payload,omitempty"`
+}
+
+// token returns what goes into an Authorization header.
+func (t *trial) token(subject string, admin bool, g grant) string {
+	c := jwt.MapClaims{"sub": subject, "mercure": g, "tidings": map[string]bool{"admin": admin}}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(t.Key))
+	if err != nil {
+		panic(err) // a secret signs anything
+	}
+	return "Bearer " + signed
+}
+
+// n scales a number of the attack's.
+func (t *trial) n(full int) int { return max(1, int(float64(full)*t.Scale)) }
+
+// pauseAfterFailure keeps an attack that is refused from spinning.
+const pauseAfterFailure = 50 * time.Millisecond
+
+// swarm visits the hub n at a time until ctx ends. Visits are numbered, and
+// report whether the hub served them.
+func (t *trial) swarm(ctx context.Context, n int, visit func(ctx context.Context, i int) bool) {
+	var wg sync.WaitGroup
+	for first := range n {
+		wg.Go(func() {
+			for i := first; ctx.Err() == nil; i += n {
+				if !visit(ctx, i) {
+					sleep(ctx, pauseAfterFailure)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// count notes an answer, unless the attack's end is what brought it.
+func (t *trial) count(ctx context.Context, answer string) {
+	if ctx.Err() != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answers[answer]++
+}
+
+// failed notes why there is no answer. It returns false, as visits do.
+func (t *trial) failed(ctx context.Context, err error) bool {
+	var netErr net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		t.count(ctx, "refused")
+	case errors.As(err, &netErr) && netErr.Timeout():
+		t.count(ctx, "timeout")
+	default:
+		t.count(ctx, "cut off")
+	}
+	return false
+}
+
+// ask sends a request, reads the whole answer and reports whether it is a
+// success. Headers come in pairs.
+func (t *trial) ask(ctx context.Context, method, path, body string, headers ...string) bool {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+t.Addr+path, strings.NewReader(body))
+	if err != nil {
+		panic(fmt.Sprintf("%s %.100s: %v", method, path, err)) // the attack is wrong
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := t.client.Do(req)
+	if err != nil {
+		return t.failed(ctx, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return t.failed(ctx, err)
+	}
+	t.count(ctx, strconv.Itoa(resp.StatusCode))
+	return resp.StatusCode/100 == 2
+}

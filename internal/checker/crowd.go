@@ -1,0 +1,79 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A crowd is many audiences, each of which listens to a publisher of its own.
+type crowd []*audience
+
+// crowdSelector selects what crowds are told.
+const crowdSelector = "honest/{publisher}"
+
+// gatherCrowd connects the members of all audiences.
+func gatherCrowd(ctx context.Context, h *process, publishers, members int, token string) (crowd, error) {
+	var c crowd
+	for i := range publishers {
+		p := newSpeaker(h, fmt.Sprint("honest/", i))
+		p.num, p.token = uint32(i), token
+		a, err := gather(ctx, h, p, members/publishers, 0)
+		if err != nil {
+			return nil, err
+		}
+		c = append(c, a)
+	}
+	return c, nil
+}
+
+// measure measures all of them at once, each at a rate.
+func (c crowd) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
+	l, over := &latency{}, make(chan struct{})
+	errs := make([]error, len(c))
+	var wg sync.WaitGroup
+	for i, a := range c {
+		wg.Go(func() {
+			errs[i] = a.measureInto(ctx, l, rate, func() error { <-over; return nil })
+		})
+		time.Sleep(time.Duration(float64(time.Second) / rate / float64(len(c)))) // spreads them
+	}
+	err := during()
+	close(over)
+	wg.Wait()
+	return l, errors.Join(err, errors.Join(errs...))
+}
+
+// dismiss sends everybody home, as an audience's does.
+func (c crowd) dismiss(ctx context.Context, patience time.Duration) (v verdict, missing int, err error) {
+	for _, a := range c {
+		one, n, err := a.dismiss(ctx, patience)
+		if err != nil {
+			return v, missing, err
+		}
+		v.add(one)
+		missing += n
+	}
+	return v, missing, nil
+}
+
+func (c crowd) publishers() (ps []*publisher) {
+	for _, a := range c {
+		ps = append(ps, a.publisher)
+	}
+	return ps
+}
+
+// reconnects counts how often streams had to come back.
+func (c crowd) reconnects() (n int) {
+	for _, a := range c {
+		for _, m := range a.members {
+			n += int(m.opens.Load()) - 1
+		}
+	}
+	return n
+}

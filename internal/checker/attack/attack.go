@@ -34,7 +34,7 @@ var All = []Attack{
 	{Name: "stalled", run: stalled},
 	{Name: "subscriptions", run: subscriptions},
 	{Name: "oneshot", run: oneshot},
-	{Name: "presence", run: presence},
+	{Name: "presence", run: presence, Flags: []string{"--retain-bytes", "64MiB"}},
 	{Name: "tickets", run: tickets},
 	{Name: "pinned", run: pinned, Store: "memory", Flags: []string{"--retain-bytes", "100MiB"}},
 	{Name: "scrapes", run: scrapes},

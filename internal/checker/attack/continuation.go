@@ -17,12 +17,12 @@ func continuation(ctx context.Context, t *trial) {
 		}
 		defer c.close()
 		go func() {
-			block := c.head("/events?topic=a", "x-long", strings.Repeat("x", 10_000))
+			block := c.encode(get2("/events?topic=a")...)
 			err := c.write(func() error {
 				return c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block, EndStream: true})
 			})
 			for err == nil && ctx.Err() == nil {
-				block := c.head("/", "x-long", strings.Repeat("x", 10_000))
+				block := c.encode("x-long", strings.Repeat("x", 10_000))
 				err = c.write(func() error { return c.framer.WriteContinuation(1, false, block) })
 			}
 		}()

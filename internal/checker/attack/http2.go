@@ -54,12 +54,17 @@ func (t *trial) connect(ctx context.Context, window uint32) (*h2, error) {
 // fragment is the most that a frame may have of a head.
 const fragment = 16 << 10
 
-// head encodes a GET. Headers come in pairs.
-func (h *h2) head(path string, headers ...string) []byte {
+// get2 is the beginning of an HTTP/2 request's head.
+func get2(path string) []string {
+	return []string{":method", "GET", ":scheme", "http", ":authority", "localhost", ":path", path}
+}
+
+// encode encodes headers, which come in pairs. Long ones stay out of the table
+// that both sides keep.
+func (h *h2) encode(headers ...string) []byte {
 	h.encoded.Reset()
-	all := append([]string{":method", "GET", ":scheme", "http", ":authority", "localhost", ":path", path}, headers...)
-	for i := 0; i < len(all); i += 2 {
-		_ = h.encoder.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1], Sensitive: len(all[i+1]) > 100}) // to a buffer
+	for i := 0; i < len(headers); i += 2 {
+		_ = h.encoder.WriteField(hpack.HeaderField{Name: headers[i], Value: headers[i+1], Sensitive: len(headers[i+1]) > 100}) // to a buffer
 	}
 	return h.encoded.Bytes()
 }
@@ -69,7 +74,7 @@ func (h *h2) open(path string, headers ...string) (id uint32, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id, h.next = h.next, h.next+2
-	block := h.head(path, headers...)
+	block := h.encode(append(get2(path), headers...)...)
 	first := block[:min(len(block), fragment)]
 	block = block[len(first):]
 	err = h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: first, EndStream: true, EndHeaders: len(block) == 0})

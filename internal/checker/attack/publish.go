@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -21,7 +22,7 @@ const maxBatch = 900 << 10
 func (t *trial) publish(ctx context.Context, n int, make func(i int) event) {
 	var batch bytes.Buffer
 	send := func() {
-		for !t.ask(ctx, "POST", "/events", batch.String(), "Content-Type", "application/x-ndjson", "Authorization", t.publisher) && ctx.Err() == nil {
+		for !t.published(ctx, "application/x-ndjson", batch.String()) && ctx.Err() == nil {
 			sleep(ctx, time.Second)
 		}
 		batch.Reset()
@@ -51,10 +52,23 @@ func (t *trial) every(ctx context.Context, interval time.Duration, make func(i i
 		if err != nil {
 			panic(err) // strings
 		}
-		t.ask(ctx, "POST", "/events", string(line), "Content-Type", "application/json", "Authorization", t.publisher)
+		t.published(ctx, "application/json", string(line))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// published publishes and reports whether that is done. Only what fails counts
+// as an answer.
+func (t *trial) published(ctx context.Context, contentType, body string) bool {
+	status, err := t.request(ctx, "POST", "/events", body, "Content-Type", contentType, "Authorization", t.publisher)
+	if err != nil {
+		return t.failed(ctx, err)
+	}
+	if status/100 != 2 {
+		t.count(ctx, fmt.Sprint("publish ", status))
+	}
+	return status/100 == 2
 }

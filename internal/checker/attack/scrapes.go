@@ -11,7 +11,7 @@ import (
 func scrapes(ctx context.Context, t *trial) {
 	var streams sync.WaitGroup
 	streams.Go(func() {
-		t.swarm(ctx, t.n(10_000), func(ctx context.Context, i int) bool {
+		t.swarm(ctx, min(t.n(10_000), t.Files/2), func(ctx context.Context, i int) bool {
 			return t.hold(ctx, get(fmt.Sprintf("/events?topic=attack/scrapes/%d", i)), time.Hour)
 		})
 	})

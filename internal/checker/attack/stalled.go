@@ -2,36 +2,38 @@ package attack
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 )
 
 // stalled opens streams over HTTP/2 that stop to take bytes in the midst of a
-// large event.
+// large event. Each has selectors of its own, so that they share nothing.
 func stalled(ctx context.Context, t *trial) {
 	const perConnection = 500
 	var streams sync.WaitGroup
-	for range max(1, t.n(3000)/perConnection) {
-		streams.Go(func() {
-			t.swarm(ctx, 1, func(ctx context.Context, i int) bool { return t.stall(ctx, min(perConnection, t.n(3000))) })
+	streams.Go(func() {
+		t.swarm(ctx, max(1, t.n(3000)/perConnection), func(ctx context.Context, i int) bool {
+			return t.stall(ctx, i, min(perConnection, t.n(3000)))
 		})
-	}
+	})
 	large := strings.Repeat("x", 900_000)
 	t.every(ctx, 2*time.Second, func(i int) event { return event{Topics: []string{"attack/stalled"}, Data: large} })
 	streams.Wait()
 }
 
 // stall opens streams on one connection.
-func (t *trial) stall(ctx context.Context, streams int) bool {
+func (t *trial) stall(ctx context.Context, i, streams int) bool {
 	c, err := t.connect(ctx, 16<<10)
 	if err != nil {
 		return t.failed(ctx, err)
 	}
 	defer c.close()
 	go func() {
-		for range streams {
-			if _, err := c.open("/events?topic=attack/stalled", "accept", "text/event-stream"); err != nil {
+		for j := range streams {
+			path := fmt.Sprintf("/events?topic=attack/stalled&topic=attack/own/%d/%d", i, j)
+			if _, err := c.open(path, "accept", "text/event-stream"); err != nil {
 				return // read fails, too
 			}
 		}

@@ -116,9 +116,18 @@ func (t *trial) failed(ctx context.Context, err error) bool {
 	return false
 }
 
-// ask sends a request, reads the whole answer and reports whether it is a
-// success. Headers come in pairs.
+// ask sends a request, reads and counts the whole answer, and reports whether it
+// is a success. Headers come in pairs.
 func (t *trial) ask(ctx context.Context, method, path, body string, headers ...string) bool {
+	status, err := t.request(ctx, method, path, body, headers...)
+	if err != nil {
+		return t.failed(ctx, err)
+	}
+	t.count(ctx, strconv.Itoa(status))
+	return status/100 == 2
+}
+
+func (t *trial) request(ctx context.Context, method, path, body string, headers ...string) (status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+t.Addr+path, strings.NewReader(body))
 	if err != nil {
 		panic(fmt.Sprintf("%s %.100s: %v", method, path, err)) // the attack is wrong
@@ -131,12 +140,9 @@ func (t *trial) ask(ctx context.Context, method, path, body string, headers ...s
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return t.failed(ctx, err)
+		return 0, err
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return t.failed(ctx, err)
-	}
-	t.count(ctx, strconv.Itoa(resp.StatusCode))
-	return resp.StatusCode/100 == 2
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/internal/checker/attack"
 )
 
-// assailCmd is the other process of an attack: it has descriptors of its own, and
-// only processors that nobody else wants. It reads its target from standard
+// assailCmd is the other process of an attack, with descriptors of its own. It reads its target from standard
 // input, attacks until that ends, and answers with what came of it.
 type assailCmd struct {
 	Name string `arg:""`
@@ -54,7 +53,7 @@ type assailant struct {
 }
 
 func assail(ctx context.Context, a attack.Attack, t attack.Target) (*assailant, error) {
-	cmd, err := background(ctx, "assail", a.Name)
+	cmd, err := background(ctx, nice, "assail", a.Name)
 	if err != nil {
 		return nil, err
 	}

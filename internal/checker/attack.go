@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
 	"time"
@@ -17,7 +18,8 @@ import (
 )
 
 type attackCheck struct {
-	Only        []string      `placeholder:"NAME" help:"Only these attacks, one after the other and each on a hub of its own, to see what each costs; all at once unless given."`
+	Only        []string      `placeholder:"NAME" help:"Only these attacks; all there are unless given."`
+	Each        bool          `help:"Not all at once, but one after the other, each on a hub of its own, to see what each costs. One alone is run like this."`
 	Publishers  int           `default:"100" help:"How many honest publishers there are."`
 	Streams     int           `default:"1000" help:"How many honest streams listen to them."`
 	Rate        float64       `default:"1" help:"Events a second of each honest publisher."`
@@ -35,21 +37,28 @@ const maxKept = 128 << 20
 
 func (c *attackCheck) check(ctx context.Context, s *setup) (*report, error) {
 	r := &report{Check: "attack"}
-	if len(c.Only) == 0 {
-		return r, c.run(ctx, s, r, attack.All)
+	attacks := attack.All
+	if len(c.Only) > 0 {
+		attacks = nil
 	}
 	for _, name := range c.Only {
 		a, err := attack.Find(name)
 		if err != nil {
 			return nil, err
 		}
+		attacks = append(attacks, a)
+	}
+	if !c.Each && len(attacks) != 1 {
+		return r, c.run(ctx, s, r, attacks)
+	}
+	for _, a := range attacks {
 		own := *s
 		if a.Store != "" {
 			own.Store = a.Store
 		}
-		one := &report{part: name + ": "}
+		one := &report{part: a.Name + ": "}
 		if err := c.run(ctx, &own, one, []attack.Attack{a}, a.Flags...); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", a.Name, err)
 		}
 		r.Figures = append(r.Figures, one.brief()...)
 	}
@@ -61,6 +70,7 @@ type attackRun struct {
 	*attackCheck
 	hub    *process
 	target attack.Target
+	token  string // of the honest
 	honest crowd
 	begun  time.Duration
 
@@ -68,6 +78,7 @@ type attackRun struct {
 	before, peak, end      int64 // the hub's memory
 	cpu                    time.Duration
 	attacks                []*assailant
+	newcomer               string // how one fared under attack
 }
 
 func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []attack.Attack, flags ...string) error {
@@ -94,8 +105,9 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 		return fmt.Errorf("make a token: %w", err)
 	}
 	run := &attackRun{attackCheck: c, hub: h, begun: now()}
+	run.token = strings.TrimSpace(string(token))
 	run.target = attack.Target{Addr: h.addr, Key: key, Files: c.Files, Scale: c.Scale}
-	if run.honest, err = gatherCrowd(ctx, h, c.Publishers, c.Streams, strings.TrimSpace(string(token))); err != nil {
+	if run.honest, err = gatherCrowd(ctx, h, c.Publishers, c.Streams, run.token); err != nil {
 		return err
 	}
 	err = run.measure(ctx, attacks)
@@ -163,6 +175,7 @@ func (r *attackRun) attack(ctx context.Context, attacks []attack.Attack) error {
 	if err := errors.Join(start(false), start(true)); err != nil {
 		return err
 	}
+	r.newcomer = r.welcome(ctx)
 	for _, a := range r.attacks {
 		a.callOff()
 	}
@@ -172,6 +185,23 @@ func (r *attackRun) attack(ctx context.Context, attacks []attack.Attack) error {
 		}
 	}
 	return nil
+}
+
+// welcome says how the hub receives an honest client that it has not met.
+func (r *attackRun) welcome(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := freshTemplate(r.hub.addr); err != nil {
+		return fmt.Sprintf("no stream: %.200s", err)
+	}
+	resp, _, err := request(ctx, prober, "POST", r.hub.url("/tickets"), http.Header{"Authorization": {"Bearer " + r.token}}, nil)
+	if err != nil {
+		return fmt.Sprintf("no ticket: %.200s", err)
+	}
+	if resp.StatusCode != http.StatusCreated {
+		return "no ticket: " + resp.Status
+	}
+	return "served"
 }
 
 // settle waits until the hub's memory is back where it was.
@@ -188,7 +218,7 @@ func (r *attackRun) settle(ctx context.Context) (err error) {
 }
 
 func (r *attackRun) judge(ctx context.Context, rep *report) error {
-	if err := r.judgeCost(rep); err != nil {
+	if err := r.judgeCost(ctx, rep); err != nil {
 		return err
 	}
 	published := now() - r.begun
@@ -208,7 +238,7 @@ func (r *attackRun) judge(ctx context.Context, rep *report) error {
 }
 
 // judgeCost reports what the attacks cost the hub and the honest.
-func (r *attackRun) judgeCost(rep *report) error {
+func (r *attackRun) judgeCost(ctx context.Context, rep *report) error {
 	for _, a := range r.attacks {
 		rep.add(a.name+" was answered", a.answers)
 	}
@@ -230,5 +260,8 @@ func (r *attackRun) judgeCost(rep *report) error {
 	rep.add("publish to receive, longest, under attack", millis(time.Duration(r.attacked.max.Load())))
 	rep.latencies("after", []*latency{r.after})
 	rep.add("honest streams that reconnected", r.honest.reconnects())
+	rep.add("a newcomer under attack", r.newcomer)
+	newcomer := r.welcome(ctx)
+	rep.must("a newcomer after", newcomer, newcomer == "served", "served")
 	return nil
 }

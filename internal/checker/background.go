@@ -7,17 +7,26 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
-// background returns a command that runs this program again, for processors
-// that nobody else wants: beside the hub, it stands for machines elsewhere.
-func background(ctx context.Context, command ...string) (*exec.Cmd, error) {
+// Beside the hub, a process in the background stands for machines elsewhere. An
+// idle one gets processors that nobody else wants; a nice one gets a little in
+// any case, whatever the hub is made to do.
+var (
+	idle = []string{"chrt", "--idle", "0"}
+	nice = []string{"nice", "-n", "19"}
+)
+
+// background returns a command that runs this program again, at a priority.
+func background(ctx context.Context, priority []string, command ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "chrt", append([]string{"--idle", "0", self}, command...)...)
+	args := slices.Concat(priority[1:], []string{self}, command)
+	cmd := exec.CommandContext(ctx, priority[0], args...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, nil
@@ -44,7 +53,7 @@ func (spinCmd) Run(ctx context.Context) error {
 func besides(ctx context.Context, do func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	cmd, err := background(ctx, "spin")
+	cmd, err := background(ctx, idle, "spin")
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,9 @@ import (
 	"github.com/tidings-sse/tidings/internal/checker/attack"
 )
 
-// assailCmd is the other process of an attack, with descriptors of its own. It reads its target from standard
-// input, attacks until that ends, and answers with what came of it.
+// assailCmd is the other process of an attack, with descriptors of its own. It
+// reads its target from standard input, attacks until that ends, and answers
+// with what came of it.
 type assailCmd struct {
 	Name string `arg:""`
 }

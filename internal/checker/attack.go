@@ -117,8 +117,12 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 		return nil
 	default:
 	}
-	if err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil { // the figures say why
+		r.must("the honest are served", err, false, "true")
+		return run.judgeCost(ctx, r)
 	}
 	return run.judge(ctx, r)
 }
@@ -139,20 +143,13 @@ func (r *attackRun) measure(ctx context.Context, attacks []attack.Attack) (err e
 	if err := resetPeak(pid); err != nil {
 		return err
 	}
-	r.attacked, err = r.honest.measure(ctx, r.Rate, func() error { return r.attack(ctx, attacks) })
-	if err != nil {
-		return err
-	}
-	if r.cpu, err = cpuTime(pid); err != nil {
-		return err
-	}
+	var errs [4]error
+	r.attacked, errs[0] = r.honest.measure(ctx, r.Rate, func() error { return r.attack(ctx, attacks) })
+	r.cpu, errs[1] = cpuTime(pid)
 	r.cpu -= cpuBefore
-	r.after, err = r.honest.measure(ctx, r.Rate, func() error { return r.settle(ctx) })
-	if err != nil {
-		return err
-	}
-	r.peak, err = peakRSS(pid)
-	return err
+	r.after, errs[2] = r.honest.measure(ctx, r.Rate, func() error { return r.settle(ctx) })
+	r.peak, errs[3] = peakRSS(pid)
+	return errors.Join(errs[:]...)
 }
 
 // attack runs attacks at once, the late ones in the second half.

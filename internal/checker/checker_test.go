@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http/httptest"
@@ -18,6 +20,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/checker/attack"
 )
 
 // built has the hub's binary, once it is needed.
@@ -53,6 +56,42 @@ func TestChurnShort(t *testing.T) {
 
 func TestFullShort(t *testing.T) {
 	passes(t, &fullCheck{Size: 96, MinFree: 16, Live: 5, Patience: 30 * time.Second})
+}
+
+// All at once, they are more than a hub without --memory-limit bears.
+func TestAttackShort(t *testing.T) {
+	passes(t, &attackCheck{
+		Only:       []string{"slowheads", "continuation", "rapidreset", "fifty", "oneshot", "tickets"},
+		Publishers: 10, Streams: 100, Rate: 1, For: 15 * time.Second, Quiet: 3 * time.Second, Settle: 20 * time.Second,
+		Scale: 0.1, Files: 2000,
+	})
+}
+
+// An attack that the hub takes for a bad request proves nothing.
+func TestAttacksArrive(t *testing.T) {
+	s := shared(t, "disk")
+	s.files = 4000
+	key := strings.Repeat("key", 20)
+	h, err := s.startHub("--jwt-key", key, "--anonymous", "--mercure-subscriptions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.kill)
+	arrive := map[string]string{ // what the hub answers, where that is not 200
+		"headers": "403", "tickets": "201", "pinned": "201", "descriptors": "cut off", "slowheads": "cut off",
+		"slowbodies": "401", "continuation": "goaway: PROTOCOL_ERROR",
+	}
+	for _, a := range attack.All {
+		t.Run(a.Name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			want := cmp.Or(arrive[a.Name], "200")
+			answers := a.Run(ctx, attack.Target{Addr: h.addr, From: "127.0.1.1", Key: key, Files: 20, Scale: 0.01, Until: want})
+			if answers[want] == 0 {
+				t.Errorf("the hub answered %v, and never %s", answers, want)
+			}
+		})
+	}
 }
 
 // A checker that cannot fail proves nothing: what a killed hub had in memory

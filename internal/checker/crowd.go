@@ -31,7 +31,8 @@ func gatherCrowd(ctx context.Context, h *process, publishers, members int, token
 	return c, nil
 }
 
-// measure measures all of them at once, each at a rate.
+// measure measures all audiences at once, each at a rate. It returns what it has
+// measured with an error, too.
 func (c crowd) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
 	l, over := &latency{}, make(chan struct{})
 	errs := make([]error, len(c))
@@ -48,17 +49,18 @@ func (c crowd) measure(ctx context.Context, rate float64, during func() error) (
 	return l, errors.Join(err, errors.Join(errs...))
 }
 
-// dismiss sends everybody home, as an audience's does.
+// dismiss dismisses every audience, and adds up what was wrong and missing.
 func (c crowd) dismiss(ctx context.Context, patience time.Duration) (v verdict, missing int, err error) {
-	for _, a := range c {
-		one, n, err := a.dismiss(ctx, patience)
-		if err != nil {
-			return v, missing, err
-		}
+	var mu sync.Mutex
+	err = all(len(c), func(i int) error {
+		one, n, err := c[i].dismiss(ctx, patience)
+		mu.Lock()
+		defer mu.Unlock()
 		v.add(one)
 		missing += n
-	}
-	return v, missing, nil
+		return err
+	})
+	return v, missing, err
 }
 
 func (c crowd) publishers() (ps []*publisher) {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package attack does to a hub what strangers may do: each file is one attack.
 //
 // An attack runs until its context ends, against a hub on loopback, in a process
@@ -60,6 +62,8 @@ func Find(name string) (Attack, error) {
 // or how the connection failed, and how often.
 func (a Attack) Run(ctx context.Context, target Target) map[string]int {
 	t := newTrial(target)
+	ctx, t.end = context.WithCancel(ctx)
+	defer t.end()
 	a.run(ctx, t)
 	t.mu.Lock()
 	defer t.mu.Unlock()

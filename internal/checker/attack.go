@@ -121,7 +121,7 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 		return ctx.Err()
 	}
 	if err != nil { // the figures say why
-		r.must("the honest are served", err, false, "true")
+		r.must("the honest are served", err.Error(), false, "true")
 		return run.judgeCost(ctx, r)
 	}
 	return run.judge(ctx, r)

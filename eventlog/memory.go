@@ -20,6 +20,7 @@ const pageSize = 256
 type Memory struct {
 	epoch     uint64
 	retention Retention
+	clock     *Clock
 	stop      chan struct{} // ends the sweeper
 	swept     sync.WaitGroup
 
@@ -43,8 +44,12 @@ type topicIndex struct {
 }
 
 // NewMemory returns an empty log of a new epoch. Close ends it.
-func NewMemory(r Retention) *Memory {
+func NewMemory(r Retention) *Memory { return NewMemoryWith(r, new(Clock)) }
+
+// NewMemoryWith is NewMemory with a clock, which belongs to the log.
+func NewMemoryWith(r Retention, c *Clock) *Memory {
 	m := &Memory{
+		clock:       c,
 		epoch:       NewEpoch(),
 		retention:   r,
 		stop:        make(chan struct{}),
@@ -70,7 +75,7 @@ func (m *Memory) Append(ctx context.Context, recs ...Record) ([]Result, error) {
 		return nil, ErrClosed
 	}
 	results := make([]Result, len(recs))
-	now := time.Now()
+	now := m.clock.Now()
 	if now.Before(m.newest) {
 		now = m.newest
 	}
@@ -210,7 +215,7 @@ func (m *Memory) sweep() {
 			return
 		case <-t.C:
 			m.mu.Lock()
-			m.trim(time.Now())
+			m.trim(m.clock.Now())
 			m.mu.Unlock()
 		}
 	}

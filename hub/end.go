@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 var (
@@ -107,11 +106,4 @@ func reasonOf(cause error) DisconnectReason {
 		return EventDeleted
 	}
 	return Failed
-}
-
-// endAt has the stream end at a time; the zero time is never.
-func (st *Stream) endAt(t time.Time) {
-	if !t.IsZero() {
-		st.expiry = time.AfterFunc(time.Until(t), func() { st.End(ErrExpired) })
-	}
 }

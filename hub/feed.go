@@ -172,9 +172,9 @@ func (w *window) from(off uint64) run {
 	}
 }
 
-// add routes an event here, as the bytes that encode gives, and wakes whom it
-// concerns. An event may match by several of its topics; it is added once.
-func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
+// add routes an event here, appended at a time, as the bytes that encode gives, and
+// wakes the streams that it concerns. An event may match by several of its topics; it is added once.
+func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 	if !f.wantsType(e.Type) {
 		return
 	}
@@ -195,7 +195,7 @@ func (f *feed) add(e *eventlog.Event, encode func(*feed) []byte) {
 		}
 		f.buf = append(f.buf, b...)
 		f.held.Add(int64(len(b)))
-		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), e.Time.UnixNano()})
+		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), at})
 		f.behind = f.attached
 		f.shrink()
 	}

@@ -45,7 +45,7 @@ func (s *booth) enterAt(place eventlog.ID) *cursor {
 func (s *booth) add(b []byte) {
 	s.n++
 	e := &eventlog.Event{Record: eventlog.Record{Topics: []string{"t"}}, ID: eventlog.ID{Epoch: 1, Lo: s.n}, Time: time.Unix(0, 1)}
-	s.feed.add(e, func(*feed) []byte { return b })
+	s.feed.add(e, 0, func(*feed) []byte { return b })
 }
 
 // take takes all of a run.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +158,58 @@ func TestManySecretsInARow(t *testing.T) {
 	if got := dataUntil(t, seeing, "end"); len(got) != 501 {
 		t.Errorf("got %d events, want all", len(got))
 	}
+}
+
+// TestExpiryByTheWallClock sets the system's clock while streams are open: each ends
+// when its token has expired by that clock, whatever time has passed.
+func TestExpiryByTheWallClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := newTestHub(t, eventlog.Retention{})
+		var ahead atomic.Int64
+		h.clock.now = func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }
+		begun := time.Now()
+		ended := map[time.Duration]time.Duration{} // by when the token expires
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, expires := range []time.Duration{10 * time.Minute, time.Hour, 3 * time.Hour} {
+			st, err := h.Stream(t.Context(), Subscription{Selectors: Everything()}, StreamOptions{Heartbeat: 24 * time.Hour, Expires: begun.Add(expires)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				defer st.Close()
+				var err error
+				for err == nil {
+					_, err = st.Next(t.Context())
+				}
+				if !errors.Is(err, ErrExpired) {
+					t.Errorf("the stream ends with %v", err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				ended[expires] = time.Since(begun)
+			})
+		}
+		time.Sleep(5 * time.Minute)
+		ahead.Store(int64(-30 * time.Minute)) // back: tokens hold for longer
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		if len(ended) != 0 {
+			t.Errorf("%v have ended too early", ended)
+		}
+		mu.Unlock()
+		ahead.Store(int64(50 * time.Minute)) // forward: two have expired
+		wg.Wait()
+		for expires, want := range map[time.Duration]time.Duration{
+			10 * time.Minute: 15 * time.Minute,
+			time.Hour:        15 * time.Minute,
+			3 * time.Hour:    130 * time.Minute,
+		} {
+			if late := ended[expires] - want; late < 0 || late > 2*lookEvery {
+				t.Errorf("a token for %v ended its stream after %v, want %v", expires, ended[expires], want)
+			}
+		}
+	})
 }
 
 func TestStreamEnds(t *testing.T) {

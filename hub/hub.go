@@ -33,6 +33,7 @@ type Hub struct {
 	bans   bans
 
 	err      atomic.Pointer[error] // why the pump ended
+	clock    clockWatch
 	live     activity
 	registry registry
 	watch    func(i StreamInfo, open bool) // nil: nobody does
@@ -65,6 +66,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		router: newRouter(),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
+	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
 	h.counters.started = time.Now()
 	h.pages = newPages(ctx, log, &h.live, &h.bans)
 	go h.pump(ctx, bounds.Last)
@@ -77,6 +79,7 @@ func (h *Hub) Close() error {
 	h.stop()
 	<-h.pumped
 	h.pages.close()
+	h.clock.close()
 	return nil
 }
 
@@ -142,7 +145,8 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			return *b
 		}
 		h.tryTemplates(e.Topics)
-		h.router.route(h.lockOpen(e.Topics), func(f *feed) { f.add(e, encode) })
+		at := appended(e)
+		h.router.route(h.lockOpen(e.Topics), func(f *feed) { f.add(e, at, encode) })
 		h.moveHead(e.ID)
 		h.mu.Unlock()
 		h.live.note()
@@ -163,6 +167,16 @@ func (h *Hub) lockOpen(topics []string) []string {
 		}
 		h.mu.Unlock()
 	}
+}
+
+// appended returns when an event was appended, in Unix nanoseconds by the system's
+// clock. Where the log's clock does not follow that, it is now (see [eventlog.Clock]).
+func appended(e *eventlog.Event) int64 {
+	now := time.Now()
+	if ago := now.Sub(e.Time); ago < 0 || ago > eventlog.MaxStep {
+		return now.UnixNano()
+	}
+	return e.Time.UnixNano()
 }
 
 // tryTemplates does the costly part of routing to topics that are new, or to

@@ -60,7 +60,7 @@ type Stream struct {
 	page      *pageEntry      // that the stream reads or waits for; nil: none
 	pageAt    eventlog.ID     // the place that the page follows, or the last one did
 	buf       *[takeSize]byte // of Next, while there is something to take
-	expiry    *time.Timer     // nil: never
+	expiry    *expiry         // nil: never
 	heartbeat time.Duration   // for Next
 	onClose   func()
 	onOver    atomic.Pointer[func()] // nil: nothing is called
@@ -119,7 +119,7 @@ func (st *Stream) Close() {
 	}
 	st.drain.stop()
 	if st.expiry != nil {
-		st.expiry.Stop()
+		st.expiry.stop()
 	}
 	st.leavePage()
 	st.feed.leave(&st.cursor)

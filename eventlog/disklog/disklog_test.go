@@ -58,6 +58,17 @@ func TestLog(t *testing.T) {
 	})
 }
 
+func TestClock(t *testing.T) {
+	place := func(t *testing.T) logtest.OpenClock {
+		dir := t.TempDir()
+		return func(t *testing.T, r eventlog.Retention, c *eventlog.Clock) eventlog.Log {
+			return open1(t, dir, Options{Retention: r, Clock: c})
+		}
+	}
+	logtest.RunClock(t, place)
+	logtest.RunClockDurable(t, place)
+}
+
 // small makes for flushes, compactions and new log files within few events.
 func small(p *pebble.Options) {
 	p.MemTableSize = 64 << 10

@@ -39,8 +39,9 @@ type Options struct {
 	// away again. Where there is no log it is an error.
 	NewEpoch bool
 
-	FS     vfs.FS       // nil is the disk
-	Logger *slog.Logger // nil is slog.Default
+	Clock  *eventlog.Clock // nil is a new one; it belongs to the log
+	FS     vfs.FS          // nil is the disk
+	Logger *slog.Logger    // nil is slog.Default
 
 	tune        func(*pebble.Options) // for tests
 	reservation uint64                // likewise; 0 is the constant
@@ -69,6 +70,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = &eventlog.Clock{Logger: o.Logger}
 	}
 	return o
 }
@@ -182,6 +186,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 	}
 	l.epoch = l.manifest.Epoch
 	l.tip = l.at.reserved
+	o.Clock.Begin(time.Unix(0, max(l.at.newest, l.at.trimmed)))
 	l.window = window{budget: o.Window, base: l.tip}
 	l.space.open(l)
 	l.guard.armed.Store(true)

@@ -192,6 +192,7 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 	// that publishers send, and up to four times as much when there are several of
 	// theirs for one of these.
 	pace := t.l.pace.Load()
+	now := t.l.options.Clock.Now()
 	batch := int(max(pruneBatch, pace*5/4, min(pace*4, t.l.over(&at)/2)))
 	for ok := it.First(); ok && len(old) < batch; ok = it.Next() {
 		value, err := it.ValueAndErr()
@@ -202,7 +203,7 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if age := t.l.options.Retention.Age; t.l.over(&at) == 0 && !(age > 0 && time.Since(time.Unix(0, nanos)) > age) {
+		if age := t.l.options.Retention.Age; t.l.over(&at) == 0 && !(age > 0 && now.Sub(time.Unix(0, nanos)) > age) {
 			break
 		}
 		e, err := t.l.decodeAt(it)

@@ -144,7 +144,7 @@ func (w *writer) write(group []*job) {
 }
 
 func (w *writer) begin() {
-	w.now = max(time.Now().UnixNano(), w.at.newest, w.at.trimmed)
+	w.now = max(w.l.options.Clock.Now().UnixNano(), w.at.newest, w.at.trimmed)
 	w.batch = w.l.db.NewBatch()
 	w.reserve, w.settling = false, false
 	clear(w.tallies)

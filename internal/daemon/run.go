@@ -48,7 +48,8 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return err
 	}
 
-	log, err := openLog(c, logger)
+	clock := &eventlog.Clock{Logger: logger}
+	log, err := openLog(c, clock, logger)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		presence := mercure.Watch(h, logger)
 		defer presence.Close()
 	}
-	api := newAPI(c, h, authority, collectors(log), logger)
+	api := newAPI(c, h, authority, collectors(log, clock), logger)
 	defer api.Close()
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
@@ -132,10 +133,10 @@ func shutDown(srv *http.Server, within time.Duration, logger *slog.Logger) {
 }
 
 // openLog opens the engine that the configuration names.
-func openLog(c *Config, logger *slog.Logger) (eventlog.Log, error) {
+func openLog(c *Config, clock *eventlog.Clock, logger *slog.Logger) (eventlog.Log, error) {
 	retention := eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents}
 	if c.Store == "memory" {
-		return eventlog.NewMemory(retention), nil
+		return eventlog.NewMemoryWith(retention, clock), nil
 	}
 	minFree := int64(c.MinFree)
 	if minFree == 0 {
@@ -146,16 +147,21 @@ func openLog(c *Config, logger *slog.Logger) (eventlog.Log, error) {
 		Relaxed:   c.Durability == "relaxed",
 		MinFree:   minFree,
 		NewEpoch:  c.NewEpoch,
+		Clock:     clock,
 		Logger:    logger,
 	})
 }
 
-// collectors are those of an engine that has figures of its own.
-func collectors(log eventlog.Log) []prometheus.Collector {
+// collectors are those of the log's clock, and of an engine that has figures of its own.
+func collectors(log eventlog.Log, clock *eventlog.Clock) []prometheus.Collector {
+	all := []prometheus.Collector{prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "tidings_log_clock_steps_total",
+		Help: "Steps of the system's clock by more than a minute, which the log did not follow.",
+	}, func() float64 { return float64(clock.Steps()) })}
 	if c, ok := log.(prometheus.Collector); ok {
-		return []prometheus.Collector{c}
+		all = append(all, c)
 	}
-	return nil
+	return all
 }
 
 func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Collector, logger *slog.Logger) *httpapi.API {

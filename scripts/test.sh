@@ -7,17 +7,20 @@ cd "$(dirname "$0")/.."
 
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 modules=(. examples/frameworks bench) # those beside the first keep their dependencies out of it
+clients=internal/e2e/clients          # so does this one, whose tests run others' clients
 
 step() { printf '\n== %s\n' "$*"; }
 in_module() { (cd "$1" && shift && "$@"); }
 
 step "tools"
 missing=()
-declare -A packages=([chromium]=chromium [nginx]=nginx [node]=nodejs [npm]=npm [curl]=curl [python3]=python3 [php]=php-cli [ip]=iproute2 [mkfs.ext4]=e2fsprogs)
+declare -A packages=([chromium]=chromium [firefox-esr]=firefox-esr [nginx]=nginx [node]=nodejs [npm]=npm [curl]=curl [python3]=python3 [php]=php-cli [ip]=iproute2 [mkfs.ext4]=e2fsprogs)
 for tool in "${!packages[@]}"; do
 	command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${packages[$tool]}")
 done
 [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing+=(libnginx-mod-nchan) # a rival
+[ -e /usr/share/php/Symfony/Component/HttpClient/autoload.php ] || missing+=(php-symfony-http-client) # a client
+php -r 'exit((int) !extension_loaded("curl"));' 2>/dev/null || missing+=(php-curl)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 [ "$(id -u)" = 0 ] || echo "SKIPPED without root: failing and full disks, peers that vanish"
 # Without such a font, the Chinese pages' screenshots show boxes.
@@ -39,7 +42,7 @@ step "gofmt"
 unformatted=$(gofmt -l $(git ls-files -co --exclude-standard '*.go'))
 [ -z "$unformatted" ] || { echo "not gofmt-ed:"; echo "$unformatted"; exit 1; }
 
-for m in "${modules[@]}"; do
+for m in "${modules[@]}" "$clients"; do
 	step "vet and staticcheck: $m"
 	in_module "$m" go mod tidy -diff
 	in_module "$m" go vet ./...
@@ -63,6 +66,10 @@ step "tests"
 for m in "${modules[@]}"; do
 	in_module "$m" go test -race -p 1 -timeout 15m ./...
 done
+
+# Not with -race: the clients are not ours to mend. The table they print is worth reading.
+step "real clients"
+in_module "$clients" go test -v -timeout 15m ./...
 
 # fuzz runs one target of a package. When the time is over, Go before 1.27 may say that
 # a deadline was exceeded, which is no finding (go.dev/issue/75804): then it runs again.

@@ -54,13 +54,14 @@ type api struct {
 	Options
 	hub      *hub.Hub
 	lot      *park.Lot
-	refusals *rate.Limiter // in the log
+	refusals *rate.Limiter  // in the log
+	crowded  rate.Sometimes // likewise, that there is no room for streams
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
 // /stats, /metrics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) *API {
-	a := &api{Options: o, hub: h, refusals: newRefusals()}
+	a := &api{Options: o, hub: h, refusals: newRefusals(), crowded: rate.Sometimes{Interval: time.Minute}}
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
 	a.Retry = orDefault(o.Retry, 3*time.Second)
@@ -68,7 +69,7 @@ func New(h *hub.Hub, o Options) *API {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Logger: a.Logger})
+	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Retry: a.Retry, Logger: a.Logger})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/topics", OnlyGet(a.topics))
 	mux.HandleFunc("/subscriptions", a.operator(a.presence))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/descriptors"
 	"github.com/tidings-sse/tidings/sse"
 )
 
@@ -21,6 +22,11 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	}
 	if retry, draining := a.hub.Draining(); draining {
 		a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
+		return
+	}
+	if r.ProtoMajor == 1 && !a.room() { // a stream of HTTP/2 takes no descriptor of its own
+		w.Header().Set("Connection", "close")
+		a.comeBack(w, r, s, o, a.Retry+rand.N(4*a.Retry), "This hub has as many connections as it may have; try again later.")
 		return
 	}
 	o.Chunked = r.ProtoAtLeast(1, 1) && a.parks(w, r)
@@ -67,6 +73,20 @@ func breakOff(r *http.Request) {
 	if r.Method != http.MethodHead { // whose response is whole without a body
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// room reports whether the process may open another descriptor for a stream, and leave
+// some for publishers and operators.
+func (a *api) room() bool {
+	u := descriptors.Now()
+	if u.Room() {
+		return true
+	}
+	a.crowded.Do(func() {
+		a.Logger.Warn("nearly all descriptors are taken, and new streams are told to come back; raise the limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)",
+			"open", u.Open, "limit", u.Limit)
+	})
+	return false
 }
 
 // parks reports whether a request's stream can do without a goroutine.

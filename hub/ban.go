@@ -57,7 +57,7 @@ func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
 	if err != nil || b == nil { // nothing is banned
 		return 0, err
 	}
-	return h.End(StreamFilter{banned: b}, ErrKicked), nil
+	return h.End(StreamFilter{banned: b}, ErrRevoked), nil
 }
 
 // Banned reports whether bans cover all of a subscription's selectors. A URI

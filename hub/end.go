@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 var (
@@ -40,6 +41,13 @@ func IsFinal(err error) bool { return errors.Is(err, ErrRevoked) }
 func (st *Stream) End(cause error) {
 	st.end.CompareAndSwap(nil, &cause)
 	st.over()
+}
+
+// Refuse returns all that is sent on a stream which cannot be served after all: where
+// it begins, so that its client misses nothing, and a time after which to come back.
+func (st *Stream) Refuse(retry time.Duration) []byte {
+	st.namePosition(retry)
+	return st.own
 }
 
 // OnOver has f called when the stream has to end, for a caller of [Stream.Next] that

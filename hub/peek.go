@@ -50,13 +50,13 @@ func (st *Stream) Peek() ([]byte, error) {
 		return st.own, nil
 	}
 	if st.cursor.part == 0 { // nothing comes between the parts of an event
-		if err := st.Over(); err != nil {
-			return nil, err
-		}
 		st.drain.begin(&st.hub.drain, st.over)
-		if retry, ok := st.drain.retry(); ok {
+		if retry, ok := st.drain.retry(); ok { // also when the moment came before anybody looked
 			st.namePosition(retry)
 			return st.own, nil
+		}
+		if err := st.Over(); err != nil {
+			return nil, err
 		}
 		if len(st.pending) > 0 && st.sayPending() {
 			return st.own, nil

@@ -32,6 +32,7 @@ import (
 type Options struct {
 	Heartbeat    time.Duration // how long a stream may be silent
 	WriteTimeout time.Duration // how long a stream may take no byte
+	Retry        time.Duration // after how long, at least, a client comes back that was turned away
 	Logger       *slog.Logger
 	Shards       int // 0: as many as there are processors
 }

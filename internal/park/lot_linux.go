@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -26,6 +27,7 @@ type Lot struct {
 	loops  sync.WaitGroup
 	stop   chan struct{}
 	closed sync.Once
+	full   rate.Sometimes // in the log: a stream cannot be parked
 }
 
 // New returns a lot for the streams of a hub. It costs nothing until it is used.
@@ -33,7 +35,7 @@ func New(h *hub.Hub, o Options) *Lot {
 	if o.Shards == 0 {
 		o.Shards = min(runtime.GOMAXPROCS(0), runtime.NumCPU()) // more would only take turns
 	}
-	return &Lot{hub: h, o: o, stop: make(chan struct{})}
+	return &Lot{hub: h, o: o, stop: make(chan struct{}), full: rate.Sometimes{Interval: time.Minute}}
 }
 
 // Suits reports whether a request's stream can be parked: whether it is HTTP/1
@@ -111,9 +113,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 		err = conn.Close() // of two descriptors; the connection lives on
 	}
 	if err != nil {
-		_ = conn.Close()
-		st.End(err)
-		st.Close()
+		l.turnAway(conn, st, err)
 		return true // there is no response to go on with
 	}
 	p := l.newParked(st, fd)
@@ -121,6 +121,20 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	st.Park(p)
 	p.hand()
 	return true
+}
+
+// turnAway ends a response whose headers are sent and whose stream cannot be parked:
+// mostly, because there is no descriptor left. The client comes back to where the stream
+// was to begin. There is no last chunk, which clients may take for the stream's end.
+func (l *Lot) turnAway(conn net.Conn, st *hub.Stream, err error) {
+	l.full.Do(func() {
+		l.o.Logger.Error("cannot park a stream; its client is told to come back", "err", err)
+	})
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // it takes nothing only if its peer has gone
+	_, _ = conn.Write(st.Refuse(l.o.Retry + rand.N(4*l.o.Retry+1)))
+	_ = conn.Close()
+	st.End(err)
+	st.Close()
 }
 
 // newParked returns a stream that is about to be handed to its shard. It counts

@@ -1,9 +1,14 @@
 package park
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"regexp"
 	"testing"
 	"time"
 
@@ -37,7 +42,7 @@ func openStream(t *testing.T, l *Lot) *hub.Stream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := l.hub.Stream(t.Context(), hub.Subscription{Selectors: all}, hub.StreamOptions{Heartbeat: time.Hour})
+	st, err := l.hub.Stream(t.Context(), hub.Subscription{Selectors: all}, hub.StreamOptions{Heartbeat: time.Hour, Chunked: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +77,44 @@ func TestOneOwnerClosesTheDescriptor(t *testing.T) {
 		if err := unix.Close(fd); err != nil {
 			t.Errorf("closing another file's descriptor, %d: %v: the stream's owner has closed it", fd, err)
 		}
+	}
+}
+
+// TestNoDescriptorLeft takes in a stream when there is no descriptor for it. Its client
+// learns where to go on and after how long, in a body that is cut off.
+func TestNoDescriptorLeft(t *testing.T) {
+	l := newLot(t)
+	l.o.Retry = time.Minute
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		st := openStream(t, l)
+		_ = http.NewResponseController(w).Flush()
+		var before unix.Rlimit
+		lowest, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = errors.Join(unix.Close(lowest), unix.Getrlimit(unix.RLIMIT_NOFILE, &before))
+		}
+		if err == nil {
+			err = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(lowest), Max: before.Max})
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) }()
+		if !l.Take(w, st) {
+			t.Error("the response goes on")
+		}
+	}))
+	defer srv.Close()
+	resp, err := http.Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	again := regexp.MustCompile(`retry: (\d+)\n`).FindAllSubmatch(body, -1)
+	if err == nil || !bytes.Contains(body, []byte("id: ")) || len(again) == 0 || len(again[len(again)-1][1]) < 5 {
+		t.Errorf("%q, %v; want a place, a retry of at least a minute, and no last chunk", body, err)
 	}
 }
 

@@ -1,0 +1,17 @@
+// Package descriptors tells how near the process is to its limit on open files.
+//
+// Connections, the store and whoever listens share one limit (RLIMIT_NOFILE). Streams
+// stay, so they would take all of it; they must leave [Reserve] free, with which
+// publishers and operators get through and the store opens its files.
+package descriptors
+
+// Usage is how many descriptors a process has open, and may have.
+type Usage struct{ Open, Limit int }
+
+// Reserve returns how many descriptors of a limit streams leave free: a quarter of a
+// low limit, and 512 of any other.
+func Reserve(limit int) int { return min(limit/4, 512) }
+
+// Room reports whether there is one left for another stream. It counts what the stream's
+// connection has taken as open. Where the system does not say, there is.
+func (u Usage) Room() bool { return u.Limit == 0 || u.Open <= u.Limit-Reserve(u.Limit) }

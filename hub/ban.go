@@ -43,7 +43,7 @@ type bans struct {
 // Ban takes the topics that sel selects out of all subscriptions for a time. An
 // event reaches a stream, a [Subscriber] or a reader of [Hub.Retained] only by
 // those of its topics that are not banned. Ban ends the streams that
-// [Hub.Banned] is true of, and returns how many those are. Others stay open and
+// [Hub.Banned] is true of for good ([ErrRevoked]), and returns how many those are. Others stay open and
 // pass the events that are withheld from them: they do not get them later. A
 // subscription that begins after the ban, at a place before such an event, does.
 //

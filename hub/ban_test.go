@@ -159,7 +159,7 @@ func TestBanEnds(t *testing.T) {
 			t.Errorf("a ban of %q ends %d streams of %q", tt.ban, ended, tt.selectors)
 		}
 		if tt.covered {
-			if _, err := st.Next(t.Context()); !errors.Is(err, ErrKicked) {
+			if _, err := st.Next(t.Context()); !errors.Is(err, ErrRevoked) {
 				t.Errorf("%q: %v", tt.selectors, err)
 			}
 		}

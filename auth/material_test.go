@@ -334,7 +334,7 @@ func TestSecrets(t *testing.T) {
 		"---a passphrase between hyphens, of some length---", "ein Paßwort mit Umlauten: äöüÄÖÜ, und ß", "一个很长的密码，足够三十二个字节，没有别的意思", "with a tab\tin the middle of the secret",
 		"in the end, this is the key to everything", "the certificate hangs on a wall in my office", "password=hunter2;hunter2;hunter2;hunter2", "my-public-key-is-not-this-but-a-secret",
 		"/var/lib is where I keep this very secret thing", "550e8400-e29b-41d4-a716-446655440000", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-		"dGhpcyBpcyBhIHBhc3NwaHJhc2UgaW4gYmFzZTY0LCBhcyBzb21lIGRvIGl0", "\U0001F469‍\U0001F4BB emoji with a joiner, of thirty-two bytes",
+		"dGhpcyBpcyBhIHBhc3NwaHJhc2UgaW4gYmFzZTY0LCBhcyBzb21lIGRvIGl0", "\U0001F469\u200d\U0001F4BB emoji with a joiner, of thirty-two bytes",
 		strings.Repeat("x", 4096),
 	}
 	rng := mrand.NewChaCha8([32]byte{1})

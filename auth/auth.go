@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/internal/form"
 )
 
@@ -33,6 +34,8 @@ type Options struct {
 	Origins []string
 
 	Revocations *Revocations // nil: there are none, and none can be added
+
+	Budget *budget.Budget // what tickets take is counted there; nil: budget.New(0)
 }
 
 // An Auth decides who may do what. Its methods may be called by several
@@ -48,6 +51,9 @@ type Auth struct {
 func New(o Options) (*Auth, error) {
 	if len(o.PublisherKeys)+len(o.SubscriberKeys)+len(o.APIKeys) == 0 && o.JWKS == nil {
 		return nil, errors.New("auth: no keys")
+	}
+	if o.Budget == nil {
+		o.Budget = budget.New(0)
 	}
 	return &Auth{
 		o:           o,

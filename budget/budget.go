@@ -104,6 +104,7 @@ type Share struct {
 	upTo    int64 // bytes of all uses together, beyond which this one gets no more
 	used    atomic.Int64
 	refused atomic.Uint64
+	_       [64]byte // the next use's share has a cache line of its own
 }
 
 // Take adds n bytes and reports whether they fit; if they do not, it adds nothing.
@@ -121,7 +122,18 @@ func (s *Share) Take(n int64) bool {
 	return true
 }
 
-// Give returns n bytes that were taken.
+// Add adds n bytes that are held already, also beyond the limits: a cache adds what
+// it has just made, and lets go of older entries while [Share.Full].
+func (s *Share) Add(n int64) {
+	s.used.Add(n)
+	s.of.used.Add(n)
+}
+
+// Full reports whether more is held than this use may hold, or all uses together
+// while this one is to get more.
+func (s *Share) Full() bool { return s.used.Load() > s.most || s.of.used.Load() > s.upTo }
+
+// Give returns n bytes that were taken or added.
 func (s *Share) Give(n int64) {
 	s.used.Add(-n)
 	s.of.used.Add(-n)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/park"
 )
@@ -36,6 +37,7 @@ type Options struct {
 	// connection could do without (see internal/park).
 	Unparked bool
 
+	Budget     *budget.Budget         // what clients make the API hold is counted there; nil: the hub's
 	Collectors []prometheus.Collector // of more for GET /metrics
 }
 
@@ -69,13 +71,16 @@ func New(h *hub.Hub, o Options) *API {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
+	if a.Budget == nil {
+		a.Budget = h.Budget()
+	}
 	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Retry: a.Retry, Logger: a.Logger})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/topics", OnlyGet(a.topics))
 	mux.HandleFunc("/subscriptions", a.operator(a.presence))
 	mux.HandleFunc("/tickets", a.tickets)
 	mux.HandleFunc("/stats", OnlyGet(a.operator(a.stats)))
-	mux.HandleFunc("/metrics", OnlyGet(a.operator(metricsHandler(h, o.Collectors).ServeHTTP)))
+	mux.HandleFunc("/metrics", OnlyGet(a.operator(metricsHandler(h, a.Budget, o.Collectors).ServeHTTP)))
 	mux.HandleFunc("/healthz", OnlyGet(a.healthz))
 	mux.HandleFunc("/readyz", OnlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)

@@ -9,15 +9,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
 )
 
 // metricsHandler serves the hub's figures to Prometheus, with those of the
 // process and of whatever else collects.
-func metricsHandler(h *hub.Hub, more []prometheus.Collector) http.Handler {
+func metricsHandler(h *hub.Hub, b *budget.Budget, more []prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		hubCollector{h},
+		memoryCollector{b},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -93,6 +95,30 @@ func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(pageBytes, float64(s.PageBytes))
 	gauge(logEvents, float64(s.Log.Events))
 	gauge(logBytes, float64(s.Log.Bytes))
+}
+
+var (
+	memoryLimit   = desc("memory_limit_bytes", "Bytes that clients may make the hub hold in all; 0 if only each use has a limit.")
+	memoryHeld    = desc("memory_bytes", "Bytes that clients make the hub hold, by use.", "use")
+	memoryRefused = desc("memory_refused_total", "Times that there was no memory left for a use.", "use")
+)
+
+// A memoryCollector collects what is held for clients.
+type memoryCollector struct{ budget *budget.Budget }
+
+func (c memoryCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- memoryLimit
+	ch <- memoryHeld
+	ch <- memoryRefused
+}
+
+func (c memoryCollector) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(memoryLimit, prometheus.GaugeValue, float64(c.budget.Limit()))
+	for _, use := range budget.Uses() {
+		s := c.budget.Share(use)
+		ch <- prometheus.MustNewConstMetric(memoryHeld, prometheus.GaugeValue, float64(s.Used()), use.String())
+		ch <- prometheus.MustNewConstMetric(memoryRefused, prometheus.CounterValue, float64(s.Refused()), use.String())
+	}
 }
 
 // cumulative gives a histogram the buckets that Prometheus wants: the same

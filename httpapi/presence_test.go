@@ -156,6 +156,9 @@ func TestMetrics(t *testing.T) {
 		`tidings_disconnects_total{reason="kicked"} 0`,
 		`tidings_publish_to_write_seconds_bucket{le="67.108864"} `,
 		"tidings_log_events 1",
+		"tidings_memory_limit_bytes 0",
+		`tidings_memory_bytes{use="windows"} 0`,
+		`tidings_memory_refused_total{use="publishes"} 0`,
 		"go_goroutines ",
 	} {
 		if !strings.Contains(string(body), "\n"+line) {

@@ -6,18 +6,16 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"unsafe"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-const (
-	// maxWindow is how many bytes one feed keeps for those who are behind.
-	maxWindow = 1 << 20
-	// windowBudget is what all windows together may hold. Beyond it they keep
-	// nothing, and who is behind reads the log.
-	windowBudget = 256 << 20
-)
+// maxWindow is how many bytes of events one feed keeps for streams that are behind.
+// What all windows together hold is counted: beyond that share of the budget, a
+// window keeps nothing, and its streams read the log.
+const maxWindow = 1 << 20
 
 // A feed is what subscribers who asked for the same share: the newest events,
 // encoded once, in a contiguous window. A stream is an offset into it. The
@@ -28,13 +26,14 @@ type feed struct {
 	sel   Selectors
 	types map[string]struct{} // nil: all
 	grant Selectors           // of all who share an enveloped feed
-	held  *atomic.Int64       // by the windows of all feeds
+	held  *budget.Share       // by the windows of all feeds
 
 	refs int // guarded by the hub's lock
 
 	mu       sync.Mutex // guards all below; taken inside the hub's lock, never the other way
 	window              // what it once held does not change while a stream may have a part of it
 	room     *room      // whose memory it is; nil: it holds nothing
+	counted  int64      // bytes of its memory, as taken from held
 	attached int        // streams with an offset
 	behind   int        // those of them who have something to take
 	joining  int        // streams that are about to attach
@@ -100,7 +99,7 @@ type form struct {
 	mercure  bool
 }
 
-func newFeed(s Subscription, as form, held *atomic.Int64) (*feed, error) {
+func newFeed(s Subscription, as form, held *budget.Share) (*feed, error) {
 	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), form: as}}
 	if as.envelope != Bare {
 		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
@@ -194,7 +193,6 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 			*f.room = room{} // the window may outgrow them
 		}
 		f.buf = append(f.buf, b...)
-		f.held.Add(int64(len(b)))
 		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), at})
 		f.behind = f.attached
 		f.shrink()
@@ -233,15 +231,28 @@ func (f *feed) restart(head eventlog.ID) {
 	f.start = head
 }
 
-// shrink drops the oldest events beyond the limit. What does not fit at all is
-// dropped whole: who is behind reads the log, where an event is read once.
+// shrink drops the oldest events beyond the limit, and all where the budget has no
+// room for them: streams that are behind then read the log.
 func (f *feed) shrink() {
 	switch {
-	case f.held.Load() > windowBudget:
-		f.drop(len(f.marks))
 	case len(f.buf) > maxWindow:
 		f.drop(f.markAfter(f.end() - maxWindow/2)) // half, so that this is not done for each event
+	case !f.count():
+		f.drop(len(f.marks))
 	}
+}
+
+// count counts the memory of the window, and reports whether there may be so much.
+func (f *feed) count() bool {
+	n := int64(cap(f.buf)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
+	if n > f.counted && !f.held.Take(n-f.counted) {
+		return false
+	}
+	if n < f.counted {
+		f.held.Give(f.counted - n)
+	}
+	f.counted = n
+	return true
 }
 
 // drop drops the oldest n events.
@@ -251,14 +262,14 @@ func (f *feed) drop(n int) {
 	}
 	last := f.marks[n-1]
 	size := last.end - f.base
-	f.held.Add(-int64(size))
 	f.start, f.base = last.id, last.end
 	if n == len(f.marks) {
 		f.buf, f.marks, f.room = nil, nil, nil
-		return
+	} else {
+		f.buf = slices.Clone(f.buf[size:])
+		f.marks = slices.Clone(f.marks[n:])
 	}
-	f.buf = slices.Clone(f.buf[size:])
-	f.marks = slices.Clone(f.marks[n:])
+	f.count() // it takes less than before
 }
 
 // A cursor is one subscriber's place in a feed. The feed's lock guards it.

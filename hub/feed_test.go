@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -18,7 +18,7 @@ type booth struct {
 	n    uint64 // events so far
 }
 
-func newBooth(t *testing.T, held *atomic.Int64) *booth {
+func newBooth(t *testing.T, held *budget.Share) *booth {
 	t.Helper()
 	f, err := newFeed(Subscription{Selectors: Everything()}, form{}, held)
 	if err != nil {
@@ -87,24 +87,24 @@ func scribble(t *testing.T) {
 func TestWindowMemory(t *testing.T) {
 	for _, tt := range []struct {
 		why string
-		let func(s *booth, c *cursor, held *atomic.Int64)
+		let func(s *booth, c *cursor, held *budget.Share)
 	}{
-		{"windows hold too much", func(s *booth, _ *cursor, held *atomic.Int64) {
-			held.Add(windowBudget)
-			s.add([]byte("more"))
-			held.Add(-windowBudget)
+		{"windows hold too much", func(s *booth, _ *cursor, held *budget.Share) {
+			held.Add(held.Most())
+			s.add(bytes.Repeat([]byte("more"), 1000))
+			held.Give(held.Most())
 		}},
-		{"the pump was too slow", func(s *booth, _ *cursor, _ *atomic.Int64) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
-		{"another leaves, who has it, too", func(s *booth, _ *cursor, _ *atomic.Int64) {
+		{"the pump was too slow", func(s *booth, _ *cursor, _ *budget.Share) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
+		{"another leaves, who has it, too", func(s *booth, _ *cursor, _ *budget.Share) {
 			c := s.enterAt(s.feed.start)
 			s.feed.peek(c)
 			s.feed.leave(c)
 		}},
-		{"another is done with it", func(s *booth, _ *cursor, _ *atomic.Int64) {
+		{"another is done with it", func(s *booth, _ *cursor, _ *budget.Share) {
 			c := s.enterAt(s.feed.start)
 			s.take(c, s.feed.peek(c))
 		}},
-		{"two others come and go", func(s *booth, _ *cursor, _ *atomic.Int64) {
+		{"two others come and go", func(s *booth, _ *cursor, _ *budget.Share) {
 			a, b := s.enterAt(s.feed.start), s.enter()
 			s.add([]byte("more"))
 			s.take(b, s.feed.peek(b))
@@ -112,16 +112,16 @@ func TestWindowMemory(t *testing.T) {
 			s.take(a, s.feed.peek(a))
 		}},
 	} {
-		var held atomic.Int64
-		s := newBooth(t, &held)
+		held := budget.New(0).Share(budget.Windows)
+		s := newBooth(t, held)
 		c := s.enter()
 		want := bytes.Repeat([]byte("x"), 1000)
 		s.add(want)
 		r := s.feed.peek(c)
 		before := fmt.Sprint(r.marks)
-		tt.let(s, c, &held)
+		tt.let(s, c, held)
 		for range 10 {
-			others := newBooth(t, &held)
+			others := newBooth(t, held)
 			others.enter()
 			others.add(bytes.Repeat([]byte("y"), 1000))
 		}
@@ -134,8 +134,8 @@ func TestWindowMemory(t *testing.T) {
 // TestWindowMemoryReused counts what an event costs a feed of one stream that
 // takes it at once.
 func TestWindowMemoryReused(t *testing.T) {
-	var held atomic.Int64
-	s := newBooth(t, &held)
+	held := budget.New(0).Share(budget.Windows)
+	s := newBooth(t, held)
 	c := s.enter()
 	b := bytes.Repeat([]byte("x"), 1000)
 	got := testing.AllocsPerRun(1000, func() {
@@ -145,7 +145,30 @@ func TestWindowMemoryReused(t *testing.T) {
 	if got > 2 { // one is the event; the race detector has pools forget
 		t.Errorf("%v allocations", got)
 	}
-	if held.Load() != 0 || s.feed.behind != 0 {
-		t.Errorf("it holds %d bytes, and %d are behind", held.Load(), s.feed.behind)
+	if held.Used() != 0 || s.feed.behind != 0 {
+		t.Errorf("it holds %d bytes, and %d are behind", held.Used(), s.feed.behind)
+	}
+}
+
+// TestWindowsKeepToBudget publishes to a stream that takes nothing and to one that
+// takes all, until the budget has no room: both are then told to read the log.
+func TestWindowsKeepToBudget(t *testing.T) {
+	held := budget.New(200 << 10).Share(budget.Windows)
+	s := newBooth(t, held)
+	slow, fast := s.enter(), s.enter()
+	for range 100 {
+		s.add(bytes.Repeat([]byte("x"), 1000))
+		if held.Used() > held.Most() {
+			t.Fatalf("the window takes %d bytes of %d", held.Used(), held.Most())
+		}
+		r := s.feed.peek(fast)
+		if len(r.bytes) == 0 {
+			break
+		}
+		s.take(fast, r)
+	}
+	s.feed.peek(slow)
+	if slow.attached || fast.attached || held.Used() != 0 || held.Refused() == 0 {
+		t.Errorf("%d bytes are held after %d refusals, slow %v, fast %v", held.Used(), held.Refused(), slow.attached, fast.attached)
 	}
 }

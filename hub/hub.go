@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -17,7 +18,8 @@ var ErrClosed = errors.New("hub: closed")
 
 // Options configures a [Hub]. The zero value works.
 type Options struct {
-	Logger *slog.Logger // nil: slog.Default()
+	Logger *slog.Logger   // nil: slog.Default()
+	Budget *budget.Budget // what clients make the hub hold is counted there; nil: budget.New(0)
 }
 
 // A Hub publishes to one log and delivers from it. Its methods may be called
@@ -28,8 +30,8 @@ type Hub struct {
 	stop   context.CancelFunc
 	pumped chan struct{} // closed when the pump has ended
 	drain  drain
+	budget *budget.Budget
 	pages  *pages
-	held   atomic.Int64 // bytes in the windows of all feeds
 	bans   bans
 
 	err      atomic.Pointer[error] // why the pump ended
@@ -51,6 +53,9 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Budget == nil {
+		o.Budget = budget.New(0)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	bounds, err := log.Bounds(ctx)
 	if err != nil {
@@ -63,12 +68,13 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		stop:   cancel,
 		pumped: make(chan struct{}),
 		head:   bounds.Last,
-		router: newRouter(),
+		budget: o.Budget,
+		router: newRouter(o.Budget),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
 	h.counters.started = time.Now()
-	h.pages = newPages(ctx, log, &h.live, &h.bans)
+	h.pages = newPages(ctx, log, &h.live, &h.bans, o.Budget.Share(budget.Pages))
 	go h.pump(ctx, bounds.Last)
 	return h, nil
 }
@@ -82,6 +88,9 @@ func (h *Hub) Close() error {
 	h.clock.close()
 	return nil
 }
+
+// Budget returns the account of what clients make the hub hold.
+func (h *Hub) Budget() *budget.Budget { return h.budget }
 
 // Live tells whether events are being published.
 func (h *Hub) Live() bool { return h.live.recent(time.Now()) }
@@ -232,7 +241,7 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	if n := len(s.Selectors.text); n == 0 || n > MaxSelectors || len(s.Selectors.templates) > MaxTopics {
 		return nil, invalid("name from 1 to %d topics, of which %d may be URI Templates, as in /events/NAME, topic=NAME or topic=*, not %d", MaxSelectors, MaxTopics, n)
 	}
-	f, err := newFeed(s, as, &h.held)
+	f, err := newFeed(s, as, h.budget.Share(budget.Windows))
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -24,8 +25,6 @@ const (
 	pageScan = 8192
 	// pageTime is how long that may take, for selectors that are slow.
 	pageTime = 10 * time.Millisecond
-	// pageBudget is what the cache of pages may hold.
-	pageBudget = 64 << 20
 )
 
 // A page is a run of a feed's events from the log, as bytes.
@@ -71,9 +70,9 @@ type pages struct {
 
 	mu     sync.Mutex
 	byFeed map[*feed]map[eventlog.ID]*pageEntry
-	recent list.List // of *pageEntry that are read, the latest first
-	bytes  int
-	taken  int // by streams
+	recent list.List     // of *pageEntry that are read, the latest first
+	held   *budget.Share // by the pages in recent
+	taken  int           // by streams
 }
 
 type pageEntry struct {
@@ -86,7 +85,7 @@ type pageEntry struct {
 	el      *list.Element // in recent, once it is read
 }
 
-func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans) *pages {
+func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, held *budget.Share) *pages {
 	return &pages{
 		ctx:    ctx,
 		log:    log,
@@ -94,6 +93,7 @@ func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans) *p
 		bans:   b,
 		slots:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
+		held:   held,
 	}
 }
 
@@ -189,7 +189,7 @@ func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 		return waiting
 	}
 	e.el = p.recent.PushFront(e)
-	for p.bytes += e.size(); p.bytes > pageBudget; {
+	for p.held.Add(e.size()); p.held.Full() && p.recent.Len() > 0; {
 		p.evict(p.recent.Back().Value.(*pageEntry))
 	}
 	return waiting
@@ -205,13 +205,13 @@ func (p *pages) wanted(e *pageEntry) bool {
 	return len(e.waiting) > 0
 }
 
-func (e *pageEntry) size() int {
-	return len(e.page.bytes) + len(e.page.marks)*int(unsafe.Sizeof(mark{})) + 500
+func (e *pageEntry) size() int64 {
+	return int64(len(e.page.bytes)) + int64(len(e.page.marks))*int64(unsafe.Sizeof(mark{})) + 500
 }
 
 func (p *pages) evict(e *pageEntry) {
 	p.recent.Remove(e.el)
-	p.bytes -= e.size()
+	p.held.Give(e.size())
 	p.remove(e)
 }
 
@@ -244,7 +244,7 @@ func (p *pages) forgetPages(f *feed) {
 	for _, e := range p.byFeed[f] {
 		if e.el != nil {
 			p.recent.Remove(e.el)
-			p.bytes -= e.size()
+			p.held.Give(e.size())
 		}
 	}
 	delete(p.byFeed, f)

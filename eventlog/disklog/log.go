@@ -29,8 +29,13 @@ type Options struct {
 	// than 0 is none, for tests.
 	MinFree int64
 
+	// Memory is about how many bytes the log may take at the most. Half of it is the
+	// store's cache, of which each memtable borrows a sixth of Memory; another sixth
+	// is the Window. 0 is 192 MiB.
+	Memory int64
+
 	// Window is how many bytes of the newest events are kept in memory, for
-	// those who read near the end. 0 is 32 MiB.
+	// those who read near the end. 0 is a sixth of Memory.
 	Window int64
 
 	// NewEpoch makes all places of before foreign: readers are told of a gap,
@@ -52,12 +57,25 @@ type Options struct {
 // where space can be had back.
 const flushDelay = 10 * time.Second
 
+// OffHeap returns how much of [Options.Memory] is not on Go's heap, for those who set
+// a limit of the runtime's.
+func (o Options) OffHeap() int64 {
+	if !offHeap {
+		return 0
+	}
+	o = o.withDefaults()
+	return o.Memory - o.Window
+}
+
 func (o Options) withDefaults() Options {
 	if o.MinFree == 0 {
 		o.MinFree = 256 << 20
 	}
+	if o.Memory == 0 {
+		o.Memory = 192 << 20
+	}
 	if o.Window == 0 {
-		o.Window = 32 << 20
+		o.Window = o.Memory / 6
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default

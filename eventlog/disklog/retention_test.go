@@ -93,7 +93,7 @@ func TestDroppedLeavesDisk(t *testing.T) {
 	if err := l.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "give the space back", func() bool { return size() < limit+reclaimBytes+memtableSize })
+	eventually(t, "give the space back", func() bool { return size() < limit+reclaimBytes+fileSize })
 }
 
 // TestDeletedIDLeavesIndex looks into the store: the entry of a deleted event's

@@ -17,8 +17,9 @@ const (
 	// walFiles is how many files of the write-ahead log the store keeps.
 	walFiles = memtables + 2
 
-	// memtableSize is as much as a fast disk takes in half a second.
-	memtableSize = 32 << 20
+	// fileSize is as much as a fast disk takes in half a second, and as large as a
+	// memtable is with the usual memory.
+	fileSize = 32 << 20
 
 	// layers is over how many flushes reads may have to look, where merging does
 	// not keep up.
@@ -51,14 +52,14 @@ func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(erro
 
 		FormatMajorVersion: pebble.FormatValueSeparation, // the newest; verifyWAL knows its log
 
-		MemTableSize:                memtableSize,
-		MemTableStopWritesThreshold: memtables,  // memory for 128 MiB that wait to be flushed, then appends wait
-		CacheSize:                   96 << 20,   // from which the store takes the size of its memtables
-		MaxOpenFiles:                256,        // leaves descriptors to the streams
-		L0CompactionThreshold:       20,         // merging later costs less, and reads see few files still
-		L0StopWritesThreshold:       layers,     // merging late costs readers, not publishers
-		LBaseMaxBytes:               256 << 20,  // up to which it is done once
-		FlushDelayDeleteRange:       flushDelay, // retention frees space on a quiet hub too
+		MemTableSize:                uint64(o.Memory / 6),
+		MemTableStopWritesThreshold: memtables,    // so many may wait to be flushed, then appends wait
+		CacheSize:                   o.Memory / 2, // from which the store takes the size of its memtables
+		MaxOpenFiles:                256,          // leaves descriptors to the streams
+		L0CompactionThreshold:       20,           // merging later costs less, and reads see few files still
+		L0StopWritesThreshold:       layers,       // merging late costs readers, not publishers
+		LBaseMaxBytes:               256 << 20,    // up to which it is done once
+		FlushDelayDeleteRange:       flushDelay,   // retention frees space on a quiet hub too
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
@@ -72,7 +73,7 @@ func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(erro
 	// of 1 KB cost half as much again; and a file for each 2 MiB is made, synced
 	// and removed.
 	for i := range p.Levels {
-		p.TargetFileSizes[i] = memtableSize
+		p.TargetFileSizes[i] = fileSize
 		p.Levels[i].BlockSize = 16 << 10
 		if i < len(p.Levels)-1 {
 			p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 )
 
 // AuthConfig says who may use the hub.
@@ -86,7 +87,7 @@ func (c *AuthConfig) validate(origins []string) error {
 }
 
 // newAuth reads the keys; nil is a hub without.
-func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, error) {
+func newAuth(ctx context.Context, c *Config, b *budget.Budget, logger *slog.Logger) (*auth.Auth, error) {
 	if !c.hasKeys() {
 		return nil, nil
 	}
@@ -97,6 +98,7 @@ func newAuth(ctx context.Context, c *Config, logger *slog.Logger) (*auth.Auth, e
 		Anonymous: c.Anonymous,
 		Cookie:    auth.DefaultCookie,
 		Origins:   c.CORSOrigin,
+		Budget:    b,
 	}
 	if c.CookieName != "" {
 		o.Cookie = c.CookieName

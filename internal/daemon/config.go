@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -45,10 +46,14 @@ type Config struct {
 	Durability string   `default:"sync" enum:"sync,relaxed" help:"When a publisher is answered: sync, with the event on stable storage; relaxed, with it in the system's cache, of which a power cut loses the last seconds."`
 	MinFree    ByteSize `default:"256MiB" help:"Refuse to publish while the disk has less free space."`
 
+	MemoryLimit string `name:"memory-limit" placeholder:"SIZE|auto" help:"Memory that the process may take, as in 512MiB; auto is 80% of the limit of its cgroup. What clients ask for beyond is refused; without a limit, only each kind of it is bounded."`
+
 	MaxBody      ByteSize      `default:"1MiB" help:"Largest body of a publish request."`
 	RetainAge    time.Duration `default:"24h" help:"Drop events older than this; 0 keeps them."`
 	RetainBytes  ByteSize      `default:"1GiB" help:"Drop the oldest events beyond this; 0 keeps them."`
 	RetainEvents int64         `default:"0" help:"Drop the oldest events beyond so many; 0 keeps them."`
+
+	memory memoryPlan
 }
 
 // Validate reports, in a sentence, what keeps a hub from starting so.
@@ -103,7 +108,8 @@ func (c *Config) Validate() error {
 	if c.MaxBody < 1 {
 		return fmt.Errorf("--max-body is at least 1 byte")
 	}
-	return nil
+	c.memory, err = c.planMemory(os.DirFS("/"))
+	return err
 }
 
 // loopback reports whether only this machine can reach the address.

@@ -83,7 +83,7 @@ func TestMercureEnvironment(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	authority, err := newAuth(t.Context(), &c, slog.Default())
+	authority, err := newAuth(t.Context(), &c, nil, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestPublicKeysKeepTheHubFromStarting(t *testing.T) {
 			"--subscriber-jwt-key": {PublisherJWTKey: []string{key}, SubscriberJWTKey: []string{given}},
 			"--api-key":            {JWTKey: []string{key}, APIKey: []string{given}},
 		} {
-			_, err := newAuth(t.Context(), &Config{AuthConfig: c, Store: "memory"}, slog.New(slog.DiscardHandler))
+			_, err := newAuth(t.Context(), &Config{AuthConfig: c, Store: "memory"}, nil, slog.New(slog.DiscardHandler))
 			if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), auth.SecretPrefix) {
 				t.Errorf("%s %s: %v", flag, given, err)
 			}
@@ -158,7 +158,7 @@ func TestPublicKeysKeepTheHubFromStarting(t *testing.T) {
 			t.Setenv("MERCURE_"+role+"_JWT_KEY", given)
 			c := Config{Store: "memory"}
 			c.mercureEnv()
-			if _, err := newAuth(t.Context(), &c, slog.New(slog.DiscardHandler)); err == nil {
+			if _, err := newAuth(t.Context(), &c, nil, slog.New(slog.DiscardHandler)); err == nil {
 				t.Errorf("MERCURE_%s_JWT_KEY=%s starts", role, given)
 			}
 		}

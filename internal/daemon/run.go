@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/console"
 	"github.com/tidings-sse/tidings/console/demo"
 	"github.com/tidings-sse/tidings/eventlog"
@@ -39,7 +40,8 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	}
 	defer func() { _ = ln.Close() }() // closed by the server already, unless it never ran
 	// Keys that are no good are told before a log is made.
-	authority, err := newAuth(ctx, c, logger)
+	memory := budget.New(c.memory.clients)
+	authority, err := newAuth(ctx, c, memory, logger)
 	if err != nil {
 		return err
 	}
@@ -48,6 +50,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return err
 	}
 
+	c.limitRuntime(logger)
 	clock := &eventlog.Clock{Logger: logger}
 	log, err := openLog(c, clock, logger)
 	if err != nil {
@@ -58,7 +61,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 			err = errors.Join(err, closeErr)
 		}
 	}()
-	h, err := hub.New(log, hub.Options{Logger: logger})
+	h, err := hub.New(log, hub.Options{Logger: logger, Budget: memory})
 	if err != nil {
 		return err
 	}
@@ -68,7 +71,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		presence := mercure.Watch(h, logger)
 		defer presence.Close()
 	}
-	api := newAPI(c, h, authority, collectors(log, clock), logger)
+	api := newAPI(c, h, authority, memory, collectors(log, clock), logger)
 	defer api.Close()
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
@@ -148,6 +151,7 @@ func openLog(c *Config, clock *eventlog.Clock, logger *slog.Logger) (eventlog.Lo
 		MinFree:   minFree,
 		NewEpoch:  c.NewEpoch,
 		Clock:     clock,
+		Memory:    c.memory.store,
 		Logger:    logger,
 	})
 }
@@ -164,7 +168,7 @@ func collectors(log eventlog.Log, clock *eventlog.Clock) []prometheus.Collector 
 	return all
 }
 
-func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Collector, logger *slog.Logger) *httpapi.API {
+func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, b *budget.Budget, metrics []prometheus.Collector, logger *slog.Logger) *httpapi.API {
 	return httpapi.New(h, httpapi.Options{
 		Heartbeat:    c.Heartbeat,
 		WriteTimeout: c.WriteTimeout,
@@ -175,6 +179,7 @@ func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, metrics []prometheus.Co
 		Version:      Version(),
 		Unparked:     c.Unparked,
 		Reserved:     mercure.Reserved,
+		Budget:       b,
 		Collectors:   metrics,
 	})
 }

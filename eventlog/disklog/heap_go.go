@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package disklog
+
+const offHeap = false

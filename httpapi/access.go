@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"net"
@@ -231,25 +232,34 @@ func loopbackHost(hostport string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// refusals logs each thing refused once among a thousand, and not too many a
-// second: a page that keeps trying must not fill the disk.
+// refusals logs each thing refused once among a thousand, and at most
+// [refusalsPerSecond] of them: a page that keeps trying must not fill the disk. It
+// remembers 8 bytes of each, for the values are the clients' and as long as a head.
 type refusals struct {
 	logger *slog.Logger
 	limit  *rate.Limiter
 	mu     sync.Mutex
-	seen   map[string]struct{}
+	seen   map[uint64]struct{}
 }
 
+// maxRefusals is how many refusals are remembered before all are forgotten.
+const maxRefusals = 1000
+
+// refusalSeed keeps anybody from finding values that hash alike, which would hide
+// each other from the log.
+var refusalSeed = maphash.MakeSeed()
+
 func (s *refusals) log(id, what, value, flag string) {
-	value = strings.Clone(clip(value, 300)) // a part of a header would keep all of it
+	value = clip(value, 300)
+	h := maphash.String(refusalSeed, value)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.seen[value]; ok || !s.limit.Allow() {
+	if _, ok := s.seen[h]; ok || !s.limit.Allow() {
 		return
 	}
-	if s.seen == nil || len(s.seen) >= 1000 {
-		s.seen = map[string]struct{}{}
+	if s.seen == nil || len(s.seen) >= maxRefusals {
+		s.seen = map[uint64]struct{}{}
 	}
-	s.seen[value] = struct{}{}
+	s.seen[h] = struct{}{}
 	s.logger.Warn("refused "+what, "request_id", id, "value", value, "allow", "start with "+clip(flag, 320))
 }

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // TransportConfig says how the hub is reached.
@@ -94,13 +96,50 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return lc.Listen(ctx, "unix", path)
 }
 
+// maxHead is how many bytes a request's head may have, its address included. It holds
+// the 1,000 topics that one subscription may name on Mercure's path as IRIs of 120
+// bytes each; a head of 64 KiB would hold half as many, and fewer with a token beside
+// them. Until a request is answered, its head stays in memory.
+const maxHead = 128 << 10
+
+// headSlack is how much larger a head may be and still get an answer in a sentence.
+// Beyond it the server of net/http answers 431 in its own words, or over HTTP/2 ends the
+// connection, which its settings have told of the limit (RFC 9113 §6.5.2).
+const headSlack = 32 << 10
+
+// boundHead answers 431 to a head of more than maxHead bytes (RFC 6585 §5).
+func boundHead(next http.Handler) http.Handler {
+	refuse := httpapi.BoundBody(func(w http.ResponseWriter, _ *http.Request) {
+		httpapi.NewProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The address and the headers of a request have at most %d bytes: name fewer topics, for * and URI Templates select many at once, or send fewer and shorter headers and cookies.", maxHead)).Write(w)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if headSize(r) > maxHead {
+			refuse.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// headSize returns how many bytes a request's head takes in HTTP/1.1, roughly.
+func headSize(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host) + len(" HTTP/1.1\r\nHost: \r\n")
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n
+}
+
 // newServer returns a server of HTTP/1 and HTTP/2, also in the clear, which
 // proxies speak by prior knowledge (RFC 9113 §3.3). Its timeouts are for who
 // sends slowly: streams have their own.
 func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
-		Handler:           secure(c, behindProxies(c.trusted, h)),
+		Handler:           secure(c, boundHead(behindProxies(c.trusted, h))),
 		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    maxHead + headSlack,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),

@@ -31,6 +31,8 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/tidings-sse/tidings/hub"
 )
 
 // writeCertificate makes one for this machine, and puts both files in place.
@@ -462,6 +464,70 @@ func TestSlowHead(t *testing.T) {
 	close(end)
 	if rest, err := io.ReadAll(open); err != nil || !strings.Contains(string(rest), "ended\n") {
 		t.Errorf("the stream ends with %q, %v", rest, err)
+	}
+}
+
+// A head that is larger than maxHead is refused with a sentence, and one that is much
+// larger is not even kept. A thousand topics of ordinary length fit.
+func TestHeadsAreBounded(t *testing.T) {
+	r := runHub(t, "--no-auth")
+	topics := make(url.Values)
+	for i := range hub.MaxSelectors {
+		topics.Add("topic", fmt.Sprintf("https://shop.example/customers/%08d-0000-4000-8000-000000000000/orders", i))
+	}
+	for name, protocols := range map[string]func(*http.Protocols){
+		"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
+		"HTTP/2":   func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	} {
+		client := r.client(protocols)
+		get := func(query string, header int) (*http.Response, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			t.Cleanup(cancel)
+			req, err := http.NewRequestWithContext(ctx, "GET", r.scheme+"://localhost/.well-known/mercure?"+query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-Long", strings.Repeat("x", header))
+			resp, err := client.Do(req)
+			if err != nil {
+				err = errors.Unwrap(err) // without the address, which is long
+			}
+			return resp, err
+		}
+		for _, tt := range []struct {
+			why    string
+			query  string
+			header int
+			status int
+		}{
+			{"a thousand topics", topics.Encode(), 0, 200},
+			{"a header that fits", "topic=a", maxHead - 1000, 200},
+			{"a header that does not", "topic=a", maxHead, 431},
+			{"an address that does not", "topic=a&x=" + strings.Repeat("x", maxHead), 0, 431},
+			{"both together", topics.Encode(), maxHead / 3, 431},
+		} {
+			resp, err := get(tt.query, tt.header)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, tt.why, err)
+			}
+			if resp.StatusCode != tt.status {
+				t.Errorf("%s, %s: %d, want %d", name, tt.why, resp.StatusCode, tt.status)
+			}
+			if resp.StatusCode == 431 {
+				if b, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(b), "name fewer topics") {
+					t.Errorf("%s, %s: %s, %v", name, tt.why, b, err)
+				}
+			}
+			_ = resp.Body.Close()
+		}
+		// HTTP/2 names the limit before anybody sends, and HTTP/1.1 stops reading there.
+		if resp, err := get("topic=a", 900_000); err == nil {
+			b, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.ProtoMajor == 2 || resp.StatusCode != 431 || strings.Contains(string(b), "name fewer topics") {
+				t.Errorf("%s: a header of 900 kB was read, and answered %d %s", name, resp.StatusCode, b)
+			}
+		}
 	}
 }
 

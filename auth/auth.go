@@ -59,6 +59,7 @@ func New(o Options) (*Auth, error) {
 		o:           o,
 		publishers:  newVerifier(o.PublisherKeys, o.JWKS, &o),
 		subscribers: newVerifier(o.SubscriberKeys, o.JWKS, &o),
+		tickets:     tickets{share: o.Budget.Share(budget.Tickets)},
 	}, nil
 }
 

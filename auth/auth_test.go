@@ -262,6 +262,21 @@ func TestCache(t *testing.T) {
 		if _, err := try(token); err == nil {
 			t.Error("it has expired, and is still accepted")
 		}
+		c.ExpiresAt = nil
+		if token, err = Mint(c, secret, ""); err != nil {
+			t.Fatal(err)
+		}
+		if first, err = try(token); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(cachedFor - time.Second)
+		if again, err := try(token); again != first {
+			t.Errorf("without exp, it is verified again within a minute: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		if again, err := try(token); err != nil || again == first {
+			t.Errorf("after a minute, it is not verified again: %v", err)
+		}
 		for n := range 3 * cachedTokens {
 			a.publishers.cache.put(sha256.Sum256([]byte{byte(n), byte(n >> 8)}), new(Grant))
 		}

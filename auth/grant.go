@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"slices"
 	"time"
@@ -18,7 +19,8 @@ type Grant struct {
 	ID        string    // the token's; likewise
 	Expires   time.Time // zero: never
 
-	ticket *ticket // by which it came; nil: none
+	ticket *ticket           // by which it came; nil: none
+	holder [sha256.Size]byte // hash of the token's subject, or of the token if it names none
 }
 
 // everything is the grant of a hub without keys.

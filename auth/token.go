@@ -105,6 +105,9 @@ func (v *verifier) verify(ctx context.Context, token string) (*Grant, *Error) {
 	}
 	g, bad := v.verifyNew(ctx, token)
 	if bad == nil {
+		if g.holder = sha256.Sum256([]byte(g.Subject)); g.Subject == "" {
+			g.holder = h
+		}
 		v.cache.put(h, g)
 	}
 	return g, bad

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 )
@@ -283,6 +284,13 @@ func TestTicket(t *testing.T) {
 	} {
 		wantProblem(t, why, resp, 401, "")
 	}
+	s.do(t, "POST", "/events/a", "x", full...)
+	for why, header := range map[string][]string{"": full, "?ticket=" + ticket: nil} {
+		body, err := io.ReadAll(s.do(t, "GET", "/topics"+why, "", header...).Body)
+		if err != nil || !strings.Contains(string(body), `"topic":"a"`) || strings.Contains(string(body), "streams") != (header != nil) {
+			t.Errorf("/topics%s: %s, %v; only an operator's token shows streams", why, body, err)
+		}
+	}
 	if resp := s.do(t, "DELETE", "/tickets?ticket="+ticket, ""); resp.StatusCode != 204 {
 		t.Errorf("given back: %s", resp.Status)
 	}
@@ -299,6 +307,27 @@ func TestTicket(t *testing.T) {
 	st.ends(t, "its subject was revoked")
 	if resp := s.do(t, "GET", "/events/a?ticket="+ticket, "", "Accept", "text/event-stream"); resp.StatusCode != 204 {
 		t.Errorf("revoked: %s", resp.Status)
+	}
+}
+
+// A reader who needs no ticket gets none, and is told so; a subject gets only so many.
+func TestTicketsForThoseWhoNeedThem(t *testing.T) {
+	s := newGuarded(t, func(o *auth.Options) { o.Anonymous, o.Budget = true, budget.New(100_000) })
+	wantProblem(t, "anonymous", s.do(t, "POST", "/tickets", ""), 401, "subscribe without")
+	ann := bearer(token(t, "", "*", subject("ann")))
+	for n := 0; ; n++ {
+		resp := s.do(t, "POST", "/tickets", "", ann...)
+		if resp.StatusCode == 201 && n < 100 {
+			continue
+		}
+		if resp.Header.Get("Retry-After") == "" {
+			t.Errorf("after %d tickets: %v", n, resp.Header)
+		}
+		wantProblem(t, "too many", resp, 429, "give back")
+		break
+	}
+	if resp := s.do(t, "POST", "/tickets", "", bearer(token(t, "", "*", subject("bob")))...); resp.StatusCode != 201 {
+		t.Errorf("another subject: %s", resp.Status)
 	}
 }
 

@@ -100,3 +100,13 @@ func (h *Hub) newestPublic(ctx context.Context, topic string) (eventlog.ID, erro
 	}
 	return events[0].ID, nil
 }
+
+// Size returns roughly how many bytes the texts of s take, without what its templates
+// compile to.
+func (s *Selectors) Size() int {
+	n := 0
+	for _, text := range s.text {
+		n += 16 + len(text)
+	}
+	return n
+}

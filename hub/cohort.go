@@ -208,7 +208,7 @@ func (r *round) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.end() == r.last.off { // else all are behind again
-		f.behind -= r.caughtUp
+		f.setBehind(f.behind - r.caughtUp)
 		f.tidy()
 	}
 }

@@ -270,6 +270,7 @@ func TestFanout(t *testing.T) {
 			for round := range 6 {
 				for range 150 {
 					l.step()
+					checkTotals(t, h)
 				}
 				l.settle()
 				idle(t, h)
@@ -279,6 +280,7 @@ func TestFanout(t *testing.T) {
 			for _, p := range l.peers {
 				l.close(p)
 			}
+			checkTotals(t, h)
 			if len(l.fo.cohorts) != 0 || len(h.router.feeds) != 0 {
 				t.Errorf("%d cohorts, %d feeds are left, and nobody is there", len(l.fo.cohorts), len(h.router.feeds))
 			}

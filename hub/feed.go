@@ -27,6 +27,7 @@ type feed struct {
 	types map[string]struct{} // nil: all
 	grant Selectors           // of all who share an enveloped feed
 	held  *budget.Share       // by the windows of all feeds
+	all   *totals             // of all feeds
 
 	refs int // guarded by the hub's lock
 
@@ -194,7 +195,7 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 		}
 		f.buf = append(f.buf, b...)
 		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), at})
-		f.behind = f.attached
+		f.setBehind(f.attached)
 		f.shrink()
 	}
 	f.wake()
@@ -218,7 +219,7 @@ func (f *feed) skip(to eventlog.ID) {
 	f.drop(len(f.marks))
 	f.start = to
 	f.base++ // no cursor is in the window any more
-	f.behind = f.attached
+	f.setBehind(f.attached)
 	f.wake()
 }
 
@@ -346,9 +347,9 @@ func (f *feed) attach(c *cursor) bool {
 		c.off = f.marks[n-1].end
 	}
 	c.attached = true
-	f.attached++
+	f.setAttached(f.attached + 1)
 	if c.off < f.end() {
-		f.behind++
+		f.setBehind(f.behind + 1)
 	} else {
 		f.tidy()
 	}
@@ -436,7 +437,7 @@ func (f *feed) leave(c *cursor) {
 
 func (f *feed) release(c *cursor) {
 	c.attached = false
-	f.attached--
+	f.setAttached(f.attached - 1)
 	if c.off < f.end() {
 		f.caughtUp()
 	}
@@ -444,8 +445,21 @@ func (f *feed) release(c *cursor) {
 
 // caughtUp notes that one less is behind.
 func (f *feed) caughtUp() {
-	f.behind--
+	f.setBehind(f.behind - 1)
 	f.tidy()
+}
+
+// setAttached and setBehind keep the hub's totals in step with the feed's numbers.
+func (f *feed) setAttached(n int) {
+	f.all.attached.Add(int64(n - f.attached))
+	f.attached = n
+}
+
+func (f *feed) setBehind(n int) {
+	if n != f.behind { // most events find the streams as the last one left them
+		f.all.behind.Add(int64(n - f.behind))
+		f.behind = n
+	}
 }
 
 // tidy empties the window when nobody needs it. Nobody has a part of it then: who

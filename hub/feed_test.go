@@ -24,6 +24,7 @@ func newBooth(t *testing.T, held *budget.Share) *booth {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.all = new(totals)
 	return &booth{t: t, feed: f}
 }
 

@@ -32,6 +32,7 @@ type Hub struct {
 	drain  drain
 	budget *budget.Budget
 	pages  *pages
+	totals totals
 	bans   bans
 
 	err      atomic.Pointer[error] // why the pump ended
@@ -250,11 +251,13 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	if err := h.Err(); err != nil {
 		return nil, err
 	}
-	f.start = h.head
+	f.start, f.all = h.head, &h.totals
 	if known := h.router.feeds[f.key]; known != nil {
 		f = known
 	} else if err := h.router.add(f); err != nil {
 		return nil, err
+	} else {
+		h.totals.feeds.Add(1)
 	}
 	f.refs++
 	h.subscribers++
@@ -271,6 +274,7 @@ func (h *Hub) part(f *feed, parted *bool) {
 	*parted = true
 	if f.refs--; f.refs == 0 {
 		h.router.remove(f)
+		h.totals.feeds.Add(-1)
 		h.pages.forgetFeed(f)
 	}
 	h.subscribers--

@@ -70,6 +70,7 @@ func TestModel(t *testing.T) {
 				defer func() { m.stop(); _ = m.log.Close() }()
 				for range 400 {
 					m.step()
+					checkTotals(t, m.hub)
 				}
 				for _, s := range m.subs {
 					m.drainStream(s, len(m.all)+1)

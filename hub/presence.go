@@ -201,34 +201,39 @@ func (g *registry) size() (n int) {
 	return n
 }
 
-// find returns the streams that a filter leaves, in no order.
+// find returns the streams that a filter leaves, in no order. It compares selectors
+// only after it has let go of the locks, for streams that open and close wait for those.
 func (g *registry) find(f StreamFilter) (found []*Stream) {
-	verdicts := map[*feed]bool{} // streams of a feed ask for the same
-	matches := func(st *Stream) bool {
-		if f.ID != (StreamID{}) && st.id != f.ID || f.Subject != "" && st.peer.Subject != f.Subject ||
-			f.TokenID != "" && st.peer.TokenID != f.TokenID || f.Ticket != 0 && st.peer.Ticket != f.Ticket {
-			return false
-		}
-		if len(f.Topics.text) == 0 && f.banned == nil {
-			return true
-		}
-		ok, known := verdicts[st.feed]
-		if !known {
-			ok = (len(f.Topics.text) == 0 || f.Topics.Meets(&st.feed.sel)) && (f.banned == nil || f.banned.cover(&st.feed.sel))
-			verdicts[st.feed] = ok
-		}
-		return ok
-	}
 	for i := range g {
 		g[i].mu.Lock()
 		for _, st := range g[i].streams {
-			if matches(st) {
+			if f.matchesPeer(st) {
 				found = append(found, st)
 			}
 		}
 		g[i].mu.Unlock()
 	}
-	return found
+	if len(f.Topics.text) == 0 && f.banned == nil {
+		return found
+	}
+	verdicts := map[*feed]bool{} // streams of a feed ask for the same
+	return slices.DeleteFunc(found, func(st *Stream) bool {
+		ok, known := verdicts[st.feed]
+		if !known {
+			ok = f.matchesFeed(st.feed)
+			verdicts[st.feed] = ok
+		}
+		return !ok
+	})
+}
+
+func (f *StreamFilter) matchesPeer(st *Stream) bool {
+	return (f.ID == StreamID{} || st.id == f.ID) && (f.Subject == "" || st.peer.Subject == f.Subject) &&
+		(f.TokenID == "" || st.peer.TokenID == f.TokenID) && (f.Ticket == 0 || st.peer.Ticket == f.Ticket)
+}
+
+func (f *StreamFilter) matchesFeed(of *feed) bool {
+	return (len(f.Topics.text) == 0 || f.Topics.Meets(&of.sel)) && (f.banned == nil || f.banned.cover(&of.sel))
 }
 
 // Streams lists open streams in the order of their ids, at most limit of them

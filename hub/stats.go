@@ -24,6 +24,14 @@ type counters struct {
 	deliveries, deliveredBytes atomic.Uint64
 }
 
+// totals count over all feeds, where the numbers change: to add them up would hold the
+// pump for as long as it takes to visit each feed.
+type totals struct {
+	feeds    atomic.Int64
+	attached atomic.Int64 // streams with a place in a window
+	behind   atomic.Int64 // those of them that have something to take
+}
+
 var gapReasons = [3]GapReason{Trimmed, OtherEpoch, Unknown}
 
 func (c *counters) gap(reason GapReason) {
@@ -149,25 +157,10 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 	for i, r := range gapReasons {
 		s.Gaps[r] = c.gaps[i].Load()
 	}
-	attached := 0
-	s.Feeds, attached, s.Lagging = h.progress()
+	s.Feeds, s.Lagging = int(h.totals.feeds.Load()), int(h.totals.behind.Load())
 	s.Streams = h.registry.size()
-	s.CatchingUp = max(s.Streams-attached, 0)
+	s.CatchingUp = max(s.Streams-int(h.totals.attached.Load()), 0)
 	var err error
 	s.Log, err = h.log.Bounds(ctx)
 	return s, err
-}
-
-// progress counts the feeds, and of their streams those that are attached and
-// those of them that have something to take.
-func (h *Hub) progress() (feeds, attached, behind int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, f := range h.router.feeds {
-		f.mu.Lock()
-		attached += f.attached
-		behind += f.behind
-		f.mu.Unlock()
-	}
-	return len(h.router.feeds), attached, behind
 }

@@ -1,0 +1,72 @@
+package hub
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// checkTotals compares the totals with what the feeds say one by one. Nothing but the
+// pump may work on the hub meanwhile.
+func checkTotals(t *testing.T, h *Hub) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	attached, behind := 0, 0
+	for _, f := range h.router.feeds {
+		f.mu.Lock()
+		attached += f.attached
+		behind += f.behind
+		f.mu.Unlock()
+	}
+	all := &h.totals
+	if all.feeds.Load() != int64(len(h.router.feeds)) || all.attached.Load() != int64(attached) || all.behind.Load() != int64(behind) {
+		t.Fatalf("the totals are %d feeds, %d streams attached, %d behind; the feeds say %d, %d, %d",
+			all.feeds.Load(), all.attached.Load(), all.behind.Load(), len(h.router.feeds), attached, behind)
+	}
+}
+
+// A scrape waits for none of the locks that the pump takes.
+func TestStatsLeavesThePumpAlone(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	asked := make(chan error, 1)
+	h.mu.Lock()
+	st.feed.mu.Lock()
+	go func() {
+		_, err := h.Stats(t.Context())
+		asked <- err
+	}()
+	select {
+	case err := <-asked:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the figures wait for the hub's lock, or a feed's")
+	}
+	st.feed.mu.Unlock()
+	h.mu.Unlock()
+}
+
+// BenchmarkStats asks a hub with 100,000 feeds for its figures. Of the three, Stats alone
+// takes a time that does not grow with them; none of them holds the pump's lock.
+func BenchmarkStats(b *testing.B) {
+	h, _ := newTestHub(b, eventlog.Retention{})
+	for i := range 100_000 {
+		openStream(b, h, From{}, fmt.Sprint("topic/", i))
+	}
+	for name, ask := range map[string]func(){
+		"Stats":    func() { _, _ = h.Stats(b.Context()) },
+		"Streams":  func() { h.Streams(StreamFilter{}, StreamID{}, 100) },
+		"Audience": func() { h.Audience() },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				ask()
+			}
+		})
+	}
+}

@@ -348,6 +348,10 @@ func TestEventLostInMidWrite(t *testing.T) {
 			s := newServer(t, eventlog.Retention{Events: retained}, httpapi.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			first := s.publish(t, "a", "first")
 			conn, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1", "Last-Event-ID: "+first)
+			eventually(t, "the stream takes from the window", func() bool {
+				stats, err := s.hub.Stats(t.Context())
+				return err == nil && stats.Streams == 1 && stats.CatchingUp == 0
+			})
 			lost := s.publish(t, "a", strings.Repeat("x", 1<<20-100))
 			eventually(t, "a part of the event is taken", func() bool { return peeked(t, conn) >= 4000 })
 			if reason == hub.EventDeleted {

@@ -402,7 +402,11 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		if _, err := st.Next(t.Context()); err != nil { // the beginning
 			t.Fatal(err)
 		}
+		if _, err := st.Peek(); err != nil || !st.cursor.attached { // a page would keep the event for the stream
+			t.Fatalf("the stream is not caught up: %v", err)
+		}
 		id := put(t, h, "a", strings.Repeat("0123456789", maxWindow/20))
+		waitRouted(t, h, id)
 		for st.cursor.part == 0 {
 			if _, err := st.Next(t.Context()); err != nil {
 				t.Fatal(err)

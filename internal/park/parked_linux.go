@@ -67,7 +67,7 @@ func (p *parked) run() (more bool, err error) {
 		}
 		if n < len(b) {
 			p.st.Rest()
-			p.shard.block(p, n > 0)
+			p.shard.block(p)
 			return false, nil
 		}
 		if !more {

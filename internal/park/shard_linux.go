@@ -128,18 +128,24 @@ func (s *shard) rouse() {
 }
 
 func (s *shard) loop() {
-	for {
-		wait, shut := s.collect()
-		if shut {
-			s.end()
-			return
-		}
-		s.poll(wait)
-		s.keepTime()
-		if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveTogether() > 0 {
-			runtime.Gosched() // those who publish have to run, too
-		}
+	for !s.turn() {
 	}
+	s.end()
+}
+
+// turn waits until there is something to do and does some of it. It reports whether
+// the shard is to end.
+func (s *shard) turn() (shut bool) {
+	wait, shut := s.collect()
+	if shut {
+		return true
+	}
+	s.poll(wait)
+	s.keepTime()
+	if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveTogether() > 0 {
+		runtime.Gosched() // publishers have to run, too
+	}
+	return false
 }
 
 // historySlice is how long those who catch up are served at a time, before those
@@ -390,13 +396,10 @@ func (s *shard) close(p *parked, cause error) {
 	p.st.Close()
 }
 
-// block notes that p's socket takes no more, and since when.
-func (s *shard) block(p *parked, took bool) {
-	if took || !p.full {
-		p.entry().last = s.now
-		s.stuck.remove(p)
-		s.stuck.push(p)
-	}
+// block notes that p's socket takes no more from now on.
+func (s *shard) block(p *parked) {
+	p.entry().last = s.now
+	s.stuck.push(p)
 	p.full = true
 }
 

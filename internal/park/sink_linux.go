@@ -24,7 +24,7 @@ func (k sink) Write(slot int32, b []byte) (int, error) {
 		at.last = k.s.now
 	}
 	if n < len(b) && err == nil {
-		k.s.block(at.p, n > 0)
+		k.s.block(at.p)
 	}
 	return n, err
 }

@@ -244,3 +244,30 @@ func TestStreamEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestTopicsSeenOfSecrets hides a topic's last public event behind private ones. A client
+// without a grant learns of the topic only if that event is among the newest glimpse.
+func TestTopicsSeenOfSecrets(t *testing.T) {
+	for _, tt := range []struct {
+		secrets int // newer than the public event
+		seen    bool
+	}{{glimpse - 1, true}, {glimpse, false}, {2 * glimpse, false}} {
+		h, _ := newTestHub(t, eventlog.Retention{})
+		public := put(t, h, "a", "public")
+		for range tt.secrets {
+			putPrivate(t, h, "secret", "a")
+		}
+		for topic, err := range h.TopicsSeen(t.Context(), Selectors{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.seen || topic.Last != public || topic.Events != 0 || topic.Bytes != 0 {
+				t.Errorf("behind %d secrets: %+v is seen; its public event is at %v", tt.secrets, topic, public)
+			}
+			tt.seen = false
+		}
+		if tt.seen {
+			t.Errorf("behind %d secrets the topic is not seen", tt.secrets)
+		}
+	}
+}

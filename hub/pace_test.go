@@ -1,0 +1,105 @@
+package hub
+
+import (
+	"context"
+	"iter"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// TestPaceRests measures the rest after a turn of reading the log.
+func TestPaceRests(t *testing.T) {
+	const long, short = 3 * turn, turn / 2
+	for _, tt := range []struct {
+		why        string
+		took, last time.Duration // of the turn; since something was published
+		want       time.Duration
+	}{
+		{"while events are published it lasts as long as the turn", long, liveFor / 2, long},
+		{"in the middle of a turn there is none", short, liveFor / 2, 0},
+		{"on a quiet hub there is none", long, 2 * liveFor, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var live activity
+			live.note()
+			time.Sleep(tt.last)
+			p := pace{begun: time.Now().Add(-tt.took), live: &live}
+			begun := time.Now()
+			p.keep()
+			if rest := time.Since(begun); rest != tt.want {
+				t.Errorf("%s: it is %v", tt.why, rest)
+			}
+		})
+	}
+}
+
+// slowLog takes a while for each event that it looks at.
+type slowLog struct {
+	eventlog.Log
+	took   time.Duration
+	looked int
+}
+
+func (l *slowLog) Read(ctx context.Context, after eventlog.ID, q eventlog.Query) iter.Seq2[*eventlog.Event, error] {
+	match := q.Match
+	q.Match = func(e *eventlog.Event) bool {
+		time.Sleep(l.took)
+		l.looked++
+		return match(e)
+	}
+	return l.Log.Read(ctx, after, q)
+}
+
+// TestPagesArePaced reads one page of a subscription that no event matches. It ends when
+// enough events have been looked at, or when that has taken long enough; and while events
+// are published it rests.
+func TestPagesArePaced(t *testing.T) {
+	records := make([]eventlog.Record, 2*pageScan)
+	for i := range records {
+		records[i].Topics = []string{"t"}
+	}
+	for _, tt := range []struct {
+		why         string
+		took        time.Duration // for each event
+		live        bool          // events are being published
+		least, most int           // events looked at
+	}{
+		{"by number", 0, false, pageScan, pageScan},
+		{"by time", turn / 10, false, int(pageTime / (turn / 10)), int(2 * pageTime / (turn / 10))},
+		{"by time, while events are published", turn / 10, true, int(pageTime / (turn / 10)), int(2 * pageTime / (turn / 10))},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			log := &slowLog{Log: eventlog.NewMemory(eventlog.Retention{}), took: tt.took}
+			defer log.Close()
+			if _, err := log.Append(t.Context(), records...); err != nil {
+				t.Fatal(err)
+			}
+			bounds, err := log.Bounds(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := New(log, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer h.Close()
+			st := openStream(t, h, From{}, "other/{x}")
+			if tt.live {
+				h.live.last.Store(time.Now().Add(time.Hour).UnixNano())
+			}
+			begun := time.Now()
+			pg := h.pages.read(&pageEntry{feed: st.feed, place: bounds.Origin}, bounds.Last)
+			if pg.err != nil || log.looked < tt.least || log.looked > tt.most {
+				t.Errorf("%s: it ends after %d events (%v); want %d to %d", tt.why, log.looked, pg.err, tt.least, tt.most)
+			}
+			work := time.Duration(log.looked) * tt.took
+			rest := time.Since(begun) - work
+			if tt.live && rest < work/2 || !tt.live && rest != 0 {
+				t.Errorf("%s: %v of work, and %v of rest", tt.why, work, rest)
+			}
+		})
+	}
+}

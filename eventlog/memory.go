@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,7 +41,7 @@ type Memory struct {
 
 type topicIndex struct {
 	at    []uint64
-	bytes int64
+	bytes int64 // of its events
 }
 
 // NewMemory returns an empty log of a new epoch. Close ends it.
@@ -96,24 +97,29 @@ func (m *Memory) add(r Record, now time.Time) Result {
 		return Result{ID: m.id(at), Duplicate: true}
 	}
 	at := m.origin + uint64(len(m.events)) + 1
-	e := &Event{Record: r, ID: m.id(at), Time: now}
+	e := NewEvent(r, m.id(at), now)
 	m.events = append(m.events, e)
 	m.newest = now
-	m.bytes += size(e)
-	for _, t := range r.Topics {
+	m.bytes += e.size()
+	for _, t := range e.Topics {
 		ix := m.topics[t]
 		if ix == nil {
 			ix = new(topicIndex)
-			m.topics[t] = ix
+			m.topics[strings.Clone(t)] = ix // it may outlive e, and must not keep it
+			m.bytes += topicSize(t)
 		}
 		ix.at = append(ix.at, at)
-		ix.bytes += size(e)
+		ix.bytes += e.size()
 	}
-	if r.PublisherID != "" {
-		m.publisherID[r.PublisherID] = append(m.publisherID[r.PublisherID], at)
+	if id := e.PublisherID; id != "" {
+		if m.publisherID[id] == nil {
+			id = strings.Clone(id) // likewise
+			m.bytes += publisherIDSize(id)
+		}
+		m.publisherID[id] = append(m.publisherID[id], at)
 	}
-	if r.Key != "" {
-		m.keys[r.Key] = at
+	if e.Key != "" {
+		m.keys[e.Key] = at
 	}
 	return Result{ID: e.ID}
 }
@@ -134,6 +140,9 @@ func (m *Memory) trim(now time.Time) {
 	}
 	clear(m.events[:n]) // the array outlives the slice's front
 	m.events = m.events[n:]
+	if n > len(m.events) { // most of the array is that front
+		m.events = slices.Clone(m.events)
+	}
 	m.origin += uint64(n)
 }
 
@@ -146,6 +155,7 @@ func (m *Memory) forget(e *Event) {
 	if id := e.PublisherID; id != "" {
 		if m.publisherID[id] = without(m.publisherID[id], e.ID.Lo); len(m.publisherID[id]) == 0 {
 			delete(m.publisherID, id)
+			m.bytes -= publisherIDSize(id)
 		}
 	}
 }
@@ -153,13 +163,14 @@ func (m *Memory) forget(e *Event) {
 // unindex takes e out of the indexes, but for that of publishers' ids, where
 // its place stays. Retention takes the oldest first, which stands at the front.
 func (m *Memory) unindex(e *Event) {
-	m.bytes -= size(e)
+	m.bytes -= e.size()
 	for _, t := range e.Topics {
 		ix := m.topics[t]
 		ix.at = without(ix.at, e.ID.Lo)
-		ix.bytes -= size(e)
+		ix.bytes -= e.size()
 		if len(ix.at) == 0 {
 			delete(m.topics, t)
+			m.bytes -= topicSize(t)
 		}
 	}
 	delete(m.keys, e.Key)
@@ -199,8 +210,8 @@ func (m *Memory) bury(e *Event) bool {
 	}
 	m.unindex(e)
 	m.tombs++
-	tomb := &Event{Record: Record{PublisherID: e.PublisherID}, ID: e.ID, Time: e.Time}
-	m.bytes += size(tomb)
+	tomb := NewEvent(Record{PublisherID: e.PublisherID}, e.ID, e.Time) // keeps nothing of e
+	m.bytes += tomb.size()
 	m.events[e.ID.Lo-m.origin-1] = tomb
 	return true
 }
@@ -425,16 +436,6 @@ func (m *Memory) Close() error {
 }
 
 func (m *Memory) id(at uint64) ID { return ID{Epoch: m.epoch, Lo: at} }
-
-// size is what an event counts against the byte limit: its fields, and about
-// what the engine spends on keeping them.
-func size(e *Event) int64 {
-	n := 256 + len(e.Data) + len(e.Type) + 2*len(e.PublisherID) + len(e.Key)
-	for _, t := range e.Topics {
-		n += len(t) + 24
-	}
-	return int64(n)
-}
 
 // sameContent reports whether publishing b after a would repeat it.
 func sameContent(a, b *Record) bool {

@@ -11,7 +11,7 @@ import (
 // disk, or the older of them from there: it is all the same.
 func TestReadTopics(t *testing.T) {
 	const events = 6 * pageEvents
-	for name, window := range map[string]int64{"memory": 0, "half of it": events / 2 * overhead, "disk": 1} {
+	for name, window := range map[string]int64{"memory": 0, "half of it": events / 2 * 256, "disk": 1} {
 		t.Run(name, func(t *testing.T) {
 			l := open1(t, t.TempDir(), Options{Window: window})
 			var recs []eventlog.Record

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -118,6 +119,13 @@ func (l *Log) sweepTallies(ctx context.Context) error {
 // closed reads them again, which takes some 50 ms.
 const unsettled = 1 << 15
 
+// What is pending may take maxNames bytes, of which each topic takes its name and
+// tallyBytes.
+const (
+	maxNames   = 8 << 20
+	tallyBytes = 100
+)
+
 // settle puts what is pending, and then what the group changes, into the batch.
 // Whatever takes an event away has it done in the same commit: recount could not
 // count that event.
@@ -127,7 +135,7 @@ func (w *writer) settle() {
 			_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
 		}
 	}
-	w.at.tallied = w.at.last
+	w.at.tallied, w.names = w.at.last, 0
 }
 
 // recount counts the events that are in no tally yet.
@@ -145,7 +153,12 @@ func (l *Log) recount() (_ map[hash]tally, err error) {
 		}
 		size := sizeOf(len(it.Value()), &e.Record)
 		for i, t := range e.Topics {
-			count(counts, e.Topics, i, hashOf(t), tally{t, 1, size, e.ID.Lo})
+			h := hashOf(t)
+			name, known := counts[h]
+			if !known {
+				name.topic = strings.Clone(t) // and not the event that it is a part of
+			}
+			count(counts, e.Topics, i, h, tally{name.topic, 1, size, e.ID.Lo})
 		}
 	}
 	return counts, nil

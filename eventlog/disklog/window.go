@@ -1,6 +1,10 @@
 package disklog
 
-import "github.com/tidings-sse/tidings/eventlog"
+import (
+	"slices"
+
+	"github.com/tidings-sse/tidings/eventlog"
+)
 
 // A window is the newest events in memory. Its positions are dense: events[i]
 // is at base+1+i, or nil where there is a tombstone.
@@ -12,12 +16,13 @@ type window struct {
 	budget int64
 }
 
-// overhead is about what an event in memory takes beside its value.
-const overhead = 256
+// overhead is about what the window takes for an event beside its footprint: a place
+// in each of two slices, which have room for what comes.
+const overhead = 20
 
 // push adds the event at the position after the newest.
-func (w *window) push(e *eventlog.Event, valueLen int) {
-	size := int64(valueLen + overhead)
+func (w *window) push(e *eventlog.Event) {
+	size := e.Footprint() + overhead
 	w.events = append(w.events, e)
 	w.sizes = append(w.sizes, size)
 	w.bytes += size
@@ -32,6 +37,9 @@ func (w *window) push(e *eventlog.Event, valueLen int) {
 func (w *window) drop(n int) {
 	clear(w.events[:n]) // the array outlives the slice's front
 	w.events, w.sizes = w.events[n:], w.sizes[n:]
+	if n > len(w.events) { // most of the arrays is that front
+		w.events, w.sizes = slices.Clone(w.events), slices.Clone(w.sizes)
+	}
 	w.base += uint64(n)
 }
 

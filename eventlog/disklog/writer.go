@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -79,6 +80,7 @@ type writer struct {
 	index    []indexEntry   // what the batch will have in the indexes, sorted
 	tallies  map[hash]tally // what the group changes in them
 	settling bool           // the batch puts it, and what is pending, into the store
+	names    int            // about the bytes that tallies and what is pending take
 
 	keys    map[string]added // of the group's own records
 	added   []added
@@ -228,23 +230,37 @@ func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.I
 	stamp(value, w.now)
 	size := sizeOf(len(value), r)
 	_ = w.batch.Set(w.key(eventKey(w.scratch[:0], at)), value, nil)
+	e := eventlog.NewEvent(*r, w.l.id(at), time.Unix(0, w.now)) // the window keeps it
 	for i, h := range topics {
 		w.index = append(w.index, entryOf(topicSpace, h, at))
-		count(w.tallies, r.Topics, i, h, tally{r.Topics[i], 1, size, at})
+		count(w.tallies, e.Topics, i, h, tally{w.tallied(h, e.Topics[i]), 1, size, at})
 	}
 	if r.PublisherID != "" {
 		w.index = append(w.index, entryOf(publisherSpace, hashOf(r.PublisherID), at))
 	}
-	a := added{&eventlog.Event{Record: *r, ID: w.l.id(at), Time: time.Unix(0, w.now)}, value}
+	a := added{e, value}
 	if r.Key != "" {
 		_ = w.batch.Set(w.key(hashKey(w.scratch[:0], keySpace, hashOf(r.Key))), appendUint64s(nil, at), nil)
-		w.keys[r.Key] = a
+		w.keys[e.Key] = a
 	}
 	w.added = append(w.added, a)
 	w.at.last, w.at.newest = at, w.now
 	w.at.events++
 	w.at.bytes += size
 	return a.event.ID
+}
+
+// tallied returns a topic's name for a tally, which may be kept longer than the
+// event that the name is a part of.
+func (w *writer) tallied(h hash, topic string) string {
+	if t, ok := w.tallies[h]; ok {
+		return t.topic
+	}
+	if t, ok := w.l.pending[h]; ok { // the writer alone changes it
+		return t.topic
+	}
+	w.names += len(topic) + tallyBytes
+	return strings.Clone(topic)
 }
 
 // An indexEntry is a key of an index. The memtable finds the place of each key of
@@ -270,7 +286,7 @@ func (w *writer) commit() error {
 	for i := range w.index {
 		_ = w.batch.Set(w.index[i][:], nil, nil)
 	}
-	if w.settling = w.settling || w.at.last-w.at.tallied >= w.l.options.unsettled; w.settling {
+	if w.settling = w.settling || w.at.last-w.at.tallied >= w.l.options.unsettled || w.names > maxNames; w.settling {
 		w.settle()
 	}
 	if w.batch.Empty() {
@@ -312,7 +328,7 @@ func (w *writer) publish() {
 		l.at.origin, l.at.trimmed = origin, trimmed
 	}
 	for _, a := range w.added {
-		l.window.push(a.event, len(a.value))
+		l.window.push(a.event)
 		l.tip = a.event.ID.Lo
 	}
 	if len(w.added) > 0 {

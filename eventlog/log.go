@@ -99,7 +99,8 @@ type Log interface {
 	Tail(ctx context.Context, after ID) iter.Seq2[*Event, error]
 
 	// Newest returns the newest n events of a topic that match, oldest first;
-	// a nil match matches all.
+	// a nil match matches all. It calls match with the newest first, and not again
+	// once it has n.
 	Newest(ctx context.Context, topic string, n int, match func(*Event) bool) ([]*Event, error)
 
 	// At returns the place just before the first event of that time or later.

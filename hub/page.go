@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,10 +30,11 @@ const (
 
 // A page is a run of a feed's events from the log, as bytes.
 type page struct {
-	bytes []byte
-	marks []mark      // where each event in bytes ends
-	next  eventlog.ID // where reading goes on
-	err   error
+	bytes  []byte
+	marks  []mark      // where each event in bytes ends
+	guards int         // bytes of what guards private events
+	next   eventlog.ID // where reading goes on
+	err    error
 }
 
 // after returns the index of the first event after a place.
@@ -71,22 +73,24 @@ type pages struct {
 	mu     sync.Mutex
 	byFeed map[*feed]map[eventlog.ID]*pageEntry
 	recent list.List     // of *pageEntry that are read, the latest first
-	held   *budget.Share // by the pages in recent
-	taken  int           // by streams
+	held   *budget.Share // by the pages in recent, and by those that streams have taken
+	taken  atomic.Int64  // bytes of the latter; changed with mu held
+	left   sync.Cond     // on mu: some were left
 }
 
 type pageEntry struct {
 	feed    *feed
 	place   eventlog.ID
+	ids     []eventlog.ID // the events that it is to hold, instead of all after place; it is one stream's
 	banned  *banned       // those that it was read under, for no other time is it good
 	page    page          // written before done is set
 	done    atomic.Bool   // it has been read
 	waiting []*Stream     // for it to be read, or reading it
-	el      *list.Element // in recent, once it is read
+	el      *list.Element // in recent; nil: it is not
 }
 
 func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, held *budget.Share) *pages {
-	return &pages{
+	p := &pages{
 		ctx:    ctx,
 		log:    log,
 		live:   live,
@@ -95,10 +99,17 @@ func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, he
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 		held:   held,
 	}
+	p.left.L = &p.mu
+	return p
 }
 
 // close waits for the reads under way, which the hub's context has ended.
-func (p *pages) close() { p.fills.Wait() }
+func (p *pages) close() {
+	p.mu.Lock()
+	p.left.Broadcast()
+	p.mu.Unlock()
+	p.fills.Wait()
+}
 
 // get returns the page of f after a place, up to head at most. Unless it is done,
 // st is woken when it is; st has to leave it in any case.
@@ -140,27 +151,57 @@ func (p *pages) cached(f *feed, at, place eventlog.ID, st *Stream) *pageEntry {
 	return e
 }
 
+// recall returns a page of the events with some ids, in log order, for st alone. What
+// get says of pages holds for it.
+func (p *pages) recall(f *feed, ids []eventlog.ID, st *Stream) *pageEntry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := &pageEntry{feed: f, ids: ids, banned: p.bans.now.Load()}
+	p.take(e, st)
+	p.fills.Go(func() { p.fill(e, eventlog.ID{}) })
+	return e
+}
+
+// made returns a page of events that are at hand, in log order, for st alone. It is done.
+func (p *pages) made(f *feed, events []*eventlog.Event, st *Stream) *pageEntry {
+	e := &pageEntry{feed: f, banned: p.bans.now.Load()}
+	for _, event := range events {
+		if f.wants(event, e.banned) {
+			e.page.add(f, event)
+		}
+	}
+	e.page.next = events[len(events)-1].ID
+	e.done.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held.Add(e.size())
+	p.take(e, st)
+	return e
+}
+
 func (p *pages) take(e *pageEntry, st *Stream) {
+	if len(e.waiting) == 0 && e.done.Load() { // it is held already
+		p.taken.Add(e.size())
+	}
 	e.waiting = append(e.waiting, st)
-	p.taken++
 }
 
 func (p *pages) leave(e *pageEntry, st *Stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e.waiting = without(e.waiting, st)
-	p.taken--
+	if e.waiting = without(e.waiting, st); len(e.waiting) > 0 || !e.done.Load() {
+		return
+	}
+	p.taken.Add(-e.size())
+	p.left.Signal()
+	if e.el == nil {
+		p.held.Give(e.size())
+	}
 }
 
-// maxTaken is how many pages may be kept, beside the cache, for streams whose
-// peers take nothing at the moment.
-const maxTaken = 1024
-
-func (p *pages) crowded() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.taken > maxTaken
-}
+// crowded reports whether a stream whose peer takes nothing has to let go of its page:
+// such streams may keep half of what pages may take, so that others can go on.
+func (p *pages) crowded() bool { return p.taken.Load() > p.held.Most()/2 || p.held.Full() }
 
 func (p *pages) fill(e *pageEntry, head eventlog.ID) {
 	p.slots <- struct{}{}
@@ -180,39 +221,55 @@ func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 	defer p.mu.Unlock()
 	e.done.Store(true)
 	waiting := slices.Clone(e.waiting)
-	if p.byFeed[e.feed][e.place] != e { // forgotten meanwhile
-		return waiting
+	if len(waiting) > 0 {
+		p.taken.Add(e.size())
 	}
-	// A page that came to the head grows with the log, and an error may pass.
-	if e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == head {
-		p.remove(e)
-		return waiting
+	switch {
+	case p.byFeed[e.feed][e.place] != e: // forgotten meanwhile
+	case e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == head:
+		p.remove(e) // a page that came to the head grows with the log, and an error may pass
+	default:
+		e.el = p.recent.PushFront(e)
 	}
-	e.el = p.recent.PushFront(e)
+	if e.el == nil && len(waiting) == 0 {
+		return nil
+	}
 	for p.held.Add(e.size()); p.held.Full() && p.recent.Len() > 0; {
 		p.evict(p.recent.Back().Value.(*pageEntry))
 	}
 	return waiting
 }
 
-// wanted reports whether anybody still waits for e; if not, nobody will.
+// wanted waits while streams have taken all that pages may take, and then reports
+// whether any stream still waits for e; if not, none will.
 func (p *pages) wanted(e *pageEntry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for len(e.waiting) > 0 && p.taken.Load() > p.held.Most() && p.ctx.Err() == nil {
+		p.left.Wait()
+	}
 	if len(e.waiting) == 0 {
 		p.remove(e)
 	}
 	return len(e.waiting) > 0
 }
 
+// size is about how many bytes the page takes; it does not change once the page is read.
 func (e *pageEntry) size() int64 {
-	return int64(len(e.page.bytes)) + int64(len(e.page.marks))*int64(unsafe.Sizeof(mark{})) + 500
+	return int64(len(e.page.bytes)+e.page.guards) + int64(len(e.page.marks))*int64(unsafe.Sizeof(mark{})) + 500
 }
 
 func (p *pages) evict(e *pageEntry) {
-	p.recent.Remove(e.el)
-	p.held.Give(e.size())
+	p.uncache(e)
 	p.remove(e)
+}
+
+// uncache takes a page out of recent. It is held on while streams have it.
+func (p *pages) uncache(e *pageEntry) {
+	p.recent.Remove(e.el)
+	if e.el = nil; len(e.waiting) == 0 {
+		p.held.Give(e.size())
+	}
 }
 
 func (p *pages) remove(e *pageEntry) {
@@ -243,8 +300,7 @@ func (p *pages) forget() {
 func (p *pages) forgetPages(f *feed) {
 	for _, e := range p.byFeed[f] {
 		if e.el != nil {
-			p.recent.Remove(e.el)
-			p.held.Give(e.size())
+			p.uncache(e)
 		}
 	}
 	delete(p.byFeed, f)
@@ -264,9 +320,13 @@ func (p *pages) read(e *pageEntry, head eventlog.ID) page {
 		pg.bytes, pg.marks = pg.bytes[:0], pg.marks[:0]
 		scratch.Put(pg)
 	}()
-	pg.next, pg.err = e.place, nil
-	pg.fill(p, e.feed, e.banned, head)
-	return page{bytes.Clone(pg.bytes), slices.Clone(pg.marks), pg.next, pg.err}
+	pg.next, pg.err, pg.guards = e.place, nil, 0
+	if len(e.ids) > 0 {
+		pg.fillWith(p, e)
+	} else {
+		pg.fill(p, e.feed, e.banned, head)
+	}
+	return page{bytes.Clone(pg.bytes), slices.Clone(pg.marks), pg.guards, pg.next, pg.err}
 }
 
 // fill reads on from pg.next.
@@ -296,19 +356,52 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID) {
 		if n := len(pg.marks); n > 0 && endsPage(len(pg.bytes), pg.marks[n-1].id, e.ID) {
 			return
 		}
-		guard := secrecy(e)
-		if f.key.envelope != Bare {
-			e = shown(e, &f.grant)
-		}
-		pg.bytes = appendWire(pg.bytes, e, f.key.form)
-		pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: guard})
-		pg.next = e.ID
-		if len(pg.bytes) >= pageBytes {
+		if pg.add(f, e); pg.full() {
 			return
 		}
 	}
 	pg.next = head
 }
+
+// fillWith reads the events of e.ids, as far as they fit.
+func (pg *page) fillWith(p *pages, e *pageEntry) {
+	pace := pace{begun: time.Now(), live: p.live}
+	for _, id := range e.ids {
+		pace.keep()
+		for event, err := range p.log.Read(p.ctx, id.Prev(), eventlog.Query{UpTo: id}) { // which yields nothing if it was deleted
+			if err != nil {
+				var trimmed *eventlog.ErrTrimmed
+				if !errors.As(err, &trimmed) || len(pg.marks) == 0 {
+					pg.err = err
+				}
+				return
+			}
+			if e.feed.wants(event, e.banned) {
+				pg.add(e.feed, event)
+			}
+		}
+		if pg.next = id; pg.full() {
+			return
+		}
+	}
+}
+
+// add adds an event that f selects.
+func (pg *page) add(f *feed, e *eventlog.Event) {
+	guard := slices.Clone(secrecy(e))
+	for i, t := range guard { // parts of an event would keep all of it
+		guard[i] = strings.Clone(t)
+		pg.guards += len(t) + int(unsafe.Sizeof(t))
+	}
+	if f.key.envelope != Bare {
+		e = shown(e, &f.grant)
+	}
+	pg.bytes = appendWire(pg.bytes, e, f.key.form)
+	pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: guard})
+	pg.next = e.ID
+}
+
+func (pg *page) full() bool { return len(pg.bytes)+pg.guards >= pageBytes }
 
 // endsPage reports whether a page of so many bytes is to end between two events. It
 // does at places that do not depend on where it began, rounder ones at first

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -58,9 +59,6 @@ func (st *Stream) Peek() ([]byte, error) {
 		if err := st.Over(); err != nil {
 			return nil, err
 		}
-		if len(st.pending) > 0 && st.sayPending() {
-			return st.own, nil
-		}
 	}
 	for {
 		if st.cursor.attached {
@@ -74,13 +72,20 @@ func (st *Stream) Peek() ([]byte, error) {
 				return nil, st.hub.Err()
 			}
 		}
-		head, ok, err := st.hub.reached(st.cursor.place, wakes{st})
-		if err != nil || !ok {
-			return nil, err
+		if st.page == nil {
+			st.passPending()
 		}
-		if st.cursor.part == 0 && st.feed.attach(&st.cursor) {
-			st.leavePage()
-			continue
+		var head eventlog.ID
+		if len(st.pending) == 0 {
+			var ok bool
+			var err error
+			if head, ok, err = st.hub.reached(st.cursor.place, wakes{st}); err != nil || !ok {
+				return nil, err
+			}
+			if st.cursor.part == 0 && st.feed.attach(&st.cursor) {
+				st.leavePage()
+				continue
+			}
 		}
 		if wait, err := st.catchUp(head); err != nil || wait {
 			return nil, err
@@ -200,34 +205,36 @@ func marksUpTo(marks []mark, off uint64) int {
 	return n
 }
 
-// sayPending has some of what is pending go out, and reports whether there was
-// anything that has not been banned meanwhile.
-func (st *Stream) sayPending() bool {
-	var b []byte
-	n, said := 0, 0
-	banned := st.hub.bans.now.Load()
-	for _, e := range st.pending {
+// passPending drops what the cursor has passed from what is pending. After the last
+// of that, the stream reads the log on from resume.
+func (st *Stream) passPending() {
+	if len(st.pending) == 0 {
+		return
+	}
+	n, found := slices.BinarySearchFunc(st.pending, st.cursor.place, eventlog.ID.Compare)
+	if found {
 		n++
-		if banned.withholds(st.feed, e) {
-			continue
-		}
-		said++
-		if b = appendWire(b, e, st.feed.key.form); len(b) >= takeSize {
-			break
-		}
 	}
-	st.own, st.ownPlace, st.ownEvents = b, st.pending[n-1].ID, said
-	if st.pending = st.pending[n:]; len(st.pending) == 0 {
-		st.pending = nil // the array is not to stay for the stream's life
+	if st.pending = st.pending[n:]; len(st.pending) > 0 {
+		return
 	}
-	return said > 0
+	st.forgetPending()
+	if st.cursor.place.Compare(st.resume) < 0 { // retention may have moved it beyond
+		st.cursor.place = st.resume
+	}
+}
+
+// forgetPending lets go of what is pending.
+func (st *Stream) forgetPending() {
+	st.hub.budget.Share(budget.Lists).Give(st.listed)
+	st.pending, st.listed = nil, 0
 }
 
 // catchUp finds the next run in a page of the log, or a gap. It reports whether
 // the page has yet to be read; without that, and without a run, the stream is at
 // the page's end.
 func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
-	if !st.catchesUp {
+	if !st.catchesUp && len(st.pending) == 0 {
 		st.catchesUp = true
 		st.hub.counters.catchUps.Add(1)
 	}
@@ -260,7 +267,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	if next == len(pg.marks) {
 		c.place = pg.next
 		st.leavePage()
-		if pg.next == head {
+		if len(st.pending) == 0 && pg.next == head {
 			st.feed.join(c)
 		}
 		return false, nil
@@ -285,6 +292,9 @@ func (st *Stream) getPage(head eventlog.ID) (*page, error) {
 	p, place := st.hub.pages, st.cursor.place
 	if st.page != nil && st.page.banned != p.bans.now.Load() {
 		st.leavePage()
+	}
+	if st.page == nil && len(st.pending) > 0 {
+		st.page = p.recall(st.feed, st.pending, st)
 	}
 	if st.page == nil {
 		if st.page = p.cached(st.feed, st.pageAt, place, st); st.page == nil {
@@ -314,10 +324,11 @@ func (st *Stream) leavePage() {
 }
 
 // Rest lets go of memory that the stream has no use for while its peer takes
-// nothing.
+// nothing: of the page, if such streams have too many of them. A page that is not read
+// yet would be read in vain, and then stay.
 func (st *Stream) Rest() {
 	st.release()
-	if st.page != nil && st.hub.pages.crowded() {
+	if st.page != nil && (st.hub.pages.crowded() || !st.page.done.Load()) {
 		st.leavePage()
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -59,11 +61,11 @@ func (h *Hub) gap(as form, requested string, resumedAfter eventlog.ID, reason Ga
 
 // begin is where a subscription begins.
 type begin struct {
-	start   eventlog.ID       // the place just before the first event
-	gap     bool              // the first event is a gap
-	pending []*eventlog.Event // what goes out first
-	place   eventlog.ID       // where the log is read on from after that
-	end     eventlog.ID       // the log's end at the time
+	start  eventlog.ID     // the place just before the first event
+	gap    *eventlog.Event // the first event; nil: it is no gap
+	newest                 // what goes out first
+	place  eventlog.ID     // where the log is read on from after that
+	end    eventlog.ID     // the log's end at the time
 }
 
 // find finds the place that from names. Live begins at the log's end, which
@@ -77,9 +79,9 @@ func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err e
 	b.place = bounds.Last
 	switch {
 	case from.Last > 0:
-		b.pending, err = h.newest(ctx, f, &s.Grant, from.Last, bounds.Last)
+		b.newest, err = h.newest(ctx, f, &s.Grant, from.Last, bounds.Last)
 		if len(b.pending) > 0 {
-			b.start = b.pending[0].ID.Prev()
+			b.start = b.pending[0].Prev()
 		}
 	case !from.Since.IsZero():
 		b, err = h.findTime(ctx, f.key.form, from.Since)
@@ -165,31 +167,56 @@ func parseID(s string) (eventlog.ID, error) {
 }
 
 func (h *Hub) beginWithGap(as form, requested string, resumedAfter eventlog.ID, reason GapReason) begin {
-	return begin{gap: true, place: resumedAfter, pending: []*eventlog.Event{h.gap(as, requested, resumedAfter, reason)}}
+	return begin{gap: h.gap(as, requested, resumedAfter, reason), place: resumedAfter}
 }
 
+// newest is the newest events of some topics, in log order.
+type newest struct {
+	pending []eventlog.ID     // of all
+	listed  int64             // bytes of pending, as taken from the budget's lists
+	events  []*eventlog.Event // all of them, or none if they are many or large
+	bytes   int64             // of events, until they were too many
+	lists   *budget.Share
+}
+
+// ErrOverBudget reports that clients make the hub hold as much as it may; see package
+// budget. It is worth trying again later.
+var ErrOverBudget = errors.New("hub: too much memory is held for clients to begin this now")
+
 // newest returns the newest n events of each topic that f selects and a grant
-// shows, up to an end; what comes after it is live.
-func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end eventlog.ID) ([]*eventlog.Event, error) {
-	wants := func(e *eventlog.Event) bool {
-		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && grant.sees(secrecy(e))
-	}
-	var all []*eventlog.Event
+// shows, up to an end; what comes after it is live. The caller gives back what is
+// listed.
+func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end eventlog.ID) (_ newest, err error) {
+	all := newest{lists: h.budget.Share(budget.Lists)}
+	defer func() {
+		if err != nil {
+			all.lists.Give(all.listed)
+		}
+	}()
+	n = min(n, MaxLast)
 	banned := h.bans.now.Load()
 	add := func(topic string) error {
 		if banned.has(topic) {
 			return nil
 		}
-		events, err := h.log.Newest(ctx, topic, min(n, MaxLast), wants)
-		all = append(all, events...)
-		if len(all) > 4*MaxLast { // many topics must not cost many times the limit
-			all = newestInOrder(all)
+		left := n
+		var over error
+		_, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool { // asks for the newest first
+			if e.ID.Compare(end) > 0 || !f.wantsType(e.Type) || !grant.sees(secrecy(e)) {
+				return false
+			}
+			over = all.add(e)
+			left--
+			return left == 0 || over != nil
+		})
+		if err == nil {
+			err = over
 		}
 		return err
 	}
 	for _, topic := range f.sel.text {
 		if err := add(topic); err != nil {
-			return nil, err
+			return newest{}, err
 		}
 	}
 	if f.sel.hasPatterns() {
@@ -198,22 +225,56 @@ func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end 
 				err = add(topic.Name)
 			}
 			if err != nil {
-				return nil, err
+				return newest{}, err
 			}
 		}
 	}
-	all = newestInOrder(all)
-	for i, e := range all {
-		all[i] = shown(e, grant)
-	}
+	all.sort()
 	return all, nil
 }
 
-// newestInOrder puts events in log order, each once, and keeps MaxLast.
-func newestInOrder(events []*eventlog.Event) []*eventlog.Event {
-	slices.SortFunc(events, func(a, b *eventlog.Event) int { return a.ID.Compare(b.ID) })
-	events = slices.CompactFunc(events, func(a, b *eventlog.Event) bool { return a.ID == b.ID })
-	return slices.Clip(events[max(0, len(events)-MaxLast):])
+// forget lets go of what is pending.
+func (l *newest) forget() {
+	if l.listed > 0 {
+		l.lists.Give(l.listed)
+	}
+	l.pending, l.events, l.listed = nil, nil, 0
+}
+
+const idBytes = int64(unsafe.Sizeof(eventlog.ID{}))
+
+// add adds an event, and forgets all but ids once the events take more than a page.
+func (l *newest) add(e *eventlog.Event) error {
+	if len(l.pending) == cap(l.pending) {
+		if len(l.pending) >= 4*MaxLast { // many topics must not cost many times the limit
+			l.sort()
+		}
+		more := int64(max(len(l.pending), 16)) * idBytes
+		if !l.lists.Take(more) {
+			return ErrOverBudget
+		}
+		l.listed += more
+		l.pending = append(make([]eventlog.ID, 0, l.listed/idBytes), l.pending...)
+	}
+	l.pending = append(l.pending, e.ID)
+	if l.bytes += e.Footprint(); l.bytes > pageBytes {
+		l.events = nil
+	} else {
+		l.events = append(l.events, e)
+	}
+	return nil
+}
+
+// sort puts the events in log order, each once, and keeps the newest MaxLast.
+func (l *newest) sort() {
+	slices.SortFunc(l.pending, eventlog.ID.Compare)
+	ids := slices.Compact(l.pending)
+	l.pending = slices.Clone(ids[max(0, len(ids)-MaxLast):]) // of no more than it needs
+	kept := int64(cap(l.pending)) * idBytes
+	l.lists.Give(l.listed - kept)
+	l.listed = kept
+	slices.SortFunc(l.events, func(a, b *eventlog.Event) int { return a.ID.Compare(b.ID) })
+	l.events = slices.CompactFunc(l.events, func(a, b *eventlog.Event) bool { return a.ID == b.ID })
 }
 
 // cutBytes cuts s to at most n bytes without splitting a character.

@@ -41,7 +41,7 @@ type Stream struct {
 	// streams it is not in the processor's cache, so it lies together.
 	feed    *feed
 	own     []byte                // blocks of this stream alone, to go out before all else
-	pending []*eventlog.Event     // to go out before what follows the cursor's place
+	pending []eventlog.ID         // of events to go out first, which come before resume
 	end     atomic.Pointer[error] // the cause
 	drain   drainTimer
 	run     *run // what Peek has found, until it is written; nil: nothing
@@ -57,6 +57,8 @@ type Stream struct {
 
 	ownPlace  eventlog.ID     // that is given with the last of own; zero: none
 	ownEvents int             // likewise
+	resume    eventlog.ID     // where the log is read on from after what is pending
+	listed    int64           // bytes of pending that are counted
 	page      *pageEntry      // that the stream reads or waits for; nil: none
 	pageAt    eventlog.ID     // the place that the page follows, or the last one did
 	buf       *[takeSize]byte // of Next, while there is something to take
@@ -82,14 +84,20 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		st.Close()
 		return nil, err
 	}
-	st.cursor.place, st.pending = begin.place, begin.pending
-	st.start, st.given, st.sent, st.gapped = begin.start, begin.start, begin.start, begin.gap
-	if st.positions = o.Positions; begin.gap {
+	st.cursor.place = begin.place
+	if len(begin.pending) > 0 {
+		st.cursor.place, st.resume = begin.start, begin.place
+		st.pending, st.listed = begin.pending, begin.listed
+		if len(begin.events) > 0 && !h.pages.crowded() {
+			st.page = h.pages.made(f, begin.events, st)
+		}
+	}
+	st.start, st.given, st.sent, st.gapped = begin.start, begin.start, begin.start, begin.gap != nil
+	if st.positions = o.Positions; begin.gap != nil {
 		// The gap has an id, so it names the position. Both stand in one block:
 		// a client that is cut before its end asks for the same again.
-		gap := begin.pending[0]
-		gap.Retry = o.Retry
-		st.own, st.pending = appendWire(nil, gap, f.key.form), nil
+		begin.gap.Retry = o.Retry
+		st.own = appendWire(nil, begin.gap, f.key.form)
 	} else {
 		st.says(st.positions.append(nil, o.Retry, f.key.form, begin.start), eventlog.ID{})
 	}
@@ -122,6 +130,7 @@ func (st *Stream) Close() {
 		st.expiry.stop()
 	}
 	st.leavePage()
+	st.forgetPending()
 	st.feed.leave(&st.cursor)
 	st.hub.part(st.feed, &st.closed)
 }
@@ -163,6 +172,7 @@ func (st *Stream) next(ctx context.Context) ([]byte, batch, error) {
 			}
 			n := copy(st.buf[:], b[:st.whole(len(b), takeSize)])
 			gives, _ := st.advance(n)
+			st.Rest() // the peer may take its time
 			return st.buf[:n], gives, nil
 		}
 		if st.buf != nil { // an idle stream holds none

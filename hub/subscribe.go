@@ -10,8 +10,12 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// batchSize bounds what a subscriber takes from the log at a time.
-const batchSize = 256
+// What a subscriber takes from the log at a time ends with the event that reaches one
+// of these.
+const (
+	batchSize  = 256
+	batchBytes = 64 << 10
+)
 
 // A Subscription says what a subscriber asks for.
 type Subscription struct {
@@ -41,14 +45,14 @@ type Batch struct {
 // code; a [Stream] is the same for a response. One goroutine at a time may use
 // it.
 type Subscriber struct {
-	hub     *Hub
-	feed    *feed
-	cursor  cursor // only ever waits: a subscriber reads the log
-	ready   signal
-	begin   begin             // where it began
-	pending []*eventlog.Event // to go out before reading on at the cursor's place
-	drain   drainTimer
-	closed  bool // guarded by hub.mu
+	hub    *Hub
+	feed   *feed
+	cursor cursor // only ever waits: a subscriber reads the log
+	ready  signal
+	begin  begin // where it began, and what of that is pending
+	told   bool  // the gap that it began with was given
+	drain  drainTimer
+	closed bool // guarded by hub.mu
 }
 
 // Open starts a subscription, at the place that s.From names. Close ends it.
@@ -65,20 +69,21 @@ func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
 		sub.Close()
 		return nil, err
 	}
-	sub.cursor.place, sub.pending = sub.begin.place, sub.begin.pending
+	sub.cursor.place = sub.begin.place
 	return sub, nil
 }
 
 // Close ends the subscription.
 func (s *Subscriber) Close() {
 	s.drain.stop()
+	s.begin.forget()
 	s.feed.leave(&s.cursor)
 	s.hub.part(s.feed, &s.closed)
 }
 
 // Start returns the place just before the first event that will be delivered,
 // and whether that is a gap.
-func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.begin.start, s.begin.gap }
+func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.begin.start, s.begin.gap != nil }
 
 // Next waits until there is something to give, but no longer than idle, after
 // which it returns a batch without events; a negative idle waits without end.
@@ -121,24 +126,24 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 
 // read returns what is pending, or the next events up to head, and moves on.
 func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Event, error) {
-	b := s.hub.bans.now.Load()
-	if b != nil {
-		s.pending = slices.DeleteFunc(s.pending, func(e *eventlog.Event) bool { return b.withholds(s.feed, e) })
+	if gap := s.begin.gap; gap != nil && !s.told {
+		s.told = true
+		return []*eventlog.Event{gap}, nil
 	}
-	if len(s.pending) > 0 {
-		n := min(len(s.pending), batchSize)
-		events := s.pending[:n]
-		if s.pending = s.pending[n:]; len(s.pending) == 0 {
-			s.pending = nil // the batch alone keeps the array
+	for len(s.begin.pending) > 0 {
+		events, err := s.recall(ctx)
+		if err != nil || len(events) > 0 {
+			return events, err
 		}
-		return events, nil
 	}
 	if s.cursor.place.Compare(head) >= 0 {
 		return nil, nil
 	}
+	b := s.hub.bans.now.Load()
 	wants := func(e *eventlog.Event) bool { return s.feed.wants(e, b) && s.cursor.grant.sees(secrecy(e)) }
 	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: wants, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
+	size := int64(0)
 	for e, err := range s.hub.log.Read(ctx, s.cursor.place, q) {
 		var trimmed *eventlog.ErrTrimmed
 		switch {
@@ -147,19 +152,70 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 			if len(events) > 0 {
 				return events, nil
 			}
-			gap := s.hub.gap(s.feed.key.form, s.cursor.place.String(), trimmed.Origin, Trimmed)
-			s.cursor.place = trimmed.Origin
-			return []*eventlog.Event{gap}, nil
+			return s.gap(s.cursor.place, trimmed), nil
 		case err != nil:
 			return events, err
 		}
 		events = append(events, shown(e, s.cursor.grant))
 		s.cursor.place = e.ID
+		if size += e.Footprint(); size >= batchBytes {
+			return events, nil
+		}
 	}
 	if len(events) < batchSize {
 		s.cursor.place = head
 	}
 	return events, nil
+}
+
+// recall returns the next of what is pending: nothing, if all that it read was deleted or
+// banned meanwhile. If retention has dropped some, it returns a gap.
+func (s *Subscriber) recall(ctx context.Context) (events []*eventlog.Event, err error) {
+	b := s.hub.bans.now.Load()
+	for _, e := range s.begin.events { // which are all
+		if s.feed.wants(e, b) {
+			events = append(events, shown(e, s.cursor.grant))
+		}
+	}
+	if s.begin.events != nil {
+		s.begin.forget()
+		return events, nil
+	}
+	size := int64(0)
+	for n, id := range s.begin.pending {
+		if n == batchSize || size >= batchBytes {
+			s.begin.pending = s.begin.pending[n:]
+			return events, nil
+		}
+		for e, err := range s.hub.log.Read(ctx, id.Prev(), eventlog.Query{UpTo: id}) {
+			var trimmed *eventlog.ErrTrimmed
+			switch {
+			case errors.As(err, &trimmed) && len(events) == 0:
+				s.begin.pending = slices.DeleteFunc(s.begin.pending, func(id eventlog.ID) bool { return id.Compare(trimmed.Origin) <= 0 })
+				return s.gap(id.Prev(), trimmed), nil
+			case err != nil:
+				s.begin.pending = s.begin.pending[n:]
+				if trimmed != nil { // what was read is good
+					err = nil
+				}
+				return events, err
+			}
+			if s.feed.wants(e, b) {
+				events = append(events, shown(e, s.cursor.grant))
+				size += e.Footprint()
+			}
+		}
+	}
+	s.begin.forget()
+	return events, nil
+}
+
+// gap returns the gap after a place, and moves on to what is retained.
+func (s *Subscriber) gap(place eventlog.ID, trimmed *eventlog.ErrTrimmed) []*eventlog.Event {
+	if s.cursor.place.Compare(trimmed.Origin) < 0 {
+		s.cursor.place = trimmed.Origin
+	}
+	return []*eventlog.Event{s.hub.gap(s.feed.key.form, place.String(), trimmed.Origin, Trimmed)}
 }
 
 // Subscribe ranges over the events of a subscription until ctx ends, the loop
@@ -195,9 +251,16 @@ func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*e
 	if err != nil {
 		return nil, eventlog.ID{}, err
 	}
+	pending := sub.begin.newest
 	sub.Close() // nothing is to wake it
 	end = sub.begin.end
 	return func(yield func(*eventlog.Event, error) bool) {
+		if pending.listed > 0 && !pending.lists.Take(pending.listed) { // Close gave it back, for nobody may range over this
+			yield(nil, ErrOverBudget)
+			return
+		}
+		sub.begin.newest = pending
+		defer sub.begin.forget()
 		for {
 			batch, err := sub.read(ctx, end)
 			for _, e := range batch {

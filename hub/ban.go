@@ -193,8 +193,7 @@ func (s *banned) cover(sel *Selectors) bool {
 		return false
 	}
 	for _, p := range sel.templates {
-		same := func(q pattern) bool { return p.re.String() == q.re.String() } // variables have no names in it
-		if !slices.ContainsFunc(s.sel.templates, same) {
+		if !slices.Contains(s.sel.templates, p) {
 			return false
 		}
 	}

@@ -211,16 +211,26 @@ func (f *feed) wake() {
 	f.waiting = f.waiting[:0]
 }
 
-// skip tells of events that never came here: whoever has not got beyond them has
-// to read the log.
+// skip notes that events up to a place have not come here: streams that have not got
+// beyond them have to read the log.
 func (f *feed) skip(to eventlog.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.last() == to { // it has come
+		return
+	}
 	f.drop(len(f.marks))
 	f.start = to
 	f.base++ // no cursor is in the window any more
 	f.setBehind(f.attached)
 	f.wake()
+}
+
+// pass skips an event that nobody knows to be wanted here.
+func (f *feed) pass(e *eventlog.Event) {
+	if f.wantsType(e.Type) {
+		f.skip(e.ID)
+	}
 }
 
 // restart empties the window, which holds what comes after head from now on. A

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,9 @@ type Hub struct {
 	totals totals
 	bans   bans
 
+	late    chan string    // topics whose templates take long to try
+	matcher sync.WaitGroup // that tries them
+
 	err      atomic.Pointer[error] // why the pump ended
 	clock    clockWatch
 	live     activity
@@ -47,6 +51,7 @@ type Hub struct {
 	subscribers int
 	head        eventlog.ID // every event up to it has been routed
 	ahead       []Waker     // of those who wait for the head to move
+	inLate      map[string]struct{}
 }
 
 // New returns a hub on log, which stays the caller's to close, after the hub.
@@ -70,12 +75,15 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		pumped: make(chan struct{}),
 		head:   bounds.Last,
 		budget: o.Budget,
+		inLate: map[string]struct{}{},
 		router: newRouter(o.Budget),
+		late:   make(chan string, maxLate),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
 	h.counters.started = time.Now()
 	h.pages = newPages(ctx, log, &h.live, &h.bans, o.Budget.Share(budget.Pages))
+	h.matcher.Go(func() { h.matchLate(ctx) })
 	go h.pump(ctx, bounds.Last)
 	return h, nil
 }
@@ -87,6 +95,7 @@ func (h *Hub) Close() error {
 	<-h.pumped
 	h.pages.close()
 	h.clock.close()
+	h.matcher.Wait()
 	return nil
 }
 
@@ -154,9 +163,13 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			}
 			return *b
 		}
-		h.tryTemplates(e.Topics)
+		topics := h.lockOpen(e.Topics)
 		at := appended(e)
-		h.router.route(h.lockOpen(e.Topics), func(f *feed) { f.add(e, at, encode) })
+		add := func(f *feed) { f.add(e, at, encode) }
+		skip := func(f *feed) { f.pass(e) }
+		for _, topic := range h.router.route(topics, add, skip) {
+			h.matchLater(topic)
+		}
 		h.moveHead(e.ID)
 		h.mu.Unlock()
 		h.live.note()
@@ -189,17 +202,39 @@ func appended(e *eventlog.Event) int64 {
 	return e.Time.UnixNano()
 }
 
-// tryTemplates does the costly part of routing to topics that are new, or to
-// templates that are, without the lock. The pump alone calls it.
-func (h *Hub) tryTemplates(topics []string) {
-	h.mu.Lock()
-	todo := h.router.untried(topics)
-	h.mu.Unlock()
-	for _, u := range todo {
-		matching := try(u.topic, u.candidates)
-		h.mu.Lock()
-		h.router.tried(u, matching)
-		h.mu.Unlock()
+// maxLate is how many topics may wait to be matched. An event to another one makes
+// those streams read the log whose templates the topic may match, as the first did.
+const maxLate = 64
+
+// matchLater queues a topic whose templates take longer to try than live delivery may
+// wait. h.mu is held.
+func (h *Hub) matchLater(topic string) {
+	h.counters.lateMatches.Add(1)
+	if _, ok := h.inLate[topic]; ok || len(h.inLate) == maxLate {
+		return
+	}
+	topic = strings.Clone(topic) // a part of an event would keep all of it
+	h.inLate[topic] = struct{}{}
+	h.late <- topic // there is room: it is at most as full as inLate
+}
+
+// matchLate tries templates on the topics that are queued, so that the next event to
+// one of them finds what matches.
+func (h *Hub) matchLate(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case topic := <-h.late:
+			h.mu.Lock()
+			t := h.router.trialOf(topic)
+			h.mu.Unlock()
+			t.run(ctx, &pace{begun: time.Now(), live: &h.live})
+			h.mu.Lock()
+			h.router.tried(t)
+			delete(h.inLate, topic)
+			h.mu.Unlock()
+		}
 	}
 }
 

@@ -2,34 +2,41 @@ package hub
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"slices"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
 )
 
-// ErrTooManyTemplates reports a subscription that would be one URI Template too
-// many for the hub.
-var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates are subscribed to")
+// ErrTooManyTemplates reports a subscription with one URI Template too many of those
+// that have to be tried on every topic.
+var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates that begin with an expression are subscribed to")
 
 // ErrTooManySelectors reports a subscription whose selectors would take more
 // memory than the hub has for those of all subscriptions.
 var ErrTooManySelectors = errors.New("hub: the selectors of all subscriptions take too much memory")
 
 const (
-	// selectorBudget is how many bytes the selectors of all feeds may hold beyond
-	// what is free, also where memory has no limit.
+	// selectorBudget is how many bytes the selectors of all feeds may hold.
 	selectorBudget = 256 << 20
-	// freeSelectors is how many bytes of selectors each feed has free: they cost no
-	// more than a stream does.
+	// freeSelectors is how many bytes of selectors a feed may have that are not
+	// counted: they cost no more than a stream does.
 	freeSelectors = 4 << 10
 	// selectorSize is what a selector or a type costs beside its text: a string,
 	// its place in a map, a feed in a list.
 	selectorSize = 128
 
-	// maxTemplates is how many distinct URI Templates may be subscribed to at
-	// a time: each one costs something at every new topic.
-	maxTemplates = 10_000
+	// maxOpenCost is how many passes over a topic all templates together may make
+	// that have to be tried on every topic, see [pattern.isOpen].
+	maxOpenCost = 4096
+	// pumpWork is how many bytes of topics all passes together may look at for one
+	// event before it is delivered: less than 100 µs. What remains is not delivered
+	// by the pump, see [router.route].
+	pumpWork = 64 << 10
+	// tryWork is what trying one template costs beside its passes, in such bytes.
+	tryWork = 32
 )
 
 // A router finds the feeds that an event concerns. What that costs depends on
@@ -40,53 +47,74 @@ type router struct {
 	exact map[string][]*feed // by topic
 	all   []*feed            // those that select every topic
 
-	// Templates are found by what they begin with, and tried once for each
-	// new topic: what matched is cached by topic, the least recently used
-	// going first.
-	templates map[string]*template
-	prefixes  map[string][]*template // by literal prefix
-	lengths   map[int]int            // of those prefixes, and how many templates have each
-	matches   map[string]*list.Element
-	recent    list.List     // of *match
-	held      *budget.Share // by matches
-	added     uint64        // templates so far
+	// Templates are found by what they begin with, and tried once for each new
+	// topic.
+	templates map[*pattern]*template
+	groups    map[groupKey]*group
+	lengths   [2][]int       // of their prefixes, the longest first, by groupKey.index
+	perLength [2]map[int]int // how many groups have each
+	matches   matches
+	added     uint64 // templates so far
+	openCost  int
+	share     *budget.Share // of selectors and templates
+	work      int           // pumpWork
 
-	subscriptions *budget.Share // of which the selectors of all feeds take some
-	heavy, limit  int           // bytes of them beyond what is free, and how many there may be
+	heavy, limit int // bytes of the selectors of all feeds beyond what is free, and how many there may be
 }
 
-// A template is one URI Template and the feeds that have it. Without feeds it
-// is gone, and whoever still holds it lets go of it.
+// A template is a pattern and the feeds that have it. Without feeds it is gone, and
+// its pattern with it.
 type template struct {
-	pattern
+	*pattern
 	number uint64 // which one it is of those that were ever added
 	feeds  []*feed
+	inList *list.Element // of its group
 }
 
-// A match is what the templates up to a number say of one topic.
-type match struct {
-	topic     string
-	templates []*template
-	upTo      uint64
+// A groupKey names the templates that begin with the same literal. Plain ones are
+// apart, since there are only a few for each literal, whoever subscribes: no mass of
+// others may delay them.
+type groupKey struct {
+	prefix string
+	plain  bool
 }
 
-// templateSize is what one more template costs a match.
-const templateSize = 8
+// index is the key's place where plain templates come first.
+func (k groupKey) index() int {
+	if k.plain {
+		return 0
+	}
+	return 1
+}
 
-func (m *match) size() int64 { return int64(200 + len(m.topic) + templateSize*len(m.templates)) }
+// A group is the templates of a key.
+type group struct {
+	key       groupKey
+	templates list.List     // of *template, the oldest first
+	feeds     map[*feed]int // and how many of them each has
+}
+
+// isPlain reports whether p is a literal and then one expression of the usual forms,
+// such as {x}, {+x}, {/x} and {?x}.
+func (p *pattern) isPlain() bool { return p.suffix == "" && len(p.parts) == 1 && p.cost <= 3 }
+
+// isOpen reports whether p has to be tried on every topic, and is not plain.
+func (p *pattern) isOpen() bool { return p.prefix == "" && !p.isPlain() }
+
+// routedSize is what the router keeps for a pattern beside it.
+const routedSize = int64(unsafe.Sizeof(template{})+unsafe.Sizeof(group{})) + 400
 
 func newRouter(b *budget.Budget) router {
 	return router{
 		feeds:     map[feedKey]*feed{},
 		exact:     map[string][]*feed{},
-		templates: map[string]*template{},
-		prefixes:  map[string][]*template{},
-		lengths:   map[int]int{},
-		matches:   map[string]*list.Element{},
-		held:      b.Share(budget.Matches),
+		templates: map[*pattern]*template{},
+		groups:    map[groupKey]*group{},
+		perLength: [2]map[int]int{{}, {}},
+		matches:   matches{share: b.Share(budget.Matches), byTopic: map[string]*list.Element{}},
+		share:     b.Share(budget.Subscriptions),
+		work:      pumpWork,
 		limit:     selectorBudget,
-
-		subscriptions: b.Share(budget.Subscriptions),
 	}
 }
 
@@ -108,19 +136,14 @@ func (r *router) add(f *feed) error {
 	if f.sel.all {
 		f.sel.templates = nil // they add nothing
 	}
-	fresh := 0
-	for _, s := range f.sel.templates {
-		if r.templates[s.text] == nil {
-			fresh++
-		}
-	}
-	if len(r.templates)+fresh > maxTemplates {
-		return ErrTooManyTemplates
-	}
 	size := f.size()
 	heavy := max(0, size-freeSelectors)
-	if r.heavy+heavy > r.limit || !r.subscriptions.Take(int64(size)) {
+	if r.heavy+heavy > r.limit || !r.share.Take(int64(size)) {
 		return ErrTooManySelectors
+	}
+	if err := r.addTemplates(f); err != nil {
+		r.share.Give(int64(size))
+		return err
 	}
 	r.heavy += heavy
 	r.feeds[f.key] = f
@@ -131,15 +154,34 @@ func (r *router) add(f *feed) error {
 	for _, topic := range f.sel.text {
 		r.exact[topic] = append(r.exact[topic], f)
 	}
-	f.sel.templates = slices.Clone(f.sel.templates) // the caller's list stays as it is
-	for i, s := range f.sel.templates {
-		t := r.templates[s.text]
-		if t == nil {
-			t = &template{pattern: s}
-			r.addTemplate(t)
+	return nil
+}
+
+// addTemplates adds those of f, or none of them.
+func (r *router) addTemplates(f *feed) error {
+	openCost, size := r.openCost, int64(0)
+	for _, p := range f.sel.templates {
+		if r.templates[p] == nil {
+			size += p.size() + routedSize
+			if p.isOpen() {
+				openCost += p.cost
+			}
 		}
-		f.sel.templates[i] = t.pattern // a compiled template takes some 10 KB: feeds share it
+	}
+	switch {
+	case openCost > max(maxOpenCost, r.openCost):
+		return ErrTooManyTemplates
+	case size > 0 && !r.share.Take(size):
+		return ErrTooManySelectors
+	}
+	r.openCost = openCost
+	for _, p := range f.sel.templates {
+		t := r.templates[p]
+		if t == nil {
+			t = r.addTemplate(p)
+		}
 		t.feeds = append(t.feeds, f)
+		r.groups[p.group()].feeds[f]++
 	}
 	return nil
 }
@@ -147,7 +189,7 @@ func (r *router) add(f *feed) error {
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
 	size := f.size()
-	r.subscriptions.Give(int64(size))
+	r.share.Give(int64(size))
 	r.heavy -= max(0, size-freeSelectors)
 	if f.sel.all {
 		r.all = without(r.all, f)
@@ -158,41 +200,97 @@ func (r *router) remove(f *feed) {
 			delete(r.exact, topic)
 		}
 	}
-	for _, s := range f.sel.templates {
-		t := r.templates[s.text]
+	for _, p := range f.sel.templates {
+		g := r.groups[p.group()]
+		if g.feeds[f]--; g.feeds[f] == 0 {
+			delete(g.feeds, f)
+		}
+		t := r.templates[p]
 		if t.feeds = without(t.feeds, f); len(t.feeds) == 0 {
-			r.removeTemplate(t)
+			r.removeTemplate(t, g)
+		}
+	}
+	if len(r.templates) == 0 {
+		r.matches.clear()
+	}
+}
+
+func (p *pattern) group() groupKey { return groupKey{p.prefix, p.isPlain()} }
+
+func (r *router) addTemplate(p *pattern) *template {
+	r.added++
+	key := p.group()
+	g := r.groups[key]
+	if g == nil {
+		g = &group{key: key, feeds: map[*feed]int{}}
+		r.groups[key] = g
+		r.addLength(key.index(), len(key.prefix))
+	}
+	t := &template{pattern: p, number: r.added}
+	t.inList = g.templates.PushBack(t)
+	r.templates[p] = t
+	return t
+}
+
+func (r *router) removeTemplate(t *template, g *group) {
+	delete(r.templates, t.pattern)
+	r.share.Give(t.pattern.size() + routedSize)
+	if t.isOpen() {
+		r.openCost -= t.cost
+	}
+	g.templates.Remove(t.inList)
+	if g.templates.Len() == 0 {
+		delete(r.groups, g.key)
+		r.removeLength(g.key.index(), len(g.key.prefix))
+	}
+	t.pattern, t.feeds, t.inList = nil, nil, nil // cached matches may keep t for a while
+}
+
+func longestFirst(a, b int) int { return b - a }
+
+func (r *router) addLength(index, n int) {
+	if r.perLength[index][n]++; r.perLength[index][n] == 1 {
+		at, _ := slices.BinarySearchFunc(r.lengths[index], n, longestFirst)
+		r.lengths[index] = slices.Insert(r.lengths[index], at, n)
+	}
+}
+
+func (r *router) removeLength(index, n int) {
+	if r.perLength[index][n]--; r.perLength[index][n] == 0 {
+		delete(r.perLength[index], n)
+		at, _ := slices.BinarySearchFunc(r.lengths[index], n, longestFirst)
+		r.lengths[index] = slices.Delete(r.lengths[index], at, at+1)
+	}
+}
+
+// groupsOf yields the groups whose templates may match a topic: plain ones first, and
+// those with long prefixes before others.
+func (r *router) groupsOf(topic string, yield func(*group)) {
+	for index, lengths := range r.lengths {
+		for _, n := range lengths {
+			if n > len(topic) {
+				continue
+			}
+			if g := r.groups[groupKey{topic[:n], index == 0}]; g != nil {
+				yield(g)
+			}
 		}
 	}
 }
 
-func (r *router) addTemplate(t *template) {
-	r.added++
-	t.number = r.added
-	r.templates[t.text] = t
-	r.prefixes[t.prefix] = append(r.prefixes[t.prefix], t)
-	r.lengths[len(t.prefix)]++
-}
-
-func (r *router) removeTemplate(t *template) {
-	delete(r.templates, t.text)
-	if r.prefixes[t.prefix] = without(r.prefixes[t.prefix], t); len(r.prefixes[t.prefix]) == 0 {
-		delete(r.prefixes, t.prefix)
-	}
-	if r.lengths[len(t.prefix)]--; r.lengths[len(t.prefix)] == 0 {
-		delete(r.lengths, len(t.prefix))
-	}
-}
-
-// route calls add with each feed that one of topics concerns, some of them
-// more than once.
-func (r *router) route(topics []string, add func(*feed)) {
+// route calls add with each feed that one of topics concerns, some of them more than
+// once, and skip with each that one of them may concern: finding that out takes longer
+// than live delivery may wait. The streams of such a feed have to read the log. route
+// returns the topics of which that is so.
+func (r *router) route(topics []string, add, skip func(*feed)) (late []string) {
 	if len(topics) == 0 { // all are banned
-		return
+		return nil
 	}
 	for _, f := range r.all {
 		add(f)
 	}
+	work := r.work
+	var untried []*group
 	for _, topic := range topics {
 		for _, f := range r.exact[topic] {
 			add(f)
@@ -200,106 +298,111 @@ func (r *router) route(topics []string, add func(*feed)) {
 		if len(r.templates) == 0 {
 			continue
 		}
-		for _, t := range r.match(topic).templates {
+		matching, groups := r.match(topic, &work)
+		for _, t := range matching {
 			for _, f := range t.feeds {
 				add(f)
 			}
 		}
-	}
-}
-
-// match returns what the templates say of a topic, without those that are gone.
-func (r *router) match(topic string) *match {
-	m := r.cached(topic)
-	if m == nil {
-		m = r.cache(topic)
-	}
-	before := len(m.templates)
-	m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
-	r.held.Give(int64(templateSize * (before - len(m.templates))))
-	if m.upTo < r.added {
-		r.extend(m, try(topic, r.candidates(topic, m.upTo)), r.added)
-	}
-	return m
-}
-
-func (r *router) cached(topic string) *match {
-	el := r.matches[topic]
-	if el == nil {
-		return nil
-	}
-	r.recent.MoveToFront(el)
-	return el.Value.(*match)
-}
-
-func (r *router) cache(topic string) *match {
-	m := &match{topic: topic}
-	r.matches[topic] = r.recent.PushFront(m)
-	for r.held.Add(m.size()); r.held.Full() && r.recent.Len() > 1; {
-		oldest := r.recent.Remove(r.recent.Back()).(*match)
-		delete(r.matches, oldest.topic)
-		r.held.Give(oldest.size())
-	}
-	return m
-}
-
-func (r *router) extend(m *match, templates []*template, upTo uint64) {
-	m.templates = append(m.templates, templates...)
-	m.upTo = upTo
-	r.held.Add(int64(templateSize * len(templates)))
-}
-
-// candidates returns the templates after a number that may match a topic, by
-// what it begins with.
-func (r *router) candidates(topic string, after uint64) (found []*template) {
-	for n := range r.lengths {
-		if n > len(topic) {
-			continue
-		}
-		for _, t := range r.prefixes[topic[:n]] {
-			if t.number > after {
-				found = append(found, t)
-			}
+		if len(groups) > 0 {
+			late, untried = append(late, topic), append(untried, groups...)
 		}
 	}
-	return found
+	for _, g := range untried {
+		for f := range g.feeds {
+			skip(f)
+		}
+	}
+	return late
 }
 
-// try returns those of templates that match. It needs no lock, which is the
-// point: ten thousand of them on a long topic take their time.
-func try(topic string, templates []*template) []*template {
-	return slices.DeleteFunc(templates, func(t *template) bool { return !t.re.MatchString(topic) })
+// match returns the templates that match a topic, and the groups that work does not
+// suffice to try.
+func (r *router) match(topic string, work *int) (matching []*template, untried []*group) {
+	m := r.matches.get(topic)
+	if m.upTo == r.added {
+		return m.templates, nil
+	}
+	r.groupsOf(topic, func(g *group) {
+		found, ok := g.try(topic, m.upTo, work)
+		if !ok {
+			untried = append(untried, g)
+		}
+		matching = append(matching, found...)
+	})
+	if len(untried) > 0 {
+		return append(matching, m.templates...), untried
+	}
+	r.matches.extend(m, matching, r.added)
+	return m.templates, nil
 }
 
-// An untried topic has templates that nobody has tried on it yet.
-type untried struct {
+// try returns those of the templates after a number that match a topic. It reports
+// whether work sufficed to try them all.
+func (g *group) try(topic string, after uint64, work *int) (matching []*template, ok bool) {
+	for el := g.templates.Back(); el != nil; el = el.Prev() {
+		t := el.Value.(*template)
+		if t.number <= after {
+			break
+		}
+		if *work -= t.work(topic); *work < 0 {
+			*work = 0 // templates of other groups may cost less, but there is an end to it
+			return nil, false
+		}
+		if t.match(topic) {
+			matching = append(matching, t)
+		}
+	}
+	return matching, true
+}
+
+// work is what it costs at most to try p on a topic, in bytes that are looked at.
+func (p *pattern) work(topic string) int { return tryWork + p.cost*len(topic) }
+
+// A trial is what has to be tried on a topic.
+type trial struct {
 	topic       string
-	candidates  []*template
 	after, upTo uint64
+	templates   []*template
+	patterns    []*pattern // theirs, which a template loses when it is gone
 }
 
-// untried returns what has to be tried before topics can be routed.
-func (r *router) untried(topics []string) (found []untried) {
-	for _, topic := range topics {
-		after := uint64(0)
-		if m := r.cached(topic); m != nil {
-			after = m.upTo
+func (r *router) trialOf(topic string) trial {
+	t := trial{topic: topic, after: r.matches.get(topic).upTo, upTo: r.added}
+	r.groupsOf(topic, func(g *group) {
+		for el := g.templates.Back(); el != nil; el = el.Prev() {
+			candidate := el.Value.(*template)
+			if candidate.number <= t.after {
+				break
+			}
+			t.templates, t.patterns = append(t.templates, candidate), append(t.patterns, candidate.pattern)
 		}
-		if after < r.added && len(r.templates) > 0 {
-			found = append(found, untried{topic, r.candidates(topic, after), after, r.added})
-		}
-	}
-	return found
+	})
+	return t
 }
 
-// tried takes in what came of it.
-func (r *router) tried(u untried, matching []*template) {
-	m := r.cached(u.topic)
-	if m == nil && u.after == 0 {
-		m = r.cache(u.topic)
+// run tries the templates at a pace, and keeps those that match. It needs no lock.
+func (t *trial) run(ctx context.Context, pace *pace) {
+	matching, work := t.templates[:0], 0
+	for i, p := range t.patterns {
+		if ctx.Err() != nil { // the hub closes
+			return
+		}
+		if work += p.work(t.topic); work > pumpWork {
+			work = 0
+			pace.keep()
+		}
+		if p.match(t.topic) {
+			matching = append(matching, t.templates[i])
+		}
 	}
-	if m != nil && m.upTo == u.after { // else another topic took its place in the cache
-		r.extend(m, matching, u.upTo)
+	t.templates = slices.Clip(matching)
+}
+
+// tried takes in what came of a trial.
+func (r *router) tried(t trial) {
+	if m := r.matches.get(t.topic); m.upTo == t.after { // else the topic was matched meanwhile, or has lost its place in the cache
+		r.matches.extend(m, t.templates, t.upTo)
 	}
 }
 

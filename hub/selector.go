@@ -1,18 +1,8 @@
 package hub
 
 import (
-	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/yosida95/uritemplate/v3"
-)
-
-// What a template may cost: matching is linear in the topic, times these.
-const (
-	maxTemplateBytes       = 1024
-	maxTemplateExpressions = 8
-	maxTemplateVariables   = 16 // in all
 )
 
 // Selectors is what a subscriber asks for: the union of exact topics, `*`
@@ -20,14 +10,7 @@ const (
 type Selectors struct {
 	text      []string // canonical: sorted, each once; all but `*` are topics, too
 	all       bool
-	templates []pattern
-}
-
-// A pattern is a URI Template as a matcher.
-type pattern struct {
-	text   string
-	prefix string // what every topic that matches begins with
-	re     *regexp.Regexp
+	templates []*pattern // each once
 }
 
 // ParseSelectors reads selectors: `*`, a URI Template if the text has a brace,
@@ -45,30 +28,16 @@ func ParseSelectors(texts ...string) (Selectors, error) {
 			continue
 		}
 		if strings.ContainsAny(text, "{}") {
-			re, err := compileTemplate(text)
+			p, err := parseTemplate(text)
 			if err != nil {
 				return Selectors{}, err
 			}
-			s.templates = append(s.templates, pattern{text, text[:strings.IndexAny(text, "{}")], re})
+			if !slices.Contains(s.templates, p) {
+				s.templates = append(s.templates, p)
+			}
 		}
 	}
 	return s, nil
-}
-
-// compileTemplate returns an RE2 program, which matches in time linear in the
-// topic whatever the template. Its size grows with the template's variables,
-// hence the limits.
-func compileTemplate(text string) (*regexp.Regexp, error) {
-	expressions := strings.Count(text, "{")
-	if len(text) > maxTemplateBytes || expressions > maxTemplateExpressions || expressions+strings.Count(text, ",") > maxTemplateVariables {
-		return nil, invalid("the selector %q is too large: a URI Template may have %d bytes, %d expressions and %d variables",
-			cut(text), maxTemplateBytes, maxTemplateExpressions, maxTemplateVariables)
-	}
-	t, err := uritemplate.New(text)
-	if err != nil {
-		return nil, invalid("the selector %q is not a URI Template (RFC 6570)", cut(text))
-	}
-	return t.Regexp(), nil
 }
 
 // fewTopics are found faster by comparing each than by halves.
@@ -96,11 +65,19 @@ func (s *Selectors) matchTopic(topic string) bool {
 		return true
 	}
 	for _, p := range s.templates {
-		if strings.HasPrefix(topic, p.prefix) && p.re.MatchString(topic) {
+		if p.match(topic) {
 			return true
 		}
 	}
 	return false
+}
+
+// cost is how many passes over a topic its match makes at most.
+func (s *Selectors) cost() (passes int) {
+	for _, p := range s.templates {
+		passes += p.cost
+	}
+	return passes
 }
 
 // hasPatterns reports whether topics that are not named are selected too.

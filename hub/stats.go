@@ -17,6 +17,7 @@ type counters struct {
 	connects                             atomic.Uint64
 	disconnects                          [reasons]atomic.Uint64
 	catchUps                             atomic.Uint64
+	lateMatches                          atomic.Uint64
 	gaps                                 [3]atomic.Uint64 // as gapReasons
 	latency                              histogram
 

@@ -44,8 +44,20 @@ func (l *countingLog) Read(ctx context.Context, after eventlog.ID, q eventlog.Qu
 
 func newTestHub(t testing.TB, r eventlog.Retention) (*Hub, *countingLog) {
 	t.Helper()
+	return newTestHubWith(t, r, Options{})
+}
+
+// newBudgetedHub returns a hub in memory that draws from b.
+func newBudgetedHub(t testing.TB, b *budget.Budget) *Hub {
+	t.Helper()
+	h, _ := newTestHubWith(t, eventlog.Retention{}, Options{Budget: b})
+	return h
+}
+
+func newTestHubWith(t testing.TB, r eventlog.Retention, o Options) (*Hub, *countingLog) {
+	t.Helper()
 	log := &countingLog{Log: eventlog.NewMemory(r)}
-	h, err := New(log, Options{})
+	h, err := New(log, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +190,7 @@ func TestStreamsNothingLostNothingTwice(t *testing.T) {
 	}
 	wg.Wait()
 	idle(t, h)
-	if n := len(h.router.feeds) + len(h.router.exact) + len(h.router.templates) + len(h.router.prefixes) + len(h.router.lengths); n != 0 || h.subscribers != 0 {
+	if n := len(h.router.feeds) + len(h.router.exact) + len(h.router.templates) + len(h.router.groups) + len(h.router.lengths[0]) + len(h.router.lengths[1]); n != 0 || h.subscribers != 0 {
 		t.Errorf("%d feeds, topics and templates and %d subscribers are left, and nobody is there", n, h.subscribers)
 	}
 }
@@ -450,48 +462,77 @@ func TestPageCacheIsBounded(t *testing.T) {
 	}
 }
 
-func TestTemplatesAreBounded(t *testing.T) {
-	h, _ := newTestHub(t, eventlog.Retention{})
+// Of templates that have to be tried on every topic there may be few, and whoever has
+// them keeps nobody from ordinary ones.
+func TestOpenTemplatesAreBounded(t *testing.T) {
+	b := budget.New(0)
+	h := newBudgetedHub(t, b)
+	ask := func(texts ...string) (*Stream, error) {
+		return h.Stream(t.Context(), Subscription{Selectors: mustSelect(t, texts...)}, StreamOptions{Retry: time.Second})
+	}
 	var streams []*Stream
-	for i := 0; len(h.router.templates) < maxTemplates; i++ {
-		texts := make([]string, MaxTopics)
-		for j := range texts {
-			texts[j] = fmt.Sprintf("t/%d/{id}", i*MaxTopics+j)
+	var err error
+	for i := 0; err == nil; i++ {
+		var st *Stream
+		if st, err = ask(fmt.Sprintf("{+a}%d{+b}/{c}", i)); err == nil {
+			streams = append(streams, st)
 		}
-		streams = append(streams, openStream(t, h, From{}, texts...))
 	}
-	sel, err := ParseSelectors("one/more/{id}")
-	if err != nil {
-		t.Fatal(err)
+	if err != ErrTooManyTemplates || len(streams) < 500 || len(streams) > 2000 {
+		t.Fatalf("after %d templates without a literal: %v", len(streams), err)
 	}
-	if _, err := h.Open(t.Context(), Subscription{Selectors: sel}); err != ErrTooManyTemplates {
-		t.Errorf("one template too many: %v", err)
-	}
-	known, err := ParseSelectors("t/7/{id}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub, err := h.Open(t.Context(), Subscription{Selectors: known})
-	if err != nil {
-		t.Fatalf("one that is known: %v", err)
-	}
-	defer sub.Close()
-	for i := range 200_000 { // far more topics than the cache may hold
-		h.mu.Lock()
-		m := h.router.match(fmt.Sprintf("t/%d/%d", i%maxTemplates, i))
-		if len(m.templates) != 1 {
-			t.Fatalf("%s: %d templates match, want 1", m.topic, len(m.templates))
+	for _, text := range []string{"https://shop.example/orders/{id}", "{x}", "{+x}", "{/x}", "shop/{a}/orders/{b}", "{+other}7{+names}/{x}"} {
+		if st, err := ask(text); err != nil {
+			t.Errorf("%s is refused: %v", text, err)
+		} else {
+			streams = append(streams, st)
 		}
-		if h.router.held.Used() > h.router.held.Most()+1000 || h.router.recent.Len() != len(h.router.matches) {
-			t.Fatalf("the cache holds %d bytes in %d of %d entries", h.router.held.Used(), h.router.recent.Len(), len(h.router.matches))
-		}
-		h.mu.Unlock()
 	}
 	for _, st := range streams {
 		st.Close()
 	}
-	if n := len(h.router.templates); n != 1 {
-		t.Errorf("%d templates are left, want the one that is subscribed to", n)
+	if h.router.openCost != 0 || b.Used() != 0 {
+		t.Errorf("without streams, templates cost %d passes, and %d bytes are held", h.router.openCost, b.Used())
+	}
+}
+
+// The matches of more topics than there is room for push each other out; so do those
+// that grow as templates come.
+func TestMatchesAreBounded(t *testing.T) {
+	const limit = 4 << 20
+	b := budget.New(limit)
+	h := newBudgetedHub(t, b)
+	share := b.Share(budget.Matches)
+	look := func(topic string, want int) {
+		t.Helper()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		work := 1 << 30
+		if matching, _ := h.router.match(topic, &work); len(matching) != want {
+			t.Fatalf("%s: %d templates match, want %d", topic, len(matching), want)
+		}
+		real := int64(0)
+		for el := h.router.matches.recent.Front(); el != nil; el = el.Next() {
+			real += el.Value.(*match).size()
+		}
+		if n := share.Used(); n > share.Most() || real > share.Most() || h.router.matches.recent.Len() != len(h.router.matches.byTopic) {
+			t.Fatalf("the cache holds %d bytes of %d, which are %d", n, share.Most(), real)
+		}
+	}
+	for i := range 100 {
+		openStream(t, h, From{}, fmt.Sprintf("t/{x}/%d{y}", i))
+	}
+	for i := range 3000 {
+		look(fmt.Sprintf("t/%d/7", i), 1)
+	}
+	for i := range 15 { // each match of these grows, and no topic is new
+		openStream(t, h, From{}, fmt.Sprintf("t/{x}/{y}%s%s", strings.Repeat("{/z}", i%5), strings.Repeat("{?v,w}", i/5)))
+		for j := range 300 {
+			look(fmt.Sprintf("t/%d/7", 2700+j), 2+i)
+		}
+	}
+	if share.Used() < share.Most()/2 {
+		t.Errorf("the cache holds %d bytes, too few to show much", share.Used())
 	}
 }
 
@@ -502,7 +543,9 @@ func TestTemplatesComeAndGo(t *testing.T) {
 	match := func() int {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return len(h.router.match("orders/42").templates)
+		work := pumpWork
+		matching, _ := h.router.match("orders/42", &work)
+		return len(matching)
 	}
 	openStream(t, h, From{}, "never/{x}")
 	if n := match(); n != 0 {
@@ -614,7 +657,7 @@ func TestSelectorsAreBounded(t *testing.T) {
 	for _, st := range append(streams[2:], streams[0], same, again, small) {
 		st.Close()
 	}
-	if held := h.router.subscriptions.Used(); h.router.heavy != 0 || held != 0 {
+	if held := h.router.share.Used(); h.router.heavy != 0 || held != 0 {
 		t.Errorf("without streams, %d bytes count, and %d as heavy", held, h.router.heavy)
 	}
 }
@@ -645,7 +688,7 @@ func TestFeedsKeepNothingElse(t *testing.T) {
 	defer other.Close()
 	defer all.Close()
 	p, q := one.feed.sel.templates[0], other.feed.sel.templates[0]
-	if p.text != "a/{id}" || p.re != q.re || len(all.feed.sel.templates) != 0 {
+	if p.text != "a/{x}" || p != q || len(all.feed.sel.templates) != 0 {
 		t.Errorf("%q: the feeds share no template, or one that selects all has some", p.text)
 	}
 	for name := range one.feed.types {
@@ -655,5 +698,54 @@ func TestFeedsKeepNothingElse(t *testing.T) {
 	}
 	if within(p.text) || within(p.prefix) || within(one.feed.sel.text[0]) {
 		t.Error("a selector is a part of the address")
+	}
+}
+
+// A mass of templates that take long to try delays nobody but their own streams, and
+// those get everything in order all the same.
+func TestTemplatesDoNotHoldUpLiveDelivery(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	const streams = 60
+	var slow []*Stream
+	for i := range streams {
+		texts := make([]string, MaxTopics)
+		for j := range texts {
+			texts[j] = fmt.Sprintf("t{+a}%d{+b}%d{+c}x{+d}y{+e}x{+f}y", i, j)
+		}
+		texts[0] = "t{+a}x{+b}"
+		slow = append(slow, openStream(t, h, From{}, texts...))
+	}
+	exact, ordinary := openStream(t, h, From{}, "t"+strings.Repeat("xy", 400), "end"), openStream(t, h, From{}, "t{+x}", "end")
+
+	put(t, h, "t"+strings.Repeat("xy", 400), "0")
+	start := time.Now()
+	waitRouted(t, h, put(t, h, "t"+strings.Repeat("xy", 401), "1"))
+	took := time.Since(start)
+	h.mu.Lock()
+	work := h.router.trialOf("t" + strings.Repeat("xy", 402)) // which nobody publishes to
+	h.mu.Unlock()
+	start = time.Now()
+	work.run(t.Context(), &pace{begun: time.Now(), live: &activity{}})
+	whole := time.Since(start)
+	t.Logf("two events were delivered in %v; to try all templates takes %v", took, whole)
+	if took > whole/4 {
+		t.Errorf("live delivery waits %v for templates that take %v", took, whole)
+	}
+	want := []string{"0", "1"}
+	for i := range 20 {
+		put(t, h, fmt.Sprint("t", i, strings.Repeat("xy", 1+i)), fmt.Sprint(2+i))
+		want = append(want, fmt.Sprint(2+i))
+	}
+	put(t, h, "end", "end")
+	if got := dataUntil(t, exact, "end"); !slices.Equal(got, []string{"0", "end"}) {
+		t.Errorf("a stream of one topic got %s", got)
+	}
+	if got := dataUntil(t, ordinary, "end"); !slices.Equal(got, append(want, "end")) {
+		t.Errorf("a stream of an ordinary template got %s", got)
+	}
+	for _, st := range slow[:10] {
+		if got := dataUntil(t, st, "21"); !slices.Equal(got, want) {
+			t.Errorf("a stream of slow templates got %s", got)
+		}
 	}
 }

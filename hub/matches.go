@@ -1,0 +1,84 @@
+package hub
+
+import (
+	"container/list"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/tidings-sse/tidings/budget"
+)
+
+// matches caches which templates match a topic. It draws from its share of the
+// budget, and lets the least recently used go when that is used up. The hub's lock
+// guards it.
+type matches struct {
+	share   *budget.Share
+	byTopic map[string]*list.Element
+	recent  list.List // of *match, the latest first
+}
+
+// A match is what the templates up to a number say of one topic.
+type match struct {
+	topic     string
+	templates []*template
+	upTo      uint64
+	taken     int64 // of the share, in bytes
+}
+
+// What a match takes beside its topic and its list: itself, its places in the map and
+// in the list, and for each template the template, which it may be the last to hold.
+const (
+	matchSize    = 64 + 48 + 3*24
+	templateSize = int64(unsafe.Sizeof(template{}))
+)
+
+func (m *match) size() int64 {
+	return matchSize + int64(len(m.topic)) + (int64(unsafe.Sizeof(m))+templateSize)*int64(cap(m.templates))
+}
+
+// get returns the match of a topic without templates that are gone, or a new one that
+// is not cached yet.
+func (c *matches) get(topic string) *match {
+	el := c.byTopic[topic]
+	if el == nil {
+		return &match{topic: topic}
+	}
+	c.recent.MoveToFront(el)
+	m := el.Value.(*match)
+	m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
+	return m
+}
+
+// extend adds what the templates after m.upTo say, up to a number, and caches m if
+// there is room. Others make room for it.
+func (c *matches) extend(m *match, matching []*template, upTo uint64) {
+	m.templates, m.upTo = append(m.templates, matching...), upTo
+	if c.byTopic[m.topic] == nil {
+		m.topic = strings.Clone(m.topic) // a part of an event would keep all of it
+		c.byTopic[m.topic] = c.recent.PushFront(m)
+	}
+	more := m.size() - m.taken
+	for more > 0 && (c.share.Used()+more > c.share.Most() || !c.share.Take(more)) {
+		oldest := c.recent.Back().Value.(*match)
+		c.drop(oldest)
+		if oldest == m {
+			return
+		}
+	}
+	m.taken += max(more, 0)
+}
+
+func (c *matches) drop(m *match) {
+	c.recent.Remove(c.byTopic[m.topic])
+	delete(c.byTopic, m.topic)
+	c.share.Give(m.taken)
+	m.taken = 0
+}
+
+// clear drops all.
+func (c *matches) clear() {
+	for el := c.recent.Front(); el != nil; el = c.recent.Front() {
+		c.drop(el.Value.(*match))
+	}
+}

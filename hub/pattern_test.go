@@ -1,0 +1,158 @@
+package hub
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/yosida95/uritemplate/v3"
+)
+
+// randomTemplate makes a template of few characters, so that topics of the same ones
+// match it now and then.
+func randomTemplate(rng *rand.Rand) string {
+	var b strings.Builder
+	for range 1 + rng.IntN(3) {
+		b.WriteString(randomText(rng, []string{"a", "/", ".", ";", "&", "?", "%41", "é"}, 1))
+		b.WriteString("{" + []string{"", "", "+", "#", ".", "/", ";", "?", "&"}[rng.IntN(9)])
+		for i := range 1 + rng.IntN(3) {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString([]string{"x", "yy", "z*", "w:3"}[rng.IntN(4)])
+		}
+		b.WriteByte('}')
+	}
+	return b.String() + randomText(rng, []string{"a", "/", "="}, 2)
+}
+
+func randomText(rng *rand.Rand, from []string, most int) string {
+	var b strings.Builder
+	for range rng.IntN(most + 1) {
+		b.WriteString(from[rng.IntN(len(from))])
+	}
+	return b.String()
+}
+
+// sameAsRegexp checks that a template's pattern matches a topic if and only if the
+// template's regular expression does, and returns whether they do.
+func sameAsRegexp(t *testing.T, template string, re *regexp.Regexp, topic string) bool {
+	t.Helper()
+	p, err := parseTemplate(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := re.MatchString(topic)
+	if got := p.match(topic); got != want {
+		t.Fatalf("%q matches %q: %v; its regular expression: %v", template, topic, got, want)
+	}
+	if again, err := parseTemplate(p.text); err != nil || again != p {
+		t.Fatalf("%q is %q without names, which is another template", template, p.text)
+	}
+	return want
+}
+
+// Templates match what their regular expressions do.
+func TestPatternsMatchLikeRegexps(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	alphabet := []string{"a", "a", "/", ".", ",", ";", "&", "?", "=", "#", "%41", "%4", "%", "é", "x=", "!"}
+	matched := 0
+	for range 1000 {
+		template := randomTemplate(rng)
+		u := uritemplate.MustNew(template)
+		for range 30 {
+			if sameAsRegexp(t, template, u.Regexp(), randomText(rng, alphabet, 8)) {
+				matched++
+			}
+		}
+		values := uritemplate.Values{}
+		values.Set("x", uritemplate.String(randomText(rng, alphabet, 3)))
+		values.Set("yy", uritemplate.List("a", randomText(rng, alphabet, 3)))
+		values.Set("z", uritemplate.KV("a", "b", "c", randomText(rng, alphabet, 3)))
+		if topic, err := u.Expand(values); err == nil && sameAsRegexp(t, template, u.Regexp(), topic) {
+			matched++
+		}
+	}
+	if matched < 1000 {
+		t.Errorf("%d pairs match, too few to show much", matched)
+	}
+}
+
+// A long topic has more places than fit in a word, or in the room that there is for
+// topics that can be published.
+func TestPatternsMatchLongTopics(t *testing.T) {
+	for _, n := range []int{60, 63, 64, 65, 127, 128, 129, MaxTopicBytes - 2, MaxTopicBytes, 3 * MaxTopicBytes} {
+		for _, topic := range []string{strings.Repeat("a", n), strings.Repeat("a/", n/2), strings.Repeat("%41", n/3), strings.Repeat("é", n/2)} {
+			for _, template := range []string{"{x}", "{+x}", "a{x}a", "{/x*}", "{x}aa{y}", "{+x}/a{y}", "{x}{/y*}", "{+x}aaaa{+y}/a/", "é{x}"} {
+				sameAsRegexp(t, template, uritemplate.MustNew(template).Regexp(), topic)
+			}
+		}
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	for _, s := range [][2]string{
+		{"https://shop.example/orders/{id}", "https://shop.example/orders/42"}, {"{+x}/{y}", "a/b/c"}, {"{x}%41{y}", "%41%41"},
+		{"{/a,b}", "/1/2"}, {"{;x,y*}", ";x=1;y"}, {"{?q,r}{&s*}", "?q=1&r=2&s"}, {"{.x,y}", ".1.2"}, {"{#a,b*}", "#1,2"}, {"{x,y*}", "a,b=c"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, template, topic string) {
+		if _, err := parseTemplate(template); err != nil || !strings.Contains(template, "{") || !utf8.ValidString(topic) {
+			return
+		}
+		sameAsRegexp(t, template, uritemplate.MustNew(template).Regexp(), topic)
+	})
+}
+
+// The largest template, on the longest topic that leads it everywhere, makes no more
+// than so many passes.
+func TestPatternsAreLinear(t *testing.T) {
+	template := "{/a,b,c,d,e,f,g,h,i,j,k}{+l}a{m}a{+n}"
+	p, err := parseTemplate(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := strings.Repeat("/a", MaxTopicBytes/2-1) + "\x01"
+	start := time.Now()
+	const times = 20
+	for range times {
+		if p.match(topic) {
+			t.Fatal("it matches")
+		}
+	}
+	took := time.Since(start) / times
+	t.Logf("%d passes over %d bytes take %v", p.cost, len(topic), took)
+	if took > 50*time.Millisecond {
+		t.Errorf("one match takes %v", took)
+	}
+}
+
+// Templates that are spelt alike but for their variables' names share a pattern, and
+// nothing keeps it once nobody has it.
+func TestPatternsAreShared(t *testing.T) {
+	a, b := mustSelect(t, "shared/{id}/{+rest}"), mustSelect(t, "shared/{order}/{+more}", "shared/{id}/{+rest}")
+	if len(b.templates) != 1 || a.templates[0] != b.templates[0] {
+		t.Error("they have patterns of their own")
+	}
+	runtime.KeepAlive(a)
+	before, _ := Templates()
+	for i := range 1000 {
+		mustSelect(t, fmt.Sprintf("once/%d/{x}", i))
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		runtime.GC()
+		if n, _ := Templates(); n <= before+10 {
+			break
+		}
+		if time.Now().After(deadline) {
+			n, bytes := Templates()
+			t.Fatalf("%d templates of %d bytes stay, and nobody has them", n-before, bytes)
+		}
+	}
+}

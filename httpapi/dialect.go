@@ -18,11 +18,13 @@ func (x *API) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 // auth.
 func (x *API) Refuse(w http.ResponseWriter, r *http.Request, err error) { x.api.refuse(w, r, err) }
 
-// Body reads a request's body within the limit.
-func (x *API) Body(w http.ResponseWriter, r *http.Request) (body []byte, mediaType string, err error) {
+// Body reads a request's body within the limit. The caller calls done, also after an
+// error, once it has answered: until then the body counts as held.
+func (x *API) Body(w http.ResponseWriter, r *http.Request) (body []byte, mediaType string, done func(), err error) {
 	mediaType, _ = parseMediaType(r.Header.Get("Content-Type"))
-	body, err = x.api.body(w, r, nil)
-	return body, mediaType, err
+	held := x.api.hold()
+	body, err = x.api.body(w, r, nil, &held)
+	return body, mediaType, held.release, err
 }
 
 // Query parses a request's query. The error is one for [API.Refuse].

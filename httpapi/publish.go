@@ -19,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
@@ -32,8 +33,13 @@ var (
 	ndjsonType = []string{ndjson}
 )
 
-// maxItems is how many events one batch may have.
-const maxItems = 10_000
+const (
+	// maxItems is how many events one batch may have.
+	maxItems = 10_000
+	// itemSize is about how many bytes one of them takes beside its text, until
+	// it has been answered.
+	itemSize = 512
+)
 
 // publish adds one event, or with NDJSON one a line.
 func (a *api) publish(w http.ResponseWriter, r *http.Request) {
@@ -42,14 +48,16 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
+	held := a.hold()
+	defer held.release()
 	mediaType, params := parseMediaType(r.Header.Get("Content-Type"))
 	if mediaType == ndjson {
-		a.publishBatch(w, r, g)
+		a.publishBatch(w, r, g, &held)
 		return
 	}
 	var rec eventlog.Record
 	var res eventlog.Result
-	body, p, err := a.request(w, r, nil)
+	body, p, err := a.request(w, r, nil, &held)
 	if err == nil {
 		err = p.addBody(mediaType, params, body)
 	}
@@ -106,10 +114,33 @@ func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (rec ev
 	return rec, results[0], results[0].Err
 }
 
+// A hold is what one request has taken of the share for publishes, until it has been
+// answered.
+type hold struct {
+	share *budget.Share
+	bytes int64
+}
+
+func (a *api) hold() hold { return hold{share: a.Budget.Share(budget.Publishes)} }
+
+func (h *hold) take(n int64) error {
+	if !h.share.Take(n) {
+		return noMemoryProblem()
+	}
+	h.bytes += n
+	return nil
+}
+
+func (h *hold) release() { h.share.Give(h.bytes) }
+
+func noMemoryProblem() *Problem {
+	return NewProblem(http.StatusServiceUnavailable, "Those who publish make the hub hold as much as it may at the moment, and nothing of this was published: publish it again in a few seconds.")
+}
+
 // request reads the body, into room if that is large enough, and the fields that the
 // address has.
-func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte) (body []byte, p publication, err error) {
-	if body, err = a.body(w, r, room); err == nil {
+func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte, held *hold) (body []byte, p publication, err error) {
+	if body, err = a.body(w, r, room, held); err == nil {
 		err = p.addQuery(r)
 	}
 	return body, p, err
@@ -117,7 +148,7 @@ func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte) (body
 
 // body reads the request's body within the limit, into room if that is large
 // enough.
-func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte) ([]byte, error) {
+func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte, held *hold) ([]byte, error) {
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && ce != "identity" {
 		return nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
 	}
@@ -128,8 +159,9 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte) ([]byte,
 	if r.ContentLength < 0 || r.ContentLength > largestRoom { // else no more than that is read
 		from = http.MaxBytesReader(w, from, a.MaxBody)
 	}
-	body, err := readAll(from, r.ContentLength, room)
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); err != nil && !tooLarge {
+	body, err := readAll(from, r.ContentLength, room, held)
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	if _, told := errors.AsType[*Problem](err); err != nil && !tooLarge && !told {
 		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
 	}
 	return body, err
@@ -148,10 +180,12 @@ func parseMediaType(contentType string) (mediaType string, params map[string]str
 
 // readAll reads into room, if that is large enough, or else returns no more
 // memory than it has read: events keep it.
-func readAll(r io.Reader, length int64, room []byte) ([]byte, error) {
+func readAll(r io.Reader, length int64, room []byte, held *hold) ([]byte, error) {
 	if length < 0 || length > largestRoom { // only said, so far
-		b, err := io.ReadAll(r)
-		return bytes.Clone(b), err
+		return readGrowing(r, held)
+	}
+	if err := held.take(length); err != nil {
+		return nil, err
 	}
 	b := room
 	if int64(cap(b)) < length {
@@ -163,6 +197,26 @@ func readAll(r io.Reader, length int64, room []byte) ([]byte, error) {
 		err = nil
 	}
 	return b[:n], err
+}
+
+// readGrowing takes memory as the body comes: twice as much as has come, or a little.
+func readGrowing(r io.Reader, held *hold) (b []byte, err error) {
+	for err == nil {
+		if len(b) == cap(b) {
+			more := max(len(b), 4<<10)
+			if err := held.take(int64(more)); err != nil {
+				return nil, err
+			}
+			b = append(make([]byte, 0, len(b)+more), b...)
+		}
+		var n int
+		n, err = r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return bytes.Clone(b), err
 }
 
 func tooLargeProblem(limit int64) *Problem {
@@ -199,9 +253,12 @@ func (b *batch) release() {
 
 // publishBatch adds each line's event; one that is wrong does not hold up the
 // others.
-func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant) {
+func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, held *hold) {
 	b := batches.Get().(*batch)
-	body, base, err := a.request(w, r, b.body)
+	body, base, err := a.request(w, r, b.body, held)
+	if err == nil { // before any of its items is
+		err = held.take(itemSize * int64(min(bytes.Count(body, []byte("\n"))+1, maxItems)))
+	}
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -2,11 +2,13 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -41,9 +43,27 @@ func invalid(format string, args ...any) error {
 	return &InvalidError{fmt.Sprintf(format, args...)}
 }
 
+// ErrNoMemory reports that what clients make the hub hold leaves no room for more.
+var ErrNoMemory = errors.New("hub: clients make it hold as much as it may")
+
+// pendingSize is what a record takes beside its data and its topics.
+const pendingSize = 256
+
+// pending is how many bytes records take on their way to the log.
+func pending(recs []eventlog.Record) (n int64) {
+	for i := range recs {
+		n += pendingSize + int64(len(recs[i].Data))
+		for _, t := range recs[i].Topics {
+			n += int64(len(t))
+		}
+	}
+	return n
+}
+
 // Publish adds records to the log; when it returns without an error they are
 // as durable as the log makes them, and will be delivered. Any that [Check]
-// refuses makes the call fail with an [InvalidError] before any is added. The slice
+// refuses makes the call fail with an [InvalidError] before any is added, and so does
+// a lack of memory, with [ErrNoMemory]. The slice
 // is the caller's again then, unless the error is [eventlog.ErrUncertain]; what its
 // records refer to is not to be changed.
 func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
@@ -52,6 +72,11 @@ func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.
 			return nil, err
 		}
 	}
+	publishes, size := h.budget.Share(budget.Publishes), pending(recs)
+	if !publishes.Take(size) {
+		return nil, ErrNoMemory
+	}
+	defer publishes.Give(size)
 	results, err := h.log.Append(ctx, recs...)
 	if err == nil {
 		h.counters.countPublished(recs, results)

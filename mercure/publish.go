@@ -32,7 +32,8 @@ func (m *Handler) publish(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id string, err error) {
-	body, mediaType, err := m.api.Body(w, r)
+	body, mediaType, done, err := m.api.Body(w, r)
+	defer done()
 	if err != nil {
 		return "", err
 	}

@@ -421,3 +421,21 @@ func TestAccepted(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeEventsLeaveNoBuffer sends a large event between small ones: only a small
+// buffer stays with the stream.
+func TestLargeEventsLeaveNoBuffer(t *testing.T) {
+	s, err := Accept(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, size := range []int{10, 1 << 20, 10} {
+		if err := s.Send(Event{Data: strings.Repeat("x", size)}); err != nil {
+			t.Fatal(err)
+		}
+		if cap(s.buf) > 64<<10 {
+			t.Errorf("after an event of %d bytes the stream keeps %d", size, cap(s.buf))
+		}
+	}
+}

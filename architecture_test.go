@@ -32,7 +32,7 @@ var layers = map[string][]string{
 	"console/site":         {},
 	"console":              {"console/site"},
 	"console/demo":         {"sse", "console/site", "examples/llm"},
-	"internal/daemon":      {"sse", "budget", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console", "console/demo", "examples/llm"},
+	"internal/daemon":      {"sse", "budget", "internal/descriptors", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console", "console/demo", "examples/llm"},
 	"internal/load":        {},
 	"cmd/tidings":          {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
 

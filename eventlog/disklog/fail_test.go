@@ -110,6 +110,76 @@ func TestFailureIsKnownFirst(t *testing.T) {
 	}
 }
 
+// TestOpeningWaits lets every file fail to open for want of descriptors or memory while
+// events are appended. The log waits, and then has them all.
+func TestOpeningWaits(t *testing.T) {
+	for _, scarce := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		disk := vfs.NewMem()
+		var short atomic.Bool
+		var refused atomic.Int64
+		fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			switch op.Kind {
+			case errorfs.OpCreate, errorfs.OpOpen, errorfs.OpOpenDir, errorfs.OpReuseForWrite:
+				if short.Load() {
+					refused.Add(1)
+					return scarce
+				}
+			}
+			return nil
+		}))
+		l := open1(t, "data", Options{FS: fs, tune: small})
+		short.Store(true)
+		const n = 200
+		done := make(chan error, 1)
+		go func() {
+			var err error
+			for i := 0; i < n && err == nil; i++ {
+				_, err = l.Append(t.Context(), record(strings.Repeat("t", 1000), i))
+			}
+			done <- err
+		}()
+		eventually(t, "a file that cannot be opened", func() bool { return refused.Load() > 2 })
+		short.Store(false)
+		if err := <-done; err != nil {
+			t.Fatalf("%v: %v", scarce, err)
+		}
+		if b, err := l.Bounds(t.Context()); err != nil || b.Events != n {
+			t.Errorf("%v: %d events are there, %v; want %d", scarce, b.Events, err, n)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("%v: Close: %v", scarce, err)
+		}
+	}
+}
+
+// TestCloseWhileOpeningWaits closes a log that waits for a descriptor.
+func TestCloseWhileOpeningWaits(t *testing.T) {
+	var short atomic.Bool
+	var refused atomic.Int64
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if short.Load() && (op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpReuseForWrite) {
+			refused.Add(1)
+			return syscall.EMFILE
+		}
+		return nil
+	}))
+	l := open1(t, "data", Options{FS: fs, tune: small})
+	short.Store(true)
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; err == nil; i++ {
+			_, err = l.Append(t.Context(), record(strings.Repeat("t", 1000), i))
+		}
+		done <- err
+	}()
+	eventually(t, "a file that cannot be opened", func() bool { return refused.Load() > 2 })
+	_ = l.Close() // it must not wait for a descriptor
+	if err := <-done; err == nil {
+		t.Error("appending goes on after Close")
+	}
+}
+
 // expectEverywhere calls all of the log's methods.
 func expectEverywhere(t *testing.T, l *Log, want error) {
 	t.Helper()

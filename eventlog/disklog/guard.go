@@ -20,6 +20,8 @@ import (
 //
 //   - Where the disk is full, a write waits until there is room, after the
 //     ballast has made some.
+//   - Where the process or the system has no descriptor or no memory left to open a
+//     file, opening it waits: nothing has been written yet, so nothing has failed.
 //   - Any other failed write or sync is the last one: it is reported, and from
 //     then on the disk is as it was, as after a power cut. Nothing reaches it
 //     any more, which the store is not told, so that it can be wound down. Files
@@ -35,6 +37,7 @@ type guard struct {
 	relaxed  bool
 	failed   func(error) // called with each failure, of which the first counts
 	fullDisk func()      // called when the disk is full; makes room if it can
+	scarce   func(error) // called while a file cannot be opened, again and again
 	newWAL   func(name string) error
 	needed   func(name string) bool // not to be removed yet
 	dir      string                 // where the disk's free space is asked for
@@ -91,10 +94,7 @@ func (g *guard) change(op func() error) error {
 	for isFull(err) && g.armed.Load() && !g.windingDown() {
 		g.full.Store(true)
 		g.fullDisk()
-		select {
-		case <-g.wound:
-		case <-time.After(50 * time.Millisecond):
-		}
+		g.pause()
 		if err = op(); !isFull(err) {
 			g.full.Store(false)
 		}
@@ -102,11 +102,31 @@ func (g *guard) change(op func() error) error {
 	return g.fail(err)
 }
 
+// pause waits a moment before something is tried again.
+func (g *guard) pause() {
+	select {
+	case <-g.wound:
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+// patiently runs op, which opens a file, again while that fails for want of a
+// descriptor or of memory.
+func (g *guard) patiently(op func() (vfs.File, error)) (vfs.File, error) {
+	f, err := op()
+	for isScarce(err) && g.armed.Load() && !g.frozen.Load() && !g.windingDown() {
+		g.scarce(err)
+		g.pause()
+		f, err = op()
+	}
+	return f, err
+}
+
 // open runs op, which opens a file for writing.
 func (g *guard) open(op func() (vfs.File, error), category vfs.DiskWriteCategory) (vfs.File, error) {
 	var f vfs.File
 	err := g.change(func() (err error) {
-		f, err = op()
+		f, err = g.patiently(op)
 		return err
 	})
 	if err != nil {
@@ -160,7 +180,7 @@ func (g *guard) note(f vfs.File, err error, name string, category vfs.DiskWriteC
 // Open says of a file of values, over which the store panics if its end is
 // damaged, no more than that it cannot be opened.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
-	f, err := g.FS.Open(name, opts...)
+	f, err := g.patiently(func() (vfs.File, error) { return g.FS.Open(name, opts...) })
 	if err != nil || !isValues(name) {
 		return f, err
 	}
@@ -175,7 +195,7 @@ func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts 
 }
 
 func (g *guard) OpenDir(name string) (vfs.File, error) {
-	f, err := g.FS.OpenDir(name)
+	f, err := g.patiently(func() (vfs.File, error) { return g.FS.OpenDir(name) })
 	if err != nil {
 		return nil, err
 	}
@@ -325,4 +345,10 @@ func (sinkInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
 func isFull(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && isFullErrno(errno)
+}
+
+// isScarce reports whether err is of a file that could not be opened because the
+// process or the system has no descriptor, or no memory, left for it.
+func isScarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/time/rate"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -112,7 +113,8 @@ type Log struct {
 	stop    chan struct{} // ends the goroutines
 	running sync.WaitGroup
 
-	scrubbing atomic.Bool // see rewrite
+	scrubbing atomic.Bool    // see rewrite
+	scarce    rate.Sometimes // in the operator's log: files cannot be opened
 
 	commits  atomic.Int64 // for the benchmark
 	pace     atomic.Int64 // how many events the last commit had that had any
@@ -155,6 +157,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 		stop:     make(chan struct{}),
 		failures: make(chan struct{}),
 		grown:    make(chan struct{}),
+		scarce:   rate.Sometimes{Interval: time.Minute},
 	}
 	l.queue.ready, l.queue.broken = make(chan struct{}, 1), l.failed
 	l.guard = &guard{
@@ -162,6 +165,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 		relaxed:  o.Relaxed,
 		failed:   l.fail,
 		fullDisk: l.full,
+		scarce:   l.waits,
 		newWAL:   l.noteWAL,
 		needed:   l.needed,
 		dir:      dir,

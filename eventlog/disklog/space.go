@@ -112,3 +112,14 @@ func (l *Log) full() {
 		l.guard.windDown()
 	}
 }
+
+// waits says, once a minute, that a file cannot be opened for now. A log that is being
+// closed waits no longer.
+func (l *Log) waits(err error) {
+	l.scarce.Do(func() {
+		l.options.Logger.Error("eventlog: a file cannot be opened, and what needs it waits; nothing is lost", "err", err)
+	})
+	if l.stopping() {
+		l.guard.windDown()
+	}
+}

@@ -77,7 +77,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	leaving := make(chan struct{}) // ends the demos' own streams
 	srv := newServer(c, certificates, handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger), logger)
 	served := make(chan error, 1)
-	go func() { served <- serve(srv, ln) }()
+	go func() { served <- serve(srv, leaveRoom(ln, logger)) }()
 
 	demos := startDemos(c, h, demoOpts)
 	defer demos()

@@ -43,3 +43,20 @@ func TestRoom(t *testing.T) {
 		}
 	}
 }
+
+func TestConnections(t *testing.T) {
+	for _, tt := range []struct {
+		u    Usage
+		want int
+	}{
+		{Usage{}, 64}, // the system does not say
+		{Usage{100, 1 << 20}, 64},
+		{Usage{200, 256}, 24},
+		{Usage{224, 256}, 0},
+		{Usage{256, 256}, 0},
+	} {
+		if got := tt.u.Connections(); got != tt.want {
+			t.Errorf("%+v: %d more connections, want %d", tt.u, got, tt.want)
+		}
+	}
+}

@@ -68,6 +68,37 @@ func TestDescriptorLimit(t *testing.T) {
 	}
 }
 
+// Half-sent heads on all the connections that there may be do not stop the store from
+// opening its files: connections beyond the reserve wait, what is published on one that
+// is open stays durable, and the others get in when the heads have timed out.
+func TestConnectionsLeaveTheStoreRoom(t *testing.T) {
+	const limit = 256
+	h := startHub(t, "--store", "disk", "--data", t.TempDir())
+	h.publish("a", "a connection that stays open")
+	if err := unix.Prlimit(h.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 * limit {
+		conn, err := net.DialTimeout("tcp", h.addr, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := io.WriteString(conn, "GET /events/a HTTP/1.1\r\nHost: "); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the hub to say that connections wait", func() (bool, string) {
+		out := h.output.String()
+		return strings.Contains(out, "new connections wait"), out
+	})
+	for i := range 500 { // enough for new files
+		h.publish("a", fmt.Sprint(i, strings.Repeat(" large", 20_000)))
+	}
+	client.CloseIdleConnections()
+	h.publish("a", "on a new connection, when the heads have timed out")
+}
+
 // knock asks for a stream on a connection of its own. It must be answered with a 200; if
 // it is told to come back, a retry of its own must be all that it gets, and an end.
 func (h *hub) knock() (_ net.Conn, _ *bufio.Reader, again bool) {

@@ -105,6 +105,16 @@ func newFeed(s Subscription, as form, held *budget.Share) (*feed, error) {
 	if as.envelope != Bare {
 		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
 	}
+	if len(s.Types) > MaxTypes {
+		return nil, invalid("a subscription may name %d types, not %d; without any, it gets all", MaxTypes, len(s.Types))
+	}
+	asked := 0
+	for _, text := range slices.Concat(s.Selectors.text, s.Types) {
+		asked += len(text)
+	}
+	if asked > MaxSubscriptionBytes {
+		return nil, invalid("the topics and types of a subscription may have %d bytes in all, not %d; * and URI Templates select many topics at once", MaxSubscriptionBytes, asked)
+	}
 	if len(s.Types) == 0 {
 		return f, nil
 	}

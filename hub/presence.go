@@ -97,12 +97,13 @@ type presence struct {
 	sent   eventlog.ID // and up to which that was written
 	oldest int64       // as in batch
 
-	id     StreamID
-	remote string
-	agent  unique.Handle[string]
-	peer   *Peer       // what its token says of it
-	opened int64       // Unix time in nanoseconds
-	start  eventlog.ID // where it began
+	id      StreamID
+	remote  string
+	agent   unique.Handle[string]
+	peer    *Peer                 // what its token says of it, but for
+	payload unique.Handle[string] // that streams of a token share
+	opened  int64                 // Unix time in nanoseconds
+	start   eventlog.ID           // where it began
 }
 
 // anonymous is who has no token.
@@ -166,7 +167,8 @@ func (g *registry) add(st *Stream, p Peer) {
 	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
 	st.agent = unique.Make(cutBytes(p.UserAgent, maxUserAgent))
 	st.remote, st.opened = p.Remote, time.Now().UnixNano()
-	p.Remote, p.UserAgent = "", ""
+	st.payload = unique.Make(p.Payload)
+	p.Remote, p.UserAgent, p.Payload = "", "", ""
 	if st.peer = &anonymous; p != anonymous {
 		holder := p // so that only this one is on the heap
 		st.peer = &holder
@@ -271,7 +273,7 @@ func (st *Stream) info(e *eventlog.Event) StreamInfo {
 		Envelope:  st.feed.key.envelope,
 		Opened:    time.Unix(0, st.opened),
 	}
-	i.Remote, i.UserAgent = st.remote, st.agent.Value()
+	i.Remote, i.UserAgent, i.Payload = st.remote, st.agent.Value(), st.payload.Value()
 	i.State, i.Behind, i.Place = st.progress()
 	if e != nil {
 		i.Outcome = st.outcome(e, i.Place)

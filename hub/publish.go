@@ -18,6 +18,10 @@ const (
 	MaxTopics = 100
 	// MaxSelectors is how many selectors one subscription may have.
 	MaxSelectors = 1000
+	// MaxTypes is how many event types one subscription may name.
+	MaxTypes = 100
+	// MaxSubscriptionBytes is how long its selectors and types may be in all.
+	MaxSubscriptionBytes = 64 << 10
 	// MaxTopicBytes is how long a topic or a selector may be.
 	MaxTopicBytes = 4 << 10
 	// MaxIDBytes is how long a publisher's id or an idempotency key may be.

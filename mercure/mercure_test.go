@@ -56,7 +56,7 @@ func newServer(t *testing.T, r eventlog.Retention, anonymous bool, o mercure.Opt
 	}
 	presence := func() {}
 	if o.Subscriptions {
-		presence = mercure.Watch(h, logger).Close
+		presence = mercure.Watch(h, mercure.PresenceOptions{Logger: logger}).Close
 	}
 	api := httpapi.New(h, httpapi.Options{Auth: o.Auth, Logger: logger})
 	s := &server{httptest.NewServer(both(api, mercure.New(h, api, o))), h}

@@ -3,8 +3,13 @@ package mercure
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
+	"time"
 
+	"golang.org/x/time/rate"
+
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -12,26 +17,39 @@ import (
 const (
 	// presenceBatch is how many updates go into the log at a time.
 	presenceBatch = 256
-	// presenceBudget is how many bytes of what streams asked for may wait to be
+	// presenceQueue is how many bytes of what streams asked for may wait to be
 	// published.
-	presenceBudget = 64 << 20
+	presenceQueue = 8 << 20
+	// anonymousSelectors is how many subscriptions are published of a stream whose token
+	// names nobody.
+	anonymousSelectors = 10
 )
 
-// A Presence publishes a private update for each subscription that begins or
-// ends, in that order, whatever the log takes for it. What does not fit into its
-// budget, since streams come and go faster than the log takes it, is not
-// published, and reported in the hub's log.
+// PresenceOptions configures a [Presence]. The zero value works.
+type PresenceOptions struct {
+	Logger    *slog.Logger       // nil: slog.Default()
+	Retention eventlog.Retention // that of the hub's log, of which presence takes a part
+	Budget    *budget.Budget     // what waits to be published is counted there; nil: budget.New(0)
+}
+
+// A Presence publishes a private update for each subscription that begins or ends. It
+// has a rate and a part of the log (see [presenceClass]); it drops what exceeds them, so
+// that streams that come and go do not displace what publishers were promised.
 type Presence struct {
 	hub    *hub.Hub
 	logger *slog.Logger
+	share  *budget.Share
 
 	mu     sync.Mutex
 	queue  []change
-	size   int           // bytes of the queue
-	missed int           // changes that did not fit
+	size   int64         // bytes of the queue
 	more   chan struct{} // holds one token when there is something in the queue
 	ending chan struct{}
 	ended  chan struct{}
+
+	anonymous, named *presenceClass
+	presenceCounts
+	complaint rate.Sometimes
 }
 
 // A change is a stream that has opened or closed. It becomes an update for each
@@ -41,21 +59,42 @@ type change struct {
 	open   bool
 }
 
-// size returns roughly how many bytes c holds.
-func (c *change) size() int {
-	n := 500 + len(c.stream.Payload)
+// anonymous reports whether the stream's token names nobody, or there is none.
+func (c *change) anonymous() bool {
+	return c.stream.Subject == "" && c.stream.TokenID == "" && c.stream.Payload == ""
+}
+
+// size returns roughly how many bytes the updates of c have, which is more than c holds.
+func (c *change) size() int64 {
+	n := 500
 	for _, topic := range c.stream.Selectors {
-		n += 16 + len(topic)
+		n += 300 + 3*len(topic) + len(c.stream.Payload)
 	}
-	return n
+	return int64(n)
 }
 
 // Watch begins to publish who comes to h and goes. Call it before streams open.
-func Watch(h *hub.Hub, logger *slog.Logger) *Presence {
-	p := &Presence{hub: h, logger: logger, more: make(chan struct{}, 1), ending: make(chan struct{}), ended: make(chan struct{})}
+func Watch(h *hub.Hub, o PresenceOptions) *Presence {
+	p := newPresence(h, o)
 	h.Watch(p.note)
 	go p.run()
 	return p
+}
+
+func newPresence(h *hub.Hub, o PresenceOptions) *Presence {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Budget == nil {
+		o.Budget = budget.New(0)
+	}
+	return &Presence{
+		hub: h, logger: o.Logger, share: o.Budget.Share(budget.Publishes),
+		more: make(chan struct{}, 1), ending: make(chan struct{}), ended: make(chan struct{}),
+		anonymous: newPresenceClass(100, 100<<10, o.Retention),
+		named:     newPresenceClass(1000, 1<<20, o.Retention),
+		complaint: rate.Sometimes{Interval: time.Minute},
+	}
 }
 
 // Close publishes what there is and ends.
@@ -64,19 +103,46 @@ func (p *Presence) Close() {
 	<-p.ended
 }
 
+func (p *Presence) class(c *change) *presenceClass {
+	if c.anonymous() {
+		return p.anonymous
+	}
+	return p.named
+}
+
 func (p *Presence) note(i hub.StreamInfo, open bool) {
 	c := change{i, open}
-	p.mu.Lock()
-	if size := c.size(); p.size+size <= presenceBudget {
-		p.queue, p.size = append(p.queue, c), p.size+size
-	} else {
-		p.missed++
+	if c.anonymous() && len(i.Selectors) > anonymousSelectors {
+		p.drop(len(i.Selectors) - anonymousSelectors)
+		c.stream.Selectors = slices.Clone(i.Selectors[:anonymousSelectors]) // the others need not wait with them
 	}
-	p.mu.Unlock()
+	if size := c.size(); !p.class(&c).allow(len(c.stream.Selectors), int(size)) || !p.enqueue(c, size) {
+		p.drop(len(c.stream.Selectors))
+		return
+	}
 	select {
 	case p.more <- struct{}{}:
 	default:
 	}
+}
+
+// enqueue reports whether there is room for c in the queue.
+func (p *Presence) enqueue(c change, size int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.size+size > presenceQueue || !p.share.Take(size) {
+		return false
+	}
+	p.queue, p.size = append(p.queue, c), p.size+size
+	return true
+}
+
+// drop counts updates that are not published. The log reports them once a minute.
+func (p *Presence) drop(n int) {
+	p.dropped.Add(uint64(n))
+	p.complaint.Do(func() {
+		p.logger.Warn("streams open and close faster than their subscriptions may be published, or these take their part of the log; some were not published", "in_all", p.dropped.Load())
+	})
 }
 
 func (p *Presence) run() {
@@ -92,42 +158,78 @@ func (p *Presence) run() {
 	}
 }
 
+// A presenceUpdates is a batch of updates on their way to the log.
+type presenceUpdates struct {
+	records []eventlog.Record
+	bytes   int
+	of      map[*presenceClass]*presenceLot
+}
+
 // publish publishes what is in the queue, until there is nothing.
 func (p *Presence) publish() {
-	var batch []eventlog.Record
-	bytes := 0
-	flush := func() {
-		if len(batch) == 0 {
-			return
-		}
-		if _, err := p.hub.Publish(context.Background(), batch...); err != nil {
-			p.logger.Warn("subscriptions that began or ended were not published", "count", len(batch), "err", err)
-		}
-		batch, bytes = nil, 0
-	}
+	var b presenceUpdates
 	for c, ok := p.next(); ok; c, ok = p.next() {
 		for _, topic := range c.stream.Selectors {
-			s := subscriptionOf(&c.stream, topic, c.open)
-			if len(s.ID) > hub.MaxTopicBytes { // no topic can name it
-				continue
-			}
-			batch = append(batch, eventlog.Record{Topics: []string{s.ID}, Data: event(s), Private: true})
-			if bytes += len(batch[len(batch)-1].Data); len(batch) == presenceBatch || bytes > 1<<20 {
-				flush()
+			p.add(&b, &c, topic)
+			if len(b.records) == presenceBatch || b.bytes > 1<<20 {
+				p.flush(&b)
 			}
 		}
 	}
-	flush()
+	p.flush(&b)
+}
+
+// add adds the update of one subscription to a batch, if there is room for it in the log.
+func (p *Presence) add(b *presenceUpdates, c *change, topic string) {
+	s := subscriptionOf(&c.stream, topic, c.open)
+	if len(s.ID) > hub.MaxTopicBytes { // no topic can name it
+		return
+	}
+	r := eventlog.Record{Topics: []string{s.ID}, Data: event(s), Private: true}
+	class, size := p.class(c), int64(len(s.ID)+len(r.Data)+recordOverhead)
+	if !class.reserve(size, p.hub) {
+		p.drop(1)
+		return
+	}
+	if b.of == nil {
+		b.of = map[*presenceClass]*presenceLot{}
+	}
+	if b.of[class] == nil {
+		b.of[class] = new(presenceLot)
+	}
+	b.of[class].bytes += size
+	b.of[class].events++
+	b.records = append(b.records, r)
+	b.bytes += len(r.Data)
+}
+
+// flush appends a batch to the log.
+func (p *Presence) flush(b *presenceUpdates) {
+	if len(b.records) == 0 {
+		return
+	}
+	results, err := p.hub.Publish(context.Background(), b.records...)
+	for class, lot := range b.of {
+		if err != nil {
+			class.release(*lot)
+			continue
+		}
+		lot.last = results[len(results)-1].ID
+		class.keep(*lot)
+	}
+	if err != nil {
+		p.dropped.Add(uint64(len(b.records)))
+		p.logger.Warn("subscriptions that began or ended were not published", "count", len(b.records), "err", err)
+	} else {
+		p.published.Add(uint64(len(b.records)))
+	}
+	*b = presenceUpdates{}
 }
 
 // next takes a change out of the queue.
 func (p *Presence) next() (c change, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.missed > 0 && p.size < presenceBudget/2 { // once for many
-		p.logger.Warn("streams opened or closed faster than the log takes it, and some of them were not published", "streams", p.missed)
-		p.missed = 0
-	}
 	if len(p.queue) == 0 {
 		p.queue = nil
 		return c, false
@@ -135,6 +237,8 @@ func (p *Presence) next() (c change, ok bool) {
 	c = p.queue[0]
 	p.queue[0] = change{}
 	p.queue = p.queue[1:]
-	p.size -= c.size()
+	size := c.size()
+	p.size -= size
+	p.share.Give(size)
 	return c, true
 }

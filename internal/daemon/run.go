@@ -67,11 +67,13 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 
+	metrics := collectors(log, clock)
 	if c.MercureSubscriptions {
-		presence := mercure.Watch(h, logger)
+		presence := mercure.Watch(h, mercure.PresenceOptions{Logger: logger, Retention: c.retention(), Budget: memory})
 		defer presence.Close()
+		metrics = append(metrics, presence)
 	}
-	api := newAPI(c, h, authority, memory, collectors(log, clock), logger)
+	api := newAPI(c, h, authority, memory, metrics, logger)
 	defer api.Close()
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
@@ -135,9 +137,13 @@ func shutDown(srv *http.Server, within time.Duration, logger *slog.Logger) {
 	}
 }
 
+func (c *Config) retention() eventlog.Retention {
+	return eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents}
+}
+
 // openLog opens the engine that the configuration names.
 func openLog(c *Config, clock *eventlog.Clock, logger *slog.Logger) (eventlog.Log, error) {
-	retention := eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents}
+	retention := c.retention()
 	if c.Store == "memory" {
 		return eventlog.NewMemoryWith(retention, clock), nil
 	}

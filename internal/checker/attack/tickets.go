@@ -4,7 +4,14 @@ package attack
 
 import "context"
 
-// tickets asks for tickets that nobody will use.
+// tickets asks for tickets that nobody will use, with the token of one subject and
+// without a token.
 func tickets(ctx context.Context, t *trial) {
-	t.swarm(ctx, 32, func(ctx context.Context, i int) bool { return t.ask(ctx, "POST", "/tickets", "") })
+	token := t.token("tickets", false, grant{})
+	t.swarm(ctx, 32, func(ctx context.Context, i int) bool {
+		if i%2 == 0 {
+			return t.ask(ctx, "POST", "/tickets", "")
+		}
+		return t.ask(ctx, "POST", "/tickets", "", "Authorization", token)
+	})
 }

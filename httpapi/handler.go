@@ -84,7 +84,7 @@ func New(h *hub.Hub, o Options) *API {
 	mux.HandleFunc("/healthz", OnlyGet(a.healthz))
 	mux.HandleFunc("/readyz", OnlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
-	return &API{api: a, lot: a.lot, Handler: BoundBody(func(w http.ResponseWriter, r *http.Request) {
+	return &API{api: a, lot: a.lot, Handler: TimeWrites(BoundBody(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == eventsPath, pathTopic(r) != "":
 			a.events(w, r)
@@ -93,7 +93,7 @@ func New(h *hub.Hub, o Options) *API {
 		default:
 			mux.ServeHTTP(w, r)
 		}
-	})}
+	}), a.WriteTimeout)}
 }
 
 const eventsPath = "/events"

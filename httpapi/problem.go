@@ -66,7 +66,7 @@ func (a *api) problem(err error) *Problem {
 		return NewProblem(http.StatusBadRequest, sentence(invalid.Reason))
 	case errors.As(err, &tooLarge):
 		return tooLargeProblem(tooLarge.Limit)
-	case errors.Is(err, hub.ErrNoMemory):
+	case errors.Is(err, hub.ErrOverBudget):
 		return noMemoryProblem()
 	case errors.Is(err, hub.ErrTooManyBans):
 		return NewProblem(http.StatusTooManyRequests, "No more topics can be banned at a time: wait until a ban is over, or ban a URI Template that selects many.")

@@ -134,7 +134,7 @@ func (h *hold) take(n int64) error {
 func (h *hold) release() { h.share.Give(h.bytes) }
 
 func noMemoryProblem() *Problem {
-	return NewProblem(http.StatusServiceUnavailable, "Those who publish make the hub hold as much as it may at the moment, and nothing of this was published: publish it again in a few seconds.")
+	return NewProblem(http.StatusServiceUnavailable, "This hub holds as much for its clients as it may at the moment, and nothing was done: try again in a few seconds.")
 }
 
 // request reads the body, into room if that is large enough, and the fields that the
@@ -157,7 +157,7 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte, held *ho
 	}
 	from := r.Body
 	if r.ContentLength < 0 || r.ContentLength > largestRoom { // else no more than that is read
-		from = http.MaxBytesReader(w, from, a.MaxBody)
+		from = http.MaxBytesReader(unwrapped(w), from, a.MaxBody)
 	}
 	body, err := readAll(from, r.ContentLength, room, held)
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)

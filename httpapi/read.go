@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"bufio"
+	"errors"
 	"net/http"
-	"time"
 
+	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -14,6 +16,12 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 	if s.From == (hub.From{}) {
 		s.From.LastEventID = hub.Earliest // from now on, there is nothing to read
 	}
+	lists := a.Budget.Share(budget.Lists)
+	if !lists.Take(readBytes) {
+		a.problem(hub.ErrOverBudget).Write(w)
+		return
+	}
+	defer lists.Give(readBytes)
 	events, end, err := a.hub.Retained(r.Context(), s)
 	if err != nil {
 		a.problem(err).Write(w)
@@ -26,30 +34,38 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	rc := http.NewResponseController(w)
-	out := bufio.NewWriterSize(deadlineWriter{w, rc, a.WriteTimeout}, 64<<10)
-	var line []byte
+	out := bufio.NewWriterSize(w, 64<<10)
 	for e, err := range events {
+		if err == nil {
+			err = writeLine(out, e, lists)
+		}
+		if errors.Is(err, errGone) {
+			return
+		}
 		if err != nil {
 			// The status is out; only a broken body can still say so.
 			panic(http.ErrAbortHandler)
-		}
-		line = append(hub.AppendEnvelope(line[:0], e, true), '\n')
-		if _, err := out.Write(line); err != nil {
-			return
 		}
 	}
 	_ = out.Flush() // the client may be gone
 }
 
-// A deadlineWriter gives each write a deadline of its own.
-type deadlineWriter struct {
-	http.ResponseWriter
-	rc      *http.ResponseController
-	timeout time.Duration
-}
+// readBytes is what an answer of events takes: those that are at hand, and a buffer of
+// lines.
+const readBytes = 128 << 10
 
-func (w deadlineWriter) Write(p []byte) (int, error) {
-	_ = w.rc.SetWriteDeadline(time.Now().Add(w.timeout)) // a writer without deadlines has none to pass
-	return w.ResponseWriter.Write(p)
+var errGone = errors.New("the client is gone")
+
+// writeLine writes an event's line. One that is large is counted until it is written.
+func writeLine(out *bufio.Writer, e *eventlog.Event, lists *budget.Share) error {
+	if n := 2 * e.Footprint(); n > readBytes/2 {
+		if !lists.Take(n) {
+			return hub.ErrOverBudget
+		}
+		defer lists.Give(n)
+	}
+	if _, err := out.Write(append(hub.AppendEnvelope(nil, e, true), '\n')); err != nil {
+		return errGone
+	}
+	return nil
 }

@@ -4,28 +4,36 @@ import (
 	"bufio"
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// topics answers with what is retained of each topic, or of those that the
-// query selects, one JSON object a line, by name: as far as the caller may see
-// it.
+// topics answers with a page of what is retained of each topic, or of those that the
+// query selects, one JSON object a line, by name: as far as the caller may see it.
+// The header Link names the next page.
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	g, err := a.Auth.Subscriber(r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
-	found, err := a.findTopics(r, g)
+	q, err := parseQuery(r)
+	var found *topicsPage
+	if err == nil {
+		found, err = a.findTopics(r, q, g)
+	}
 	if err != nil {
 		a.problem(err).Write(w)
 		return
 	}
+	defer found.share.Give(found.bytes)
 	streams := func(string) *int { return nil }
 	if g.Admin {
 		audience := a.hub.Audience()
@@ -33,8 +41,11 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", ndjson)
 	w.Header().Set("Cache-Control", "no-store")
+	if next := found.next(q); next != "" {
+		w.Header().Set("Link", "<"+r.URL.Path+"?"+next+`>; rel="next"`) // RFC 8288
+	}
 	out := bufio.NewWriter(w)
-	for _, t := range found {
+	for _, t := range found.topics {
 		encode(out, struct {
 			Topic       string `json:"topic"`
 			Events      int64  `json:"events,omitempty"` // always there are some, for who may know
@@ -46,13 +57,9 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	_ = out.Flush() // the client may be gone
 }
 
-// findTopics returns the topics that the query asks for, by name; with a limit,
-// those with the newest events.
-func (a *api) findTopics(r *http.Request, g *auth.Grant) (found []eventlog.Topic, err error) {
-	q, err := parseQuery(r)
-	if err != nil {
-		return nil, err
-	}
+// findTopics returns the page of topics that a query asks for, by name. The caller gives
+// back its bytes.
+func (a *api) findTopics(r *http.Request, q url.Values, g *auth.Grant) (*topicsPage, error) {
 	selectors := q["topic"]
 	if len(selectors) == 0 {
 		selectors = []string{"*"}
@@ -61,24 +68,102 @@ func (a *api) findTopics(r *http.Request, g *auth.Grant) (found []eventlog.Topic
 	if err != nil {
 		return nil, err
 	}
-	limit := 0
-	if q.Has("limit") {
-		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 {
-			return nil, &hub.InvalidError{Reason: "the field limit is how many topics to list: a whole number from 1"}
-		}
+	l, err := parseTopicsPage(q)
+	if err != nil {
+		return nil, err
 	}
+	l.share = a.Budget.Share(budget.Lists)
 	for t, err := range a.hub.TopicsSeen(r.Context(), g.Subscribe) {
+		if err == nil && sel.Match([]string{t.Name}) {
+			err = l.add(t)
+		}
 		if err != nil {
+			l.share.Give(l.bytes)
 			return nil, err
 		}
-		if sel.Match([]string{t.Name}) {
-			found = append(found, t)
+	}
+	l.cut()
+	slices.SortFunc(l.topics, byName)
+	return l, nil
+}
+
+// What a page of topics may have, which its last topic may exceed.
+const (
+	maxTopics      = 1000
+	maxTopicsBytes = 256 << 10 // of names and figures
+	topicBytes     = int64(unsafe.Sizeof(eventlog.Topic{}))
+)
+
+// topicsPage is a page of topics: the first by name after another name, or those with
+// the newest events.
+type topicsPage struct {
+	topics []eventlog.Topic
+	limit  int
+	after  string
+	less   func(a, b eventlog.Topic) int // which of two rather belongs to the page
+	more   bool                          // some topics that follow were left out
+	bytes  int64                         // as taken from share
+	share  *budget.Share
+}
+
+func byName(a, b eventlog.Topic) int { return cmp.Compare(a.Name, b.Name) }
+
+func parseTopicsPage(q url.Values) (*topicsPage, error) {
+	l := &topicsPage{limit: maxTopics, after: q.Get("after"), less: byName}
+	if !q.Has("limit") {
+		return l, nil
+	}
+	var err error
+	if l.limit, err = strconv.Atoi(q.Get("limit")); err != nil || l.limit < 1 || l.limit > maxTopics {
+		return nil, &hub.InvalidError{Reason: "the field limit is how many topics to list: a whole number from 1 to " + strconv.Itoa(maxTopics)}
+	}
+	if !q.Has("after") {
+		l.less = func(a, b eventlog.Topic) int { return b.Last.Compare(a.Last) }
+	}
+	return l, nil
+}
+
+// add adds a topic, and leaves out what does not belong to the page once there is twice as
+// much as fits.
+func (l *topicsPage) add(t eventlog.Topic) error {
+	if t.Name <= l.after {
+		return nil
+	}
+	n := topicBytes + int64(len(t.Name))
+	if !l.share.Take(n) {
+		return hub.ErrOverBudget
+	}
+	l.topics = append(l.topics, t)
+	if l.bytes += n; len(l.topics) >= 2*l.limit || l.bytes >= 2*maxTopicsBytes {
+		l.cut()
+	}
+	return nil
+}
+
+// cut leaves in the page what fits, one topic at least.
+func (l *topicsPage) cut() {
+	slices.SortFunc(l.topics, l.less)
+	n, bytes := 0, int64(0)
+	for ; n < min(len(l.topics), l.limit) && (n == 0 || bytes < maxTopicsBytes); n++ {
+		bytes += topicBytes + int64(len(l.topics[n].Name))
+	}
+	l.more = l.more || n < len(l.topics)
+	clear(l.topics[n:])
+	l.topics = l.topics[:n]
+	l.share.Give(l.bytes - bytes)
+	l.bytes = bytes
+}
+
+// next returns the query of the page that follows, or "" if there is none.
+func (l *topicsPage) next(q url.Values) string {
+	if !l.more || q.Has("limit") && !q.Has("after") {
+		return ""
+	}
+	following := url.Values{"after": {l.topics[len(l.topics)-1].Name}}
+	for _, name := range []string{"topic", "limit"} {
+		if q.Has(name) {
+			following[name] = q[name]
 		}
 	}
-	if limit > 0 && limit < len(found) {
-		slices.SortFunc(found, func(a, b eventlog.Topic) int { return b.Last.Compare(a.Last) })
-		found = found[:limit]
-	}
-	slices.SortFunc(found, func(a, b eventlog.Topic) int { return cmp.Compare(a.Name, b.Name) })
-	return found, nil
+	return following.Encode()
 }

@@ -181,7 +181,7 @@ type newest struct {
 
 // ErrOverBudget reports that clients make the hub hold as much as it may; see package
 // budget. It is worth trying again later.
-var ErrOverBudget = errors.New("hub: too much memory is held for clients to begin this now")
+var ErrOverBudget = errors.New("hub: clients make it hold as much as it may")
 
 // newest returns the newest n events of each topic that f selects and a grant
 // shows, up to an end; what comes after it is live. The caller gives back what is

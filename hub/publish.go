@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -47,9 +46,6 @@ func invalid(format string, args ...any) error {
 	return &InvalidError{fmt.Sprintf(format, args...)}
 }
 
-// ErrNoMemory reports that what clients make the hub hold leaves no room for more.
-var ErrNoMemory = errors.New("hub: clients make it hold as much as it may")
-
 // pendingSize is what a record takes beside its data and its topics.
 const pendingSize = 256
 
@@ -67,7 +63,7 @@ func pending(recs []eventlog.Record) (n int64) {
 // Publish adds records to the log; when it returns without an error they are
 // as durable as the log makes them, and will be delivered. Any that [Check]
 // refuses makes the call fail with an [InvalidError] before any is added, and so does
-// a lack of memory, with [ErrNoMemory]. The slice
+// a lack of memory, with [ErrOverBudget]. The slice
 // is the caller's again then, unless the error is [eventlog.ErrUncertain]; what its
 // records refer to is not to be changed.
 func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
@@ -78,7 +74,7 @@ func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.
 	}
 	publishes, size := h.budget.Share(budget.Publishes), pending(recs)
 	if !publishes.Take(size) {
-		return nil, ErrNoMemory
+		return nil, ErrOverBudget
 	}
 	defer publishes.Give(size)
 	results, err := h.log.Append(ctx, recs...)

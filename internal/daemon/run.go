@@ -221,7 +221,7 @@ func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug,
 	loopback, _ := c.loopback() // validated
 	access := httpapi.Access{Loopback: loopback && !c.NoAuth && authority == nil, Origins: c.CORSOrigin, Headers: c.CORSHeader, Logger: logger}
 	boundedPages := httpapi.BoundBody(httpapi.OnlyGet(pages.ServeHTTP))
-	return access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return httpapi.TimeWrites(access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only what is theirs goes to the pages: a mux cleans paths, and with
 		// them the slashes of a topic.
 		if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(console.Path, "/")) || c.Demo && (strings.HasPrefix(r.URL.Path, "/demo") || r.URL.Path == "/test/server-sent-events") {
@@ -229,5 +229,5 @@ func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug,
 			return
 		}
 		api.ServeHTTP(w, r)
-	}))
+	})), c.WriteTimeout)
 }

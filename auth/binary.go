@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -55,9 +56,28 @@ func fromBase64(text string) []byte {
 	return b
 }
 
-// fromHex decodes pairs of digits, with colons or spaces between them or not.
+// fromHex decodes pairs of digits, each with 0x before it or not, and with anything
+// else between them.
 func fromHex(text string) []byte {
-	text = strings.NewReplacer(":", "", " ", "").Replace(text)
+	text = strings.NewReplacer("0x", "", "0X", "").Replace(text)
+	text = strings.Map(func(c rune) rune {
+		if strings.ContainsRune(":;, -xX", c) {
+			return -1
+		}
+		return c
+	}, text)
 	b, _ := hex.DecodeString(text[:len(text)&^1]) // of no other characters
+	return b
+}
+
+// fromDecimal decodes a list of numbers, each a byte, up to one that is none.
+func fromDecimal(list string) (b []byte) {
+	for number := range strings.FieldsFuncSeq(list, func(c rune) bool { return c < '0' || c > '9' }) {
+		n, err := strconv.ParseUint(number, 10, 8)
+		if err != nil {
+			break
+		}
+		b = append(b, byte(n))
+	}
 	return b
 }

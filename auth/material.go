@@ -4,9 +4,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"html"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -167,22 +169,43 @@ var shapes = []struct {
 // looksLike returns what text looks like, and how to give that, or "" if it
 // looks like nothing but a secret.
 func looksLike(text string) string {
-	for _, s := range shapes {
-		if s.pattern.MatchString(strings.TrimSpace(text)) {
-			return s.what
+	for _, text := range slices.Compact([]string{text, unescape(text)}) {
+		for _, s := range shapes {
+			if s.pattern.MatchString(strings.TrimSpace(text)) {
+				return s.what
+			}
+		}
+		if what := encoded(text, 3); what != "" {
+			return what
 		}
 	}
-	return encoded(text, 3)
+	return ""
+}
+
+var escapes = regexp.MustCompile(`(?i)%[0-9a-f]{2}|\\x[0-9a-f]{2}|\\u00[0-9a-f]{2}|\\[0-3][0-7]{2}`)
+
+// unescape undoes the escapes of URLs, HTML, JSON and C, in which templates and
+// shells pass keys on.
+func unescape(text string) string {
+	return escapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {
+		base, digits := 16, escape[len(escape)-2:]
+		if escape[0] == '\\' && len(escape) == 4 && escape[1] <= '3' {
+			base, digits = 8, escape[1:]
+		}
+		b, _ := strconv.ParseUint(digits, base, 8) // of no other characters
+		return string([]byte{byte(b)})
+	})
 }
 
 var (
 	base64Run = regexp.MustCompile(`[A-Za-z0-9+/_-]{32,}`)
-	hexRun    = regexp.MustCompile(`([0-9A-Fa-f]{2}[: ]?){24,}`)
+	hexRun    = regexp.MustCompile(`(?i)((0x)?[0-9a-f]{2}[:;, -]{0,2}){24,}`)
+	bytesRun  = regexp.MustCompile(`([0-9]{1,3}[;, ]{1,2}){24,}[0-9]{1,3}`)
 	spaces    = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "", byteOrderMark, "")
 )
 
 // encoded looks for a key in the raw bytes of text, and in what it says in
-// base64 or hex, to a depth.
+// base64, in hex or as a list of bytes, to a depth.
 func encoded(text string, depth int) string {
 	if what := binaryKey([]byte(text)); what != "" {
 		return what
@@ -205,11 +228,16 @@ func encoded(text string, depth int) string {
 				}
 			}
 		}
+		for _, run := range bytesRun.FindAllString(text, -1) {
+			if what := decoded(fromDecimal(run), depth-1); what != "" {
+				return what
+			}
+		}
 	}
 	return ""
 }
 
-// decoded looks for a key in what was base64 or hex.
+// decoded looks for a key in what was in another spelling.
 func decoded(b []byte, depth int) string {
 	if text := string(b); isText(text) {
 		for _, s := range shapes {

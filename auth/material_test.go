@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"html"
 	"math/big"
 	mrand "math/rand/v2"
 	"net/url"
@@ -33,6 +34,14 @@ import (
 type shape struct {
 	why, text string
 	read      bool
+}
+
+// each formats the bytes of b one by one.
+func each(b []byte, format string) (all []string) {
+	for _, c := range b {
+		all = append(all, fmt.Sprintf(format, c))
+	}
+	return all
 }
 
 // publicShapes are the ways in which a public key is kept.
@@ -109,6 +118,7 @@ func publicShapes(t testing.TB, p pair) []shape {
 		{"PEM in base64 twice", base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(p.public)))), false},
 		{"PEM in hex", hex.EncodeToString([]byte(p.public)), false},
 		{"PEM in percent-encoding", url.QueryEscape(p.public), false},
+		{"PEM with each byte in percent-encoding", strings.Join(each([]byte(p.public), "%%%02X"), ""), false},
 		{"PEM in UTF-16", utf16le(p.public, true), false},
 		{"PEM in big-endian UTF-16", utf16be(p.public), false},
 		{"PEM in UTF-16 without a mark", utf16le(p.public, false), false},
@@ -138,6 +148,14 @@ func publicShapes(t testing.TB, p pair) []shape {
 		{"DER in hex with 0x", "0x" + hex.EncodeToString(der), false},
 		{"DER in hex with colons", strings.ReplaceAll(colons(der), " ", ":"), false},
 		{"DER in hex with spaces", colons(der), false},
+		{"DER in hex with commas", strings.ReplaceAll(colons(der), " ", ","), false},
+		{"DER in hex with hyphens", strings.ReplaceAll(colons(der), " ", "-"), false},
+		{"DER in percent-encoding", "%" + strings.ReplaceAll(colons(der), " ", "%"), false},
+		{"DER as a string in C", `\x` + strings.ReplaceAll(colons(der), " ", `\x`), false},
+		{"DER as a string in C, octal", strings.Join(each(der, `\%03o`), ""), false},
+		{"DER as an array in C", "{ " + strings.Join(each(der, "0x%02x"), ", ") + " }", false},
+		{"DER as a list of bytes", "[" + strings.Join(each(der, "%d"), ",") + "]", false},
+		{"DER as numbers", strings.Join(each(der, "%d"), " "), false},
 		{"DER of a certificate", string(cert), false},
 		{"DER of a certificate in base64", certB64, false},
 		{"DER of a certificate in base64, cut off", certB64[:100], false},
@@ -169,6 +187,9 @@ func publicShapes(t testing.TB, p pair) []shape {
 		{"a JWK with a comment behind", jwk + " // the key", false},
 		{"a JWK twice", jwk + "\n" + jwk, false},
 		{"a JWK in YAML", strings.NewReplacer("{", "", "}", "", ",", "\n", `"`, "", ":", ": ").Replace(jwk), false},
+		{"a JWK in percent-encoding", url.QueryEscape(jwk), false},
+		{"a JWK in HTML", html.EscapeString(jwk), false},
+		{"a JWK with escaped quotes", strings.ReplaceAll(jwk, `"`, `\u0022`), false},
 		{"a JWK in base64", base64.RawURLEncoding.EncodeToString([]byte(jwk)), false},
 		{"a JWK with another case", strings.Replace(jwk, `"kty"`, `"KTY"`, 1), false},
 		{"a JWK with a name twice", strings.Replace(jwk, `{`, `{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",`, 1), false},

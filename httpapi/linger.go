@@ -12,7 +12,9 @@ import (
 // such an answer the server reads the body on, and drops it (RFC 9112 §9.6). What
 // nobody wants is bounded: beyond the bounds the connection is closed at once.
 //
-// On HTTP/2 the answer is not lost, for a stream ends without the connection.
+// On HTTP/2 the server resets the stream of such an answer with NO_ERROR, and then with
+// STREAM_CLOSED for what is still on its way. Clients have to keep the answer (RFC 9113
+// §8.1); curl 7.88 and Node.js lose it all the same.
 const (
 	lingerBytes  = 32 << 20        // of one body
 	lingerTime   = 4 * time.Second // for one body; less than a shutdown waits for requests
@@ -38,9 +40,10 @@ func (b *sentBody) Read(p []byte) (int, error) {
 }
 
 // lingers reports whether a request's body may be more than net/http drops, which is
-// nothing where the connection ends with the answer, as with a default nginx.
+// nothing on HTTP/2, and where the connection ends with the answer, as with a default
+// nginx.
 func lingers(r *http.Request) bool {
-	return r.ProtoMajor == 1 && (r.Close || r.ContentLength < 0 || r.ContentLength > drainedAnyway)
+	return r.ProtoMajor > 1 || r.Close || r.ContentLength < 0 || r.ContentLength > drainedAnyway
 }
 
 // linger drops what is left of a body, once the answer is sent. An answer of unknown

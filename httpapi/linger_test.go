@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -182,22 +183,23 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 	}
 }
 
-// On HTTP/2 a client that writes as much as it may sees an answer that ends, and no
-// error.
-func TestRefusalOverHTTP2(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+// postOverHTTP2 begins a POST of so many bytes, which it does not send, to a hub that
+// takes 32 KiB.
+func postOverHTTP2(t *testing.T, size int) *http2.Framer {
+	t.Helper()
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 32 << 10})
 	h2 := httptest.NewUnstartedServer(s.Config.Handler)
 	h2.Config.Protocols = new(http.Protocols)
 	h2.Config.Protocols.SetUnencryptedHTTP2(true)
 	h2.Start()
-	defer h2.Close()
+	t.Cleanup(h2.Close)
 	conn := dial(t, h2)
-	defer func() { _ = conn.Close() }()
+	t.Cleanup(func() { _ = conn.Close() }) // before the server, which waits for it
 	framer := http2.NewFramer(conn, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	var head bytes.Buffer
 	enc := hpack.NewEncoder(&head)
-	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", "/events/a"}, {":authority", "localhost"}, {"content-length", "10485760"}} {
+	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", "/events/a"}, {":authority", "localhost"}, {"content-length", strconv.Itoa(size)}} {
 		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 			t.Fatal(err)
 		}
@@ -211,6 +213,50 @@ func TestRefusalOverHTTP2(t *testing.T) {
 	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndHeaders: true}); err != nil {
 		t.Fatal(err)
 	}
+	return framer
+}
+
+// On HTTP/2 the stream of an answer that comes before the body's end is not reset while
+// the client sends the rest: curl 7.88 and others lose the answer with it.
+func TestRefusalOverHTTP2IsNotReset(t *testing.T) {
+	framer := postOverHTTP2(t, 48<<10)
+	for answered := false; !answered; {
+		f, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, ok := f.(*http2.MetaHeadersFrame)
+		answered = ok && head.PseudoValue("status") == "413"
+	}
+	time.Sleep(50 * time.Millisecond) // a server that does not wait has ended the stream by then
+	for n := range 3 {
+		if err := framer.WriteData(1, n == 2, make([]byte, 16<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := framer.WritePing(false, [8]byte{}); err != nil {
+		t.Fatal(err)
+	}
+	for ended, asked := false, true; !ended || asked; {
+		f, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch f := f.(type) {
+		case *http2.DataFrame:
+			ended = ended || f.StreamEnded()
+		case *http2.PingFrame:
+			asked = false
+		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+			t.Fatal(f)
+		}
+	}
+}
+
+// On HTTP/2 a client that writes as much as it may sees an answer that ends, and no
+// error.
+func TestRefusalOverHTTP2(t *testing.T) {
+	framer := postOverHTTP2(t, 10<<20)
 	for range 65535 / 4096 { // all that it may send without reading
 		if err := framer.WriteData(1, false, make([]byte, 4096)); err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	options := cors.Options{
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
 		AllowedHeaders: slices.Concat(pageHeaders, a.Headers),
-		ExposedHeaders: []string{"ETag", "Last-Event-ID", "Link", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
+		ExposedHeaders: []string{"ETag", "Last-Event-ID", "Link", "Retry-After", "Tidings-Last", "WWW-Authenticate", "X-Request-Id"},
 		MaxAge:         2 * 60 * 60,
 	}
 	anyone := options

@@ -58,12 +58,13 @@ type api struct {
 	lot      *park.Lot
 	refusals *rate.Limiter  // in the log
 	crowded  rate.Sometimes // likewise, that there is no room for streams
+	busy     *rate.Limiter  // likewise, see logBusy
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
 // /stats, /metrics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) *API {
-	a := &api{Options: o, hub: h, refusals: newRefusals(), crowded: rate.Sometimes{Interval: time.Minute}}
+	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1), crowded: rate.Sometimes{Interval: time.Minute}}
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
 	a.Retry = orDefault(o.Retry, 3*time.Second)

@@ -77,6 +77,10 @@ func (a *api) problem(err error) *Problem {
 	case errors.Is(err, eventlog.ErrUncertain):
 		return NewProblem(http.StatusServiceUnavailable, "The outcome is unknown. Publish again with the same id or Idempotency-Key, and it will be there once.")
 	}
+	if isBusy(err) {
+		a.logBusy(err)
+		return NewProblem(http.StatusServiceUnavailable, "The hub serves too many subscriptions of this kind now; try again later.")
+	}
 	if !errors.Is(err, context.Canceled) { // whose client is gone, and gets no answer
 		a.Logger.Error("request failed", "err", err)
 	}

@@ -34,6 +34,7 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 	if r.Method == http.MethodHead {
 		return
 	}
+	_ = http.NewResponseController(w).Flush() // the head does not wait for what is looked for
 	out := bufio.NewWriterSize(w, 64<<10)
 	for e, err := range events {
 		if err == nil {

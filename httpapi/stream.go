@@ -107,12 +107,27 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 		a.problem(err).Write(w)
 	case r.Context().Err() != nil: // the client has gone already
 	default:
-		if a.refusals.Allow() { // whoever fills the hub's budgets must not fill its log
+		if isBusy(err) {
+			a.logBusy(err)
+		} else if a.refusals.Allow() { // whoever fills the hub's budgets must not fill its log
 			a.Logger.Error("cannot open a stream", "err", err)
 		}
 		a.comeBack(w, r, s, o, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
 	}
 	return st, err
+}
+
+// isBusy reports whether a subscription was refused for what others ask for.
+func isBusy(err error) bool {
+	return errors.Is(err, hub.ErrTooManyTemplates) || errors.Is(err, hub.ErrTooManySelectors) || errors.Is(err, hub.ErrBusy) ||
+		errors.Is(err, hub.ErrOverBudget)
+}
+
+// logBusy logs it at most once a second: any client can bring it about.
+func (a *api) logBusy(err error) {
+	if a.busy.Allow() {
+		a.Logger.Error("cannot serve a subscription", "err", err)
+	}
 }
 
 // begin begins a stream, unless an operator has ended it.

@@ -24,6 +24,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	}
 	sub, o, err := parseSubscription(r)
 	sub.Grant = g.Subscribe
+	sub.OnPartial = func() { w.Header().Set("Tidings-Last", "partial") }
 	switch {
 	case err != nil:
 		a.problem(err).Write(w)

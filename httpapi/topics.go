@@ -73,8 +73,8 @@ func (a *api) findTopics(r *http.Request, q url.Values, g *auth.Grant) (*topicsP
 		return nil, err
 	}
 	l.share = a.Budget.Share(budget.Lists)
-	for t, err := range a.hub.TopicsSeen(r.Context(), g.Subscribe) {
-		if err == nil && sel.Match([]string{t.Name}) {
+	for t, err := range a.hub.TopicsSeen(r.Context(), sel, g.Subscribe) {
+		if err == nil {
 			err = l.add(t)
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -70,29 +71,63 @@ func (s *Selectors) canonical() string {
 // is public.
 const glimpse = 1000
 
-// TopicsSeen yields what the holder of a grant may know of the topics: all of
-// those that are granted, and of the others only the place of the newest
-// public event, if there is one among the newest thousand.
-func (h *Hub) TopicsSeen(ctx context.Context, grant Selectors) iter.Seq2[eventlog.Topic, error] {
+// TopicsSeen yields what the holder of a grant may know of the topics that sel selects:
+// all of those that are granted, and of the others only the place of the newest public
+// event, if there is one among the newest thousand. It reads in turn with those who
+// catch up, and holds no slot while it yields.
+func (h *Hub) TopicsSeen(ctx context.Context, sel, grant Selectors) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
-		for t, err := range h.log.Topics(ctx) {
-			if err == nil && !grant.matchTopic(t.Name) {
-				t.Last, err = h.newestPublic(ctx, t.Name)
-				if t.Events, t.Bytes = 0, 0; err == nil && t.Last.IsZero() {
+		pace, err := h.pages.begin(ctx, &sel)
+		var found []eventlog.Topic
+		give := func() bool {
+			pace.end()
+			pace = nil
+			for _, t := range found {
+				if !yield(t, nil) {
+					return false
+				}
+			}
+			found = found[:0]
+			return true
+		}
+		for t, topicsErr := range h.log.Topics(ctx) {
+			if err = errors.Join(err, topicsErr); err != nil {
+				break
+			}
+			if pace.over() || len(found) == batchSize {
+				if !give() {
+					return
+				}
+				if pace, err = h.pages.begin(ctx, &sel); err != nil {
+					break
+				}
+			}
+			if !sel.matchTopic(t.Name) {
+				continue
+			}
+			if !grant.matchTopic(t.Name) {
+				t.Events, t.Bytes = 0, 0
+				if t.Last, err = h.newestPublic(ctx, t.Name, pace); err != nil || t.Last.IsZero() {
 					continue
 				}
 			}
-			if !yield(t, err) || err != nil {
-				return
-			}
+			found = append(found, t)
+		}
+		if pace != nil && !give() {
+			return
+		}
+		if err != nil {
+			yield(eventlog.Topic{}, err)
 		}
 	}
 }
 
-func (h *Hub) newestPublic(ctx context.Context, topic string) (eventlog.ID, error) {
+func (h *Hub) newestPublic(ctx context.Context, topic string, pace *pace) (eventlog.ID, error) {
 	looked := 0
 	events, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool {
-		looked++
+		if looked++; looked%32 == 0 {
+			pace.keep()
+		}
 		return !e.Private || looked == glimpse
 	})
 	if err != nil || len(events) == 0 || events[0].Private {

@@ -257,7 +257,7 @@ func TestTopicsSeenOfSecrets(t *testing.T) {
 		for range tt.secrets {
 			putPrivate(t, h, "secret", "a")
 		}
-		for topic, err := range h.TopicsSeen(t.Context(), Selectors{}) {
+		for topic, err := range h.TopicsSeen(t.Context(), Everything(), Selectors{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,13 +19,17 @@ func (a *activity) recent(now time.Time) bool { return now.UnixNano()-a.last.Loa
 // turn is how long the log is read at a time for those who catch up.
 const turn = 500 * time.Microsecond
 
-// pace has work that fills a processor rest as long as it takes, while something
-// is being published: what is published passes through half a dozen goroutines,
-// and through the peers' side of the network, which all wait for a processor.
+// pace limits work that fills a processor to half of the time while events are being
+// published: after each slice it sleeps for as long as the slice took. An event that is
+// published passes through half a dozen goroutines, and through the peers' side of the
+// network, which all wait for a processor.
 type pace struct {
-	begun time.Time // the turn
-	spent time.Duration
-	live  *activity
+	begun  time.Time // the slice
+	spent  time.Duration
+	looked int  // see over
+	costly bool // each look takes long
+	live   *activity
+	slot   chan struct{} // that end gives back; nil: none
 }
 
 // keep is called often, and rests when it is time.
@@ -43,3 +47,15 @@ func (p *pace) keep() {
 	}
 	p.begun = time.Now()
 }
+
+// over is called before each look at an event or a topic. It reports whether others
+// are to get their turn.
+func (p *pace) over() bool {
+	if p.looked++; p.costly || p.looked%32 == 0 {
+		p.keep()
+	}
+	return p.looked >= pageScan || p.spent > pageTime
+}
+
+// end gives the slot back.
+func (p *pace) end() { <-p.slot }

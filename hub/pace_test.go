@@ -90,8 +90,13 @@ func TestPagesArePaced(t *testing.T) {
 			if tt.live {
 				h.live.last.Store(time.Now().Add(time.Hour).UnixNano())
 			}
+			pace, err := h.pages.begin(t.Context(), &st.feed.sel)
+			if err != nil {
+				t.Fatal(err)
+			}
 			begun := time.Now()
-			pg := h.pages.read(&pageEntry{feed: st.feed, place: bounds.Origin}, bounds.Last)
+			pg := h.pages.read(&pageEntry{feed: st.feed, place: bounds.Origin}, bounds.Last, pace)
+			pace.end()
 			if pg.err != nil || log.looked < tt.least || log.looked > tt.most {
 				t.Errorf("%s: it ends after %d events (%v); want %d to %d", tt.why, log.looked, pg.err, tt.least, tt.most)
 			}

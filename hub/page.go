@@ -67,7 +67,7 @@ type pages struct {
 	log   eventlog.Log
 	live  *activity
 	bans  *bans
-	slots chan struct{}
+	slots [2]chan struct{} // for selectors that take little to match, and for others
 	fills sync.WaitGroup
 
 	mu     sync.Mutex
@@ -95,12 +95,32 @@ func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, he
 		log:    log,
 		live:   live,
 		bans:   b,
-		slots:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
+		slots:  [2]chan struct{}{make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), make(chan struct{}, 1)},
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 		held:   held,
 	}
 	p.left.L = &p.mu
 	return p
+}
+
+// costly is how many passes over a topic selectors may make that do not count as slow.
+// Reads with slow ones have a slot of their own, so that others do not wait for them.
+const costly = 64
+
+// begin waits for a slot to read the log for what sel selects, and returns the pace at
+// which to do so. Its end gives the slot back.
+func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
+	slow := sel.cost() > costly
+	slot := p.slots[0]
+	if slow {
+		slot = p.slots[1]
+	}
+	select {
+	case slot <- struct{}{}:
+		return &pace{begun: time.Now(), live: p.live, costly: slow, slot: slot}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // close waits for the reads under way, which the hub's context has ended.
@@ -204,11 +224,11 @@ func (p *pages) leave(e *pageEntry, st *Stream) {
 func (p *pages) crowded() bool { return p.taken.Load() > p.held.Most()/2 || p.held.Full() }
 
 func (p *pages) fill(e *pageEntry, head eventlog.ID) {
-	p.slots <- struct{}{}
+	pace, _ := p.begin(context.Background(), &e.feed.sel) // reads end soon when the hub is closed
 	if p.wanted(e) {
-		e.page = p.read(e, head)
+		e.page = p.read(e, head, pace)
 	}
-	<-p.slots
+	pace.end()
 	for _, st := range p.filled(e, head) {
 		st.wake()
 	}
@@ -310,7 +330,7 @@ func (p *pages) forgetPages(f *feed) {
 var scratch = sync.Pool{New: func() any { return new(page) }}
 
 // read reads the page of e, up to head at most.
-func (p *pages) read(e *pageEntry, head eventlog.ID) page {
+func (p *pages) read(e *pageEntry, head eventlog.ID, pace *pace) page {
 	pg := scratch.Get().(*page)
 	defer func() {
 		if cap(pg.bytes) > 4*pageBytes {
@@ -322,23 +342,19 @@ func (p *pages) read(e *pageEntry, head eventlog.ID) page {
 	}()
 	pg.next, pg.err, pg.guards = e.place, nil, 0
 	if len(e.ids) > 0 {
-		pg.fillWith(p, e)
+		pg.fillWith(p, e, pace)
 	} else {
-		pg.fill(p, e.feed, e.banned, head)
+		pg.fill(p, e.feed, e.banned, head, pace)
 	}
 	return page{bytes.Clone(pg.bytes), slices.Clone(pg.marks), pg.guards, pg.next, pg.err}
 }
 
 // fill reads on from pg.next.
-func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID) {
+func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace) {
 	place := pg.next
-	scanned := 0
-	pace := pace{begun: time.Now(), live: p.live}
 	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
-		if scanned++; scanned%32 == 0 {
-			pace.keep()
-		}
-		return f.wants(e, b) || scanned >= pageScan || pace.spent > pageTime
+		over := pace.over()
+		return f.wants(e, b) || over
 	}}
 	for e, err := range p.log.Read(p.ctx, place, q) {
 		if err != nil {
@@ -364,8 +380,7 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID) {
 }
 
 // fillWith reads the events of e.ids, as far as they fit.
-func (pg *page) fillWith(p *pages, e *pageEntry) {
-	pace := pace{begun: time.Now(), live: p.live}
+func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace) {
 	for _, id := range e.ids {
 		pace.keep()
 		for event, err := range p.log.Read(p.ctx, id.Prev(), eventlog.Query{UpTo: id}) { // which yields nothing if it was deleted

@@ -79,7 +79,7 @@ func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err e
 	b.place = bounds.Last
 	switch {
 	case from.Last > 0:
-		b.newest, err = h.newest(ctx, f, &s.Grant, from.Last, bounds.Last)
+		b.newest, err = h.newest(ctx, f, s, bounds.Last)
 		if len(b.pending) > 0 {
 			b.start = b.pending[0].Prev()
 		}
@@ -183,17 +183,69 @@ type newest struct {
 // budget. It is worth trying again later.
 var ErrOverBudget = errors.New("hub: clients make it hold as much as it may")
 
-// newest returns the newest n events of each topic that f selects and a grant
-// shows, up to an end; what comes after it is live. The caller gives back what is
+// What [From].Last may cost: events that are looked at, time that is spent on them and
+// on topics, and how long it may wait for its turn.
+const (
+	maxLastLooks = 100_000
+	maxLastTime  = 500 * time.Millisecond
+	maxLastWait  = 5 * time.Second
+)
+
+// ErrBusy reports a subscription for which the hub cannot search the log now: too many
+// others have it searched.
+var ErrBusy = errors.New("hub: too many searches of the log wait for their turn")
+
+// A search looks for the newest events of topics, within limits.
+type search struct {
+	pace *pace
+	stop context.CancelFunc
+	done bool // it has come to a limit
+}
+
+// look counts a look at an event or a topic, and reports whether that is one too many.
+func (s *search) look() bool {
+	s.pace.over()
+	if s.done = s.done || s.pace.looked > maxLastLooks || s.pace.spent > maxLastTime; s.done {
+		s.stop()
+	}
+	return s.done
+}
+
+// newest returns the newest events of each topic that the subscription selects and its
+// grant shows, up to an end; what comes after it is live. The caller gives back what is
 // listed.
-func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end eventlog.ID) (_ newest, err error) {
+func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlog.ID) (newest, error) {
+	waiting, cancel := context.WithTimeout(ctx, maxLastWait)
+	defer cancel()
+	pace, err := h.pages.begin(waiting, &f.sel)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return newest{}, ErrBusy
+	case err != nil:
+		return newest{}, err
+	}
+	defer pace.end()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s := &search{pace: pace, stop: stop}
 	all := newest{lists: h.budget.Share(budget.Lists)}
-	defer func() {
-		if err != nil {
-			all.lists.Give(all.listed)
-		}
-	}()
-	n = min(n, MaxLast)
+	if err := h.searchNewest(ctx, s, &all, f, sub, end); err != nil {
+		all.lists.Give(all.listed)
+		return newest{}, err
+	}
+	if s.done && sub.OnPartial != nil {
+		sub.OnPartial()
+	}
+	all.sort()
+	return all, nil
+}
+
+// searchNewest adds to all what it finds within the limits.
+func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed, sub Subscription, end eventlog.ID) error {
+	wants := func(e *eventlog.Event) bool {
+		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && sub.Grant.sees(secrecy(e))
+	}
+	n := min(sub.From.Last, MaxLast)
 	banned := h.bans.now.Load()
 	add := func(topic string) error {
 		if banned.has(topic) {
@@ -202,13 +254,16 @@ func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end 
 		left := n
 		var over error
 		_, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool { // asks for the newest first
-			if e.ID.Compare(end) > 0 || !f.wantsType(e.Type) || !grant.sees(secrecy(e)) {
+			if s.look() || !wants(e) {
 				return false
 			}
 			over = all.add(e)
 			left--
 			return left == 0 || over != nil
 		})
+		if s.done { // it was stopped
+			err = nil
+		}
 		if err == nil {
 			err = over
 		}
@@ -216,21 +271,24 @@ func (h *Hub) newest(ctx context.Context, f *feed, grant *Selectors, n int, end 
 	}
 	for _, topic := range f.sel.text {
 		if err := add(topic); err != nil {
-			return newest{}, err
+			return err
 		}
 	}
 	if f.sel.hasPatterns() {
 		for topic, err := range h.log.Topics(ctx) {
+			if s.pace.keep(); s.done || s.pace.spent > maxLastTime {
+				s.done = true
+				break
+			}
 			if err == nil && f.sel.matchTopic(topic.Name) {
 				err = add(topic.Name)
 			}
 			if err != nil {
-				return newest{}, err
+				return err
 			}
 		}
 	}
-	all.sort()
-	return all, nil
+	return nil
 }
 
 // forget lets go of what is pending.

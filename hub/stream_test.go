@@ -703,7 +703,9 @@ func TestTemplatesDoNotHoldUpLiveDelivery(t *testing.T) {
 	for i := range streams {
 		texts := make([]string, MaxTopics)
 		for j := range texts {
-			texts[j] = fmt.Sprintf("t{+a}%d{+b}%d{+c}x{+d}y{+e}x{+f}y", i, j)
+			n := i*MaxTopics + j
+			xy := func(n int) string { return strings.Repeat("xy", 1+n%20) }
+			texts[j] = "t{+a}" + xy(n) + "{+b}" + xy(n/20) + "{+c}" + xy(n/400) + "{+d}x{+e}z{+f}"
 		}
 		texts[0] = "t{+a}x{+b}"
 		slow = append(slow, openStream(t, h, From{}, texts...))

@@ -26,6 +26,10 @@ type Subscription struct {
 	// Grant selects the topics whose private events may be seen; the zero
 	// value shows none, [Everything] all.
 	Grant Selectors
+
+	// OnPartial, unless nil, is called before the subscription begins if From.Last
+	// found fewer events than there may be: it had looked at as many as it may.
+	OnPartial func()
 }
 
 // A Batch is what a subscriber is to be given next.
@@ -56,8 +60,8 @@ type Subscriber struct {
 }
 
 // Open starts a subscription, at the place that s.From names. Close ends it.
-// The error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors], or
-// the hub's.
+// The error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors],
+// [ErrBusy], or the hub's.
 func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
 	f, err := h.join(s, form{})
 	if err != nil {
@@ -107,7 +111,7 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 			return Batch{}, ErrDrained
 		}
 		s.feed.wait(&s.cursor) // first, so that nothing slips in between
-		events, err := s.read(ctx, s.hub.headNow())
+		events, err := s.read(ctx, s.hub.headNow(), nil)
 		if err != nil || len(events) > 0 {
 			return Batch{Events: events, Place: s.cursor.place}, err
 		}
@@ -118,14 +122,26 @@ func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error
 		case <-ctx.Done():
 		case <-timeout:
 			// The place may have moved on past what nobody was woken for.
-			events, err := s.read(ctx, s.hub.headNow())
+			events, err := s.read(ctx, s.hub.headNow(), nil)
 			return Batch{Events: events, Place: s.cursor.place}, err
 		}
 	}
 }
 
-// read returns what is pending, or the next events up to head, and moves on.
-func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Event, error) {
+// readPaced is read for a client that reads what is retained: in turn with others, and
+// for so long at a time.
+func (s *Subscriber) readPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Event, error) {
+	pace, err := s.hub.pages.begin(ctx, &s.feed.sel)
+	if err != nil {
+		return nil, err
+	}
+	defer pace.end()
+	return s.read(ctx, end, pace)
+}
+
+// read returns what is pending, or the next events up to head, and moves on. With a
+// pace it stops when others are to get their turn, perhaps without events.
+func (s *Subscriber) read(ctx context.Context, head eventlog.ID, pace *pace) ([]*eventlog.Event, error) {
 	if gap := s.begin.gap; gap != nil && !s.told {
 		s.told = true
 		return []*eventlog.Event{gap}, nil
@@ -141,7 +157,14 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 	}
 	b := s.hub.bans.now.Load()
 	wants := func(e *eventlog.Event) bool { return s.feed.wants(e, b) && s.cursor.grant.sees(secrecy(e)) }
-	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: wants, UpTo: head, Limit: batchSize}
+	match, stopped := wants, false
+	if pace != nil {
+		match = func(e *eventlog.Event) bool {
+			stopped = pace.over()
+			return wants(e) || stopped
+		}
+	}
+	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: match, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
 	size := int64(0)
 	for e, err := range s.hub.log.Read(ctx, s.cursor.place, q) {
@@ -156,9 +179,12 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID) ([]*eventlog.Ev
 		case err != nil:
 			return events, err
 		}
-		events = append(events, shown(e, s.cursor.grant))
 		s.cursor.place = e.ID
-		if size += e.Footprint(); size >= batchBytes {
+		if stopped && !wants(e) {
+			return events, nil
+		}
+		events = append(events, shown(e, s.cursor.grant))
+		if size += e.Footprint(); stopped || size >= batchBytes {
 			return events, nil
 		}
 	}
@@ -262,7 +288,7 @@ func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*e
 		sub.begin.newest = pending
 		defer sub.begin.forget()
 		for {
-			batch, err := sub.read(ctx, end)
+			batch, err := sub.readPaced(ctx, end)
 			for _, e := range batch {
 				if !yield(e, nil) {
 					return
@@ -272,7 +298,7 @@ func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*e
 				yield(nil, err)
 				return
 			}
-			if len(batch) == 0 {
+			if len(batch) == 0 && len(sub.begin.pending) == 0 && sub.cursor.place.Compare(end) >= 0 {
 				return
 			}
 		}

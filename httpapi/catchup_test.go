@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,13 +35,13 @@ func TestPositionWhileCatchingUp(t *testing.T) {
 	}
 	first := fill(1, "history")
 	for range 10 {
-		fill(250, "history")
+		fill(250, "history"+strings.Repeat("/x7", 150))
 	}
 	wanted := fill(1, "t7/wanted/x")
-	// Many templates that begin like the topics make a page take its time.
-	q := url.Values{}
-	for i := range hub.MaxTopics {
-		q.Add("topic", fmt.Sprintf("{a}%d/{b}/x", i))
+	// Many templates that the topics match nearly make a page take its time.
+	q := url.Values{"topic": {"{a}7/{b}/x"}}
+	for i := range hub.MaxTopics - 1 {
+		q.Add("topic", fmt.Sprintf("{+a}7{+b}x{+c}7{+d}z%d{e}", i))
 	}
 
 	over := httptest.NewUnstartedServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: heartbeat}))

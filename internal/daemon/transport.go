@@ -97,8 +97,8 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 }
 
 // maxHead is how many bytes a request's head may have, its address included. It holds
-// the 1,000 topics that one subscription may name on Mercure's path as IRIs of 120
-// bytes each; a head of 64 KiB would hold half as many, and fewer with a token beside
+// the 1,000 topics that one subscription may name on Mercure's path within the
+// 64 KiB that a subscription may have, percent-encoded; a head of 64 KiB would hold half as many, and fewer with a token beside
 // them. Until a request is answered, its head stays in memory.
 const maxHead = 128 << 10
 

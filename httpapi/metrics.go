@@ -44,6 +44,9 @@ var (
 	publishToWrite = desc("publish_to_write_seconds", "From when an event was appended to when it was written to a stream, of the oldest event of each write.")
 	catchUps       = desc("catch_ups_total", "Times that a stream began to read from the log.")
 	gaps           = desc("gaps_total", "Gaps told to subscribers, by reason.", "reason")
+	lateMatches    = desc("late_matches_total", "Topics whose URI Templates took too long to try before an event was delivered: the streams that they may concern read the log.")
+	templates      = desc("templates", "Different URI Templates kept compiled, for streams, grants and bans.")
+	templateBytes  = desc("template_bytes", "Bytes of compiled URI Templates.")
 	windowBytes    = desc("window_bytes", "Bytes held for streams that lag.")
 	pageBytes      = desc("page_bytes", "Bytes held for streams that catch up.")
 	logEvents      = desc("log_events", "Events that the log retains.")
@@ -55,7 +58,7 @@ type hubCollector struct{ hub *hub.Hub }
 func (c hubCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		streamsOpen, feeds, connects, disconnects, publishedTotal, publishedBytes, duplicates, deliveries,
-		deliveredBytes, publishToWrite, catchUps, gaps, windowBytes, pageBytes, logEvents, logBytes,
+		deliveredBytes, publishToWrite, catchUps, gaps, lateMatches, templates, templateBytes, windowBytes, pageBytes, logEvents, logBytes,
 	} {
 		ch <- d
 	}
@@ -91,6 +94,10 @@ func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range s.Gaps {
 		counter(gaps, n, string(reason))
 	}
+	counter(lateMatches, s.LateMatches)
+	n, bytes := hub.Templates()
+	gauge(templates, float64(n))
+	gauge(templateBytes, float64(bytes))
 	gauge(windowBytes, float64(s.WindowBytes))
 	gauge(pageBytes, float64(s.PageBytes))
 	gauge(logEvents, float64(s.Log.Events))

@@ -129,6 +129,8 @@ type Stats struct {
 	// stream's socket, for the oldest event of each write.
 	Latency Histogram
 
+	LateMatches uint64 // topics whose templates took too long to try before an event was delivered
+
 	WindowBytes int // held for streams that lag
 	PageBytes   int // held for those that catch up
 	Log         eventlog.Bounds
@@ -149,6 +151,7 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 		CatchUps:       c.catchUps.Load(),
 		Gaps:           map[GapReason]uint64{},
 		Latency:        c.latency.snapshot(),
+		LateMatches:    c.lateMatches.Load(),
 		WindowBytes:    int(h.budget.Share(budget.Windows).Used()),
 		PageBytes:      int(h.budget.Share(budget.Pages).Used()),
 	}

@@ -97,9 +97,9 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 }
 
 // maxHead is how many bytes a request's head may have, its address included. It holds
-// the 1,000 topics that one subscription may name on Mercure's path within the
-// 64 KiB that a subscription may have, percent-encoded; a head of 64 KiB would hold half as many, and fewer with a token beside
-// them. Until a request is answered, its head stays in memory.
+// the 64 KiB of topics that one subscription may name, percent-encoded, with a token
+// beside them; a head of 64 KiB would hold half as many. Until a request is answered, its
+// head stays in memory.
 const maxHead = 128 << 10
 
 // headSlack is how much larger a head may be and still get an answer in a sentence.

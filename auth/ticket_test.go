@@ -99,15 +99,15 @@ func TestTicketsAreBounded(t *testing.T) {
 		time.Sleep(TicketStart - time.Second)
 		ask(t, a, "/events/a?ticket="+bob[0], "")
 		time.Sleep(ticketSweep + 2*time.Second)
-		if n := len(a.tickets.all); n != 1 {
+		if n := a.tickets.kept(); n != 1 {
 			t.Errorf("%d tickets are kept, of which one was used", n)
 		}
 		if got := issue(t, a, ann, 1); len(got) != 1 {
 			t.Error("there are none after all have run out")
 		}
 		time.Sleep(TicketIdle + 2*ticketSweep)
-		if share.Used() != 0 || a.tickets.all != nil {
-			t.Errorf("%d tickets, %d bytes are kept, and nobody has used one lately", len(a.tickets.all), share.Used())
+		if n := a.tickets.kept(); share.Used() != 0 || n != 0 {
+			t.Errorf("%d tickets, %d bytes are kept, and nobody has used one lately", n, share.Used())
 		}
 	})
 }
@@ -159,4 +159,11 @@ func TestTicketSize(t *testing.T) {
 		t.Errorf("10,000 tickets take %d bytes, and are said to take %d", took, said)
 	}
 	runtime.KeepAlive(a)
+}
+
+// kept returns how many tickets there are.
+func (ts *tickets) kept() int {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return len(ts.all)
 }

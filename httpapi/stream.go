@@ -126,7 +126,7 @@ func isBusy(err error) bool {
 // logBusy logs it at most once a second: any client can bring it about.
 func (a *api) logBusy(err error) {
 	if a.busy.Allow() {
-		a.Logger.Error("cannot serve a subscription", "err", err)
+		a.Logger.Warn("cannot serve a subscription", "err", err)
 	}
 }
 

@@ -40,12 +40,12 @@ func (t *trial) weigh(ctx context.Context, query string, headers ...string) bool
 	return t.hold(ctx, get("/events?"+query, headers...), time.Hour)
 }
 
-// manySelectors is 100 topics of 1,200 bytes, nearly all that a request may have.
+// manySelectors is 100 topics of 640 bytes, nearly all that a subscription may name.
 func manySelectors(i int) string {
 	var q strings.Builder
 	for j := range 100 {
 		topic := fmt.Sprintf("attack/%d/%d/", i, j)
-		q.WriteString("&topic=" + url.QueryEscape(topic+strings.Repeat("x", 1200-len(topic))))
+		q.WriteString("&topic=" + url.QueryEscape(topic+strings.Repeat("x", 640-len(topic))))
 	}
 	return q.String()[1:]
 }

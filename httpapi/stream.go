@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
@@ -38,6 +39,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	if st.Chunked() || a.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
 		w.Header().Set("Connection", "close")
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see TimeWrites
 	// The heartbeat is the hub's own, since it carries the place.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,7 +33,7 @@ type timedWriter struct {
 	http.ResponseWriter
 	timeout time.Duration
 	wrote   bool
-	own     bool // the handler sets deadlines
+	own     atomic.Bool // the handler sets deadlines, perhaps from another goroutine
 }
 
 // writePiece is how much a client has to take within the timeout.
@@ -54,14 +55,14 @@ func (w *timedWriter) Write(p []byte) (n int, err error) {
 }
 
 func (w *timedWriter) renew() {
-	if w.wrote = true; !w.own {
+	if w.wrote = true; !w.own.Load() {
 		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout)) // not every writer has one
 	}
 }
 
 // SetWriteDeadline implements what [http.ResponseController] looks for.
 func (w *timedWriter) SetWriteDeadline(t time.Time) error {
-	w.own = true
+	w.own.Store(true)
 	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
 }
 

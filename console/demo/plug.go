@@ -85,12 +85,12 @@ func (p *Plug) Events(leaving <-chan struct{}) http.Handler {
 			r.Out.Header.Del("Cookie")
 		},
 		// To an EventSource any status but 200 would be final.
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) { comeBack(w, r) },
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { comeBack(w) },
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.want.Do(func() { close(p.wanted) })
 		if !p.state().Up {
-			comeBack(w, r)
+			comeBack(w)
 			return
 		}
 		ctx, cancel := context.WithCancel(r.Context())
@@ -106,28 +106,12 @@ func (p *Plug) Events(leaving <-chan struct{}) http.Handler {
 	})
 }
 
-// comeBack answers a stream that cannot be served now as a hub does that drains: with
-// a time after which to try again, and an end that clients take for a broken one.
-func comeBack(w http.ResponseWriter, r *http.Request) {
-	if !sse.Accepts(r) {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "The hub behind this page has been killed; try again in a moment.", http.StatusServiceUnavailable)
-		return
-	}
-	if r.ProtoMajor == 1 {
-		w.Header().Set("Connection", "close")
-	}
-	out, err := sse.Accept(w, r, nil)
-	if err != nil {
-		return // answered
-	}
-	defer func() { _ = out.Close() }()
-	// Without an id, so that the client asks for the same place again. A client that this
-	// does not reach comes back anyway.
-	_, _ = out.Write([]byte("retry: 500\nevent: position\ndata: {}\n\n"))
-	if r.Method != http.MethodHead { // whose response is whole without a body
-		panic(http.ErrAbortHandler)
-	}
+// comeBack answers a stream that cannot be served now: with an end, and when to
+// try again.
+func comeBack(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", sse.MediaType)
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write(sse.AppendRetry(nil, 500*time.Millisecond))
 }
 
 // run keeps the child alive, numbers its events, and pulls the plug when a page

@@ -225,7 +225,8 @@ func (b *tab) hear(event any) {
 			for _, a := range e.Args {
 				text = append(text, string(a.Value)+a.Description)
 			}
-			b.problems = append(b.problems, problem{text: strings.Join(text, " ")})
+			said := strings.Join(text, " ")
+			b.problems = append(b.problems, problem{said == brokenFetch, said})
 		}
 	case *log.EventEntryAdded:
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
@@ -233,6 +234,11 @@ func (b *tab) hear(event any) {
 		}
 	}
 }
+
+// brokenFetch is how Chromium's fetch reports a body that breaks off, as that of a
+// stream does whose client is to come back. event-source-polyfill passes it on to the
+// console, and comes back.
+const brokenFetch = "TypeError: network error"
 
 func exceptionText(d *runtime.ExceptionDetails) string {
 	if d.Exception != nil {

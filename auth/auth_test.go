@@ -602,8 +602,8 @@ func TestJWKS(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// A read of the key set is nobody's: who asks for it with a made-up key and
-// hangs up does not keep others from a new key, and all who wait share one read.
+// A read of the key set belongs to no request: a client that asks with a made-up key
+// and hangs up does not keep others from a new key. Requests that wait share one read.
 func TestJWKSReadOutlivesItsRequest(t *testing.T) {
 	provider := newProvider(t)
 	first, second := ecPair(t, elliptic.P256()), edPair(t)

@@ -29,8 +29,8 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// A shape is a text that holds a public key, or tells of one. One that is read
-// is that key; any other has to be refused.
+// A shape is a text that holds a public key, or describes one. readMaterial must
+// either read that key or refuse the text.
 type shape struct {
 	why, text string
 	read      bool

@@ -43,7 +43,7 @@ func (t *ticket) good(now time.Time) bool {
 	return (t.open > 0 || now.Before(t.until)) && (t.grant.Expires.IsZero() || now.Before(t.grant.Expires))
 }
 
-// tickets are kept by their hashes: whoever reads the hub's memory finds none. They
+// tickets are kept by their hashes, so that the hub's memory holds none of them. They
 // take their bytes from a share of the budget. A timer removes those that are not good
 // any more, so that no request waits for it.
 type tickets struct {

@@ -131,7 +131,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// Whoever makes up headers neither fills the log nor the memory, and does not keep
+// Made-up headers fill neither the log nor the memory, and does not keep
 // what others are refused out of the log.
 func TestRefusalsAreBounded(t *testing.T) {
 	var log bytes.Buffer

@@ -88,7 +88,7 @@ func TestKick(t *testing.T) {
 	}
 }
 
-// A ban by a template holds for all who ask for the same topics in another spelling,
+// A ban by a template also holds for subscriptions that spell the same topics otherwise,
 // on streams and in what they read.
 func TestBanByTemplate(t *testing.T) {
 	s := newGuarded(t, nil)
@@ -310,7 +310,7 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-// A reader who needs no ticket gets none, and is told so; a subject gets only so many.
+// A reader that needs no ticket gets a 401 that says so; a subject gets only so many.
 func TestTicketsForThoseWhoNeedThem(t *testing.T) {
 	s := newGuarded(t, func(o *auth.Options) { o.Anonymous, o.Budget = true, budget.New(100_000) })
 	wantProblem(t, "anonymous", s.do(t, "POST", "/tickets", ""), 401, "subscribe without")

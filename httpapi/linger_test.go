@@ -62,7 +62,7 @@ func sendAll(t *testing.T, s *httptest.Server, head string, size int) (int, erro
 	return resp.StatusCode, err
 }
 
-// Clients that write all before they read see the answer of whoever refuses their
+// Clients that write all before they read see the answer of each route that refuses their
 // bodies.
 func TestRefusalIsNotLost(t *testing.T) {
 	guarded := newGuarded(t, nil)

@@ -44,7 +44,7 @@ func TestRefusalsAreRememberedAsHashes(t *testing.T) {
 	runtime.KeepAlive(&s)
 }
 
-// Whoever tries tokens, hosts or origins cannot fill the log.
+// Clients that try tokens, hosts or origins cannot fill the log.
 func TestRefusalsInTheLogHaveARate(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))

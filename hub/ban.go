@@ -171,7 +171,7 @@ func (s *banned) open(topics []string) []string {
 // has reports whether a topic is banned.
 func (s *banned) has(topic string) bool { return s != nil && s.sel.matchTopic(topic) }
 
-// withholds reports whether an event is kept from those who ask for a feed's.
+// withholds reports whether an event is kept from the streams of a feed.
 // Gaps have no topic, and are not.
 func (s *banned) withholds(f *feed, e *eventlog.Event) bool {
 	return s != nil && len(e.Topics) > 0 && !f.sel.Match(s.open(e.Topics))

@@ -128,8 +128,8 @@ func TestBanWithholdsFromReaders(t *testing.T) {
 	}
 }
 
-// A ban ends the streams of which it leaves nothing, and tells that of others that
-// want to come.
+// A ban ends the streams whose selectors it covers, and Banned reports new subscriptions
+// of that kind.
 func TestBanEnds(t *testing.T) {
 	for _, tt := range []struct {
 		ban, selectors []string

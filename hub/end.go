@@ -54,7 +54,7 @@ func (st *Stream) Refuse(retry time.Duration) []byte {
 // may be waiting for its peer then. Any goroutine may call f, and more than once.
 func (st *Stream) OnOver(f func()) { st.onOver.Store(&f) }
 
-// over makes whoever serves the stream see that it has to end.
+// over wakes the goroutine or shard that serves the stream, because it has to end.
 func (st *Stream) over() {
 	st.wake()
 	if f := st.onOver.Load(); f != nil {

@@ -28,7 +28,7 @@ func newBooth(t *testing.T, held *budget.Share) *booth {
 	return &booth{t: t, feed: f}
 }
 
-// enter has one come who has all there is.
+// enter attaches a cursor that is caught up.
 func (s *booth) enter() *cursor {
 	s.t.Helper()
 	return s.enterAt(s.feed.last())

@@ -8,7 +8,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// What last looks at is limited, and who asks is told.
+// A search for last is limited, and the answer says when it stopped early.
 func TestLastLooksAtSoMuch(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	recs := make([]eventlog.Record, 1000)

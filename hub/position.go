@@ -53,7 +53,7 @@ func appendRetry(dst []byte, retry time.Duration) []byte {
 	return dst[:len(dst)-1]
 }
 
-// Again returns the body of a stream that cannot be served now: it tells the
+// Again returns the body of a stream that cannot be served now: it asks the
 // client to come back after a time and, unless place is zero, to ask for what
 // follows place.
 func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {

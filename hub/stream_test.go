@@ -608,7 +608,7 @@ func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 	}
 }
 
-// What streams ask for is bounded in bytes, over all feeds, whoever asks.
+// The selectors of all feeds together are bounded in bytes.
 func TestSelectorsAreBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	h.router.limit = 1 << 20

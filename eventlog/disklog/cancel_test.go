@@ -120,8 +120,8 @@ func TestCancelledLater(t *testing.T) {
 	}
 }
 
-// TestFailedWhileStuck has the log fail while a sync does not come back. Who waits
-// is told, and what of.
+// TestFailedWhileStuck makes the log fail while a sync does not return. Append calls that
+// wait return: uncertain for what is being written, failed for the rest.
 func TestFailedWhileStuck(t *testing.T) {
 	disk := newSlowDisk()
 	l := open1(t, "data", Options{FS: disk})

@@ -25,7 +25,7 @@ type chunk struct {
 	apiError
 }
 
-// An apiError is how an API tells of one, in place of a chunk or of an answer:
+// An apiError is an error as an API reports it, in place of a chunk or of an answer:
 //
 //	{"error":{"message":"…"}}            most
 //	{"error":"…"}                        Ollama, text-generation-inference, vLLM's 401

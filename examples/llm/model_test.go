@@ -83,7 +83,7 @@ func ask(t *testing.T, status int, contentType, body string) (answer string, fai
 const broken = "(cut)"
 
 // What APIs that call themselves compatible send where OpenAI's sends nothing of
-// the kind. Each is told as what it is.
+// the kind. Each becomes an error that names it.
 func TestAnswerTellsErrors(t *testing.T) {
 	const stream, object = "text/event-stream", "application/json"
 	stop := fmt.Sprintf(finish, "stop")

@@ -72,7 +72,7 @@ func assail(ctx context.Context, a attack.Attack, t attack.Target) (*assailant, 
 	return &assailant{name: a.Name, cmd: cmd, input: in, output: json.NewDecoder(out)}, json.NewEncoder(in).Encode(t)
 }
 
-// callOff tells it to end, but does not wait for it.
+// callOff asks it to end and does not wait.
 func (a *assailant) callOff() {
 	_ = a.input.Close()                                                        // it may have ended
 	a.ended = time.AfterFunc(time.Minute, func() { _ = a.cmd.Process.Kill() }) // it hangs

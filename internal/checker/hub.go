@@ -192,7 +192,7 @@ func (h *process) stop() int {
 	return h.cmd.ProcessState.ExitCode()
 }
 
-// lastWords is how a hub ended that was not told to.
+// lastWords describes how a hub ended by itself.
 func (h *process) lastWords() string {
 	lines := strings.Split(strings.TrimSpace(h.log.String()), "\n")
 	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), lines[len(lines)-1])

@@ -1,6 +1,6 @@
-// Package descriptors tells how near the process is to its limit on open files.
+// Package descriptors reports how near the process is to its limit on open files.
 //
-// Connections, the store and whoever listens share one limit (RLIMIT_NOFILE). Streams
+// Connections, listeners and the store share one limit (RLIMIT_NOFILE). Streams
 // stay, so they would take all of it; they must leave [Reserve] free, with which
 // publishers and operators get through and the store opens its files.
 package descriptors

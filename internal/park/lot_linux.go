@@ -139,7 +139,7 @@ func (l *Lot) turnAway(conn net.Conn, st *hub.Stream, err error) {
 
 // newParked returns a stream that is about to be handed to its shard. It counts
 // as queued from the start: a wake that comes before the shard has it pushes
-// nothing, so that hand alone decides who closes the descriptor.
+// nothing, so that hand alone decides which side closes the descriptor.
 func (l *Lot) newParked(st *hub.Stream, fd int32) *parked {
 	s := l.shards[l.next.Add(1)%uint32(len(l.shards))]
 	p := &parked{st: st, shard: s, fd: fd, jitter: rand.Int32N(int32(max(s.beats.beat/4, 1)))}

@@ -118,8 +118,8 @@ func TestNoDescriptorLeft(t *testing.T) {
 	}
 }
 
-// TestHandToAnEndedShard has the descriptor closed by the shard if that has the
-// stream, else by whoever wanted to hand it over.
+// TestHandToAnEndedShard checks that the shard closes the descriptor of a stream that it
+// has taken, and the goroutine that hands it over closes any other.
 func TestHandToAnEndedShard(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		l := newLot(t)

@@ -64,7 +64,7 @@ step "tests"
 # Packages run one by one: those that measure time or drive a browser do not
 # share the machine with the others.
 for m in "${modules[@]}"; do
-	in_module "$m" go test -race -p 1 -timeout 20m ./...
+	in_module "$m" go test -race -count=1 -p 1 -timeout 20m ./...
 done
 
 # Not with -race: the clients are not ours to mend. The table they print is worth reading.

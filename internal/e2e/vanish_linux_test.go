@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +41,52 @@ func TestVanishedPeerIsNoticed(t *testing.T) {
 		n := h.holds(streams)
 		return n == 0, fmt.Sprintf("%d of %d sockets", n, len(streams))
 	})
+}
+
+// TestVanishedPeerIsNoticedWhileCatchingUp pulls the cable of streams that look through a
+// long history for nothing. The hub notices at their heartbeats, while a stream of a peer
+// that is there still looks through the same history.
+func TestVanishedPeerIsNoticedWhileCatchingUp(t *testing.T) {
+	t.Parallel()
+	far := newFarMachine(t)
+	h := &hub{t: t, addr: net.JoinHostPort(far.near, fmt.Sprint(freePort(t)))}
+	h.start("--no-auth", "--heartbeat", "1s", "--write-timeout", "1s")
+	line := `{"topic":"history` + strings.Repeat("/x7", 300) + `","data":"x"}` + "\n"
+	for range 60 {
+		status, answer := h.request("POST", "/events", "", "application/x-ndjson", strings.Repeat(line, 1000))
+		if status != http.StatusOK {
+			t.Fatalf("a batch: %d %.200s", status, answer)
+		}
+	}
+	slow := func(i int) string { // templates that the topics match nearly
+		q := url.Values{"last_event_id": {"earliest"}}
+		for j := range 99 {
+			q.Add("topic", fmt.Sprintf("{+a}7{+b}x{+c}7{+d}z%d/%d{e}", i, j))
+		}
+		return "never?" + q.Encode()
+	}
+	const streams = 3
+	for i := range streams {
+		far.subscribe(h, slow(i))
+	}
+	conn, err := net.DialTimeout("tcp", h.addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	subscribeOn(t, conn, h, slow(streams))
+	sockets := h.socketsTo(far.addr)
+	if n := h.streamStats().CatchingUp; len(sockets) != streams || n != streams+1 {
+		t.Fatalf("the hub has %d sockets to the far machine, and %d streams that catch up; want %d and one more", len(sockets), n, streams)
+	}
+	far.unplug()
+	eventually(t, "the hub to close what nobody reads", func() (bool, string) {
+		n := h.holds(sockets)
+		return n == 0, fmt.Sprintf("%d of %d sockets", n, len(sockets))
+	})
+	if n := h.streamStats().CatchingUp; n != 1 {
+		t.Errorf("%d streams catch up; the one whose peer is there was to be at it still", n)
+	}
 }
 
 // socketsTo returns the sockets of the hub's port to an address, as the names

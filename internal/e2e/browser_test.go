@@ -204,6 +204,13 @@ func (b *tab) click(selector string) {
 	}
 }
 
+// back returns to the page before. It answers before the page goes: the browser drops
+// what a page that is gone would have answered.
+func (b *tab) back() {
+	b.t.Helper()
+	js[bool](b, `(setTimeout(() => history.back()), true)`)
+}
+
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

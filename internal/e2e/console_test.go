@@ -329,7 +329,7 @@ func driveConsoleKicks(t *testing.T, on screen) {
 	page.until(`document.querySelector("#reasons .kicked b")?.textContent === "1"`)
 	page.click(`#tabs a[href="#streams"]`)
 	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`) // it came back
-	page.driven("console-kick", false)
+	page.driven("console-kick", true)                                               // the console's own stream was kicked: it broke off
 }
 
 func TestConsoleWithKeys(t *testing.T) { onScreens(t, driveConsoleWithKeys) }

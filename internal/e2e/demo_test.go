@@ -61,7 +61,7 @@ func driveDemoIndex(t *testing.T, on screen) {
 		page.until(`location.pathname === $1`, card)
 		page.until(stateIs, "open")
 		// Back, the browser may show the page as it was left.
-		js[bool](page, `history.back() ?? true`)
+		page.back()
 		page.until(`location.pathname === "/demo/"`)
 		page.until(stateIs, "open")
 		page.changes("#preview-time")
@@ -198,7 +198,7 @@ func TestLeftDemosHangUp(t *testing.T) {
 			page.until(stateIs, "open")
 		}
 	}
-	js[bool](page, `history.back() ?? true`)
+	page.back()
 	page.until(`location.pathname === "/demo/clock/"`)
 	page.until(stateIs, "open")
 	page.changes("#message")

@@ -192,7 +192,7 @@ func TestExamplesInBrowser(t *testing.T) {
 	// not.
 	run(page, chromedp.Navigate(site.origin("127.0.0.1")))
 	s.expectTimers(t, 0)
-	js[bool](page, `history.back() ?? true`)
+	page.back()
 	page.until(`location.pathname === "/browser/" && ` + call(stateIs, "open"))
 	s.expectTimers(t, 1)
 	page.noProblems(true)

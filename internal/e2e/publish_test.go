@@ -112,7 +112,7 @@ func followsNews(t *testing.T, dir string) {
 	// Left, it hangs up; come back to, it is there again.
 	run(page, chromedp.Navigate(site.origin("127.0.0.1")))
 	eventually(t, "the page to hang up", func() (bool, string) { return p.open() == 0, "a connection" })
-	js[bool](page, `history.back() ?? true`)
+	page.back()
 	page.until(shows, "meanwhile,live,before")
 	h.publish("news", "after")
 	page.until(shows, "after,meanwhile,live,before")

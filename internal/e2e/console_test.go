@@ -328,8 +328,8 @@ func driveConsoleKicks(t *testing.T, on screen) {
 	page.click(`#tabs a[href="#overview"]`)
 	page.until(`document.querySelector("#reasons .kicked b")?.textContent === "1"`)
 	page.click(`#tabs a[href="#streams"]`)
-	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`) // it came back
-	page.driven("console-kick", true)                                               // the console's own stream was kicked: it broke off
+	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`) // its own stream broke off, and came back
+	page.driven("console-kick", true)
 }
 
 func TestConsoleWithKeys(t *testing.T) { onScreens(t, driveConsoleWithKeys) }

@@ -21,8 +21,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	if g.Personal() { // no-transform keeps proxies from compressing, which buffers
 		w.Header().Set("Cache-Control", "private, no-cache, no-transform")
 	}
-	if retry, draining := a.hub.Draining(); draining {
-		a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
+	if _, draining := a.hub.Draining(); draining {
+		a.comeBackAfterDrain(w, r, s, o)
 		return
 	}
 	if r.ProtoMajor == 1 && !a.room() { // a stream of HTTP/2 takes no descriptor of its own
@@ -67,6 +67,12 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	}
 }
 
+// comeBackAfterDrain asks a client to come back when the hub that drains is gone.
+func (a *api) comeBackAfterDrain(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions) {
+	retry, _ := a.hub.Draining()
+	a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
+}
+
 // breakOff ends a response so that every client takes it for broken and comes
 // back, since some take a regular end for the last word: HTTP/1 without the last
 // chunk, HTTP/2 with RST_STREAM, whose code net/http chooses (INTERNAL_ERROR).
@@ -108,6 +114,8 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 	case errors.As(err, &invalid):
 		a.problem(err).Write(w)
 	case r.Context().Err() != nil: // the client has gone already
+	case errors.Is(err, hub.ErrDrained): // the hub began to drain meanwhile
+		a.comeBackAfterDrain(w, r, s, o)
 	default:
 		if isBusy(err) {
 			a.logBusy(err)
@@ -174,24 +182,17 @@ func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 // serve writes a stream until its peer goes or the hub ends it, and returns why.
 func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
 	st.OnOver(out.Hurry)
-	for {
-		b, err := st.Next(out.Context())
-		if err == nil {
-			_, err = out.Write(b)
-			if over := st.Over(); err != nil && over != nil {
-				err = over // the peer took nothing, and the stream's time had come
-			}
-		}
-		if err != nil {
-			st.End(cause(err, out.Context()))
-			// The peer's going and the hub's end are no news of this stream, and
-			// an end that somebody wanted is no error.
-			if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && a.hub.Err() == nil {
-				a.Logger.Error("a stream ended", "err", err)
-			}
-			return err
-		}
+	err := st.Serve(out.Context(), func(b []byte) error {
+		_, err := out.Write(b)
+		return err
+	})
+	st.End(cause(err, out.Context()))
+	// The peer's going and the hub's end are no news of this stream, and
+	// an end that somebody wanted is no error.
+	if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && a.hub.Err() == nil {
+		a.Logger.Error("a stream ended", "err", err)
 	}
+	return err
 }
 
 // cause tells why a stream ended, of an error to read or write it and the

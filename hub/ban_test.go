@@ -159,7 +159,7 @@ func TestBanEnds(t *testing.T) {
 			t.Errorf("a ban of %q ends %d streams of %q", tt.ban, ended, tt.selectors)
 		}
 		if tt.covered {
-			if _, err := st.Next(t.Context()); !errors.Is(err, ErrRevoked) {
+			if _, err := nextWrite(t.Context(), st); !errors.Is(err, ErrRevoked) {
 				t.Errorf("%q: %v", tt.selectors, err)
 			}
 		}
@@ -245,7 +245,7 @@ func banInMidEvent(t *testing.T, fromLog, cut bool) {
 	}
 	if cut {
 		ban(t, h, time.Minute, "b")
-		if b, err := st.Next(t.Context()); !errors.Is(err, ErrEventDeleted) {
+		if b, err := nextWrite(t.Context(), st); !errors.Is(err, ErrEventDeleted) {
 			t.Errorf("from log %v: after a ban of the event that is being sent: %.20q, %v", fromLog, b, err)
 		}
 		return
@@ -349,12 +349,10 @@ func TestOutcomeOfABan(t *testing.T) {
 	next(t, st)
 	put(t, h, "a", "1")
 	next(t, st)
-	written(t, st)
 	outcome := func(data string) Outcome {
 		id := put(t, h, "a", data)
 		put(t, h, "b", "end")
 		dataUntil(t, st, "end")
-		written(t, st)
 		e, err := h.Event(context.Background(), id.String())
 		if err != nil {
 			t.Fatal(err)

@@ -111,9 +111,7 @@ func (c *cohort) vacate(seat int32) {
 func (st *Stream) stand(at *stop) {
 	st.cursor.off, st.cursor.place = at.off, at.place
 	st.catchesUp = false
-	st.presence.mu.Lock()
-	defer st.presence.mu.Unlock()
-	st.given, st.sent = at.place, at.place
+	st.reach(at.place)
 }
 
 // After a circle a cohort rests as long as that took, if it is so long. A write
@@ -216,7 +214,7 @@ func (r *round) end() {
 // find looks up what there is to take from an offset on. There is nothing if the
 // window begins after that.
 func (r *round) find(off uint64) bool {
-	if len(r.run.bytes) > 0 && r.run.before == off {
+	if len(r.run.bytes) > 0 && r.run.base == off {
 		return true
 	}
 	if off < r.window.base {

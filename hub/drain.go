@@ -1,11 +1,12 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type drain struct {
 	end   time.Time // set before begun is closed
 	over  time.Duration
 	base  time.Duration
+	ends  sync.WaitGroup // ends the streams
 }
 
 // Drain ends the subscribers, at moments spread evenly over a duration, and
@@ -37,12 +39,7 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 		h.mu.Lock()
 		h.leave()
 		h.mu.Unlock()
-		// Every stream gets its moment now: one whose peer takes nothing does not
-		// look for what is next, and so would learn of the drain too late.
-		for _, st := range h.registry.find(StreamFilter{}) {
-			st.drain.begin(&h.drain, st.over)
-			st.wake()
-		}
+		h.drain.ends.Go(func() { h.endEach(h.registry.find(StreamFilter{})) })
 	})
 	select {
 	case <-h.drain.gone:
@@ -77,64 +74,35 @@ func (d *drain) retry(at time.Time) time.Duration {
 	return retry.Round(time.Millisecond)
 }
 
-// A drainTimer is one subscriber's share of a drain. Any goroutine may call begin;
-// the other methods are for the one that uses the subscriber.
-type drainTimer struct {
-	moment atomic.Pointer[moment] // nil until the drain has begun
-	over   atomic.Bool            // the moment has come
-}
+// moment returns how long after now a subscriber ends.
+func (d *drain) moment(now time.Time) time.Duration { return jitter(max(d.end.Sub(now), 0)) }
 
-// A moment is when a subscriber of a hub that drains is ended.
-type moment struct {
-	timer *time.Timer
-	retry time.Duration // to pass on to the subscriber; 0: it has been
-}
-
-// begin chooses the subscriber's moment, once the hub drains, and calls over then.
-func (t *drainTimer) begin(d *drain, over func()) {
-	if t.moment.Load() != nil {
-		return
-	}
-	select {
-	case <-d.begun:
-	default:
-		return
+// endEach gives each stream a reconnection time, and ends it at a moment of its own. A
+// stream that opens later finds that the hub drains.
+func (h *Hub) endEach(streams []*Stream) {
+	type leaver struct {
+		st   *Stream
+		wait time.Duration
 	}
 	now := time.Now()
-	wait := jitter(max(d.end.Sub(now), 0))
-	m := &moment{retry: d.retry(now.Add(wait))}
-	m.timer = time.AfterFunc(wait, func() {
-		t.over.Store(true)
-		over()
-	})
-	if !t.moment.CompareAndSwap(nil, m) {
-		m.timer.Stop() // another goroutine has chosen meanwhile
+	leavers := make([]leaver, len(streams))
+	for i, st := range streams {
+		wait := h.drain.moment(now)
+		leavers[i] = leaver{st, wait}
+		st.leave.Store(int64(h.drain.retry(now.Add(wait))))
+		st.wake()
 	}
-}
-
-// retry returns, once, the reconnection time to pass on to the subscriber.
-func (t *drainTimer) retry() (retry time.Duration, ok bool) {
-	m := t.moment.Load()
-	if m == nil || m.retry == 0 {
-		return 0, false
-	}
-	retry, m.retry = m.retry, 0
-	return retry, true
-}
-
-func (t *drainTimer) due() bool { return t.over.Load() }
-
-// begun returns a channel that is closed when the drain begins; nil if it has.
-func (t *drainTimer) begun(d *drain) <-chan struct{} {
-	if t.moment.Load() != nil {
-		return nil
-	}
-	return d.begun
-}
-
-func (t *drainTimer) stop() {
-	if m := t.moment.Load(); m != nil {
-		m.timer.Stop()
+	slices.SortFunc(leavers, func(a, b leaver) int { return cmp.Compare(a.wait, b.wait) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for _, l := range leavers {
+		timer.Reset(l.wait - time.Since(now))
+		select {
+		case <-timer.C:
+			l.st.End(ErrDrained)
+		case <-h.pumped: // the hub ends all of them
+			return
+		}
 	}
 }
 

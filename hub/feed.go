@@ -43,10 +43,8 @@ type feed struct {
 
 // A window is the newest events of a feed.
 type window struct {
-	start eventlog.ID // it holds all that was routed here after this place
-	buf   []byte
-	base  uint64 // offset of buf[0]
-	marks []mark // where each event in buf ends
+	run
+	start eventlog.ID // it holds all that was routed here after this position
 }
 
 // A room is memory for a window, which others can use once no stream has a part
@@ -67,20 +65,12 @@ const (
 
 // release lets others use the memory of w, which nobody will look at any more.
 func (r *room) release(w window) {
-	if cap(w.buf) > largestRoom || cap(w.marks) > mostMarks {
+	if cap(w.bytes) > largestRoom || cap(w.marks) > mostMarks {
 		return
 	}
 	clear(w.marks)
-	r.buf, r.marks = w.buf[:0], w.marks[:0]
+	r.buf, r.marks = w.bytes[:0], w.marks[:0]
 	rooms.Put(r)
-}
-
-// A mark is an event's end in a window.
-type mark struct {
-	end     uint64
-	id      eventlog.ID
-	private []string // secrecy
-	at      int64    // when it was appended, in Unix nanoseconds
 }
 
 // feedKey names what is shared: canonical selectors, and the options that
@@ -156,8 +146,6 @@ func (f *feed) wantsType(t string) bool {
 // typeNames lists the types that are asked for; nil is all.
 func (f *feed) typeNames() []string { return slices.Sorted(maps.Keys(f.types)) }
 
-func (w *window) end() uint64 { return w.base + uint64(len(w.buf)) }
-
 // last is the place of the newest event routed here.
 func (w *window) last() eventlog.ID {
 	if len(w.marks) == 0 {
@@ -166,20 +154,12 @@ func (w *window) last() eventlog.ID {
 	return w.marks[len(w.marks)-1].id
 }
 
-// markAfter returns the index of the first event that ends after an offset.
-func (w *window) markAfter(off uint64) int { return marksUpTo(w.marks, off) }
-
 // from returns what there is after an offset, as much as a stream is given at
 // a time.
 func (w *window) from(off uint64) run {
-	next := w.markAfter(off)
-	to := max(min(w.markAfter(off+peekSize), len(w.marks)-1), next)
-	return run{
-		bytes:  w.buf[off-w.base : w.marks[to].end-w.base],
-		marks:  w.marks[next : to+1],
-		before: off,
-		live:   true,
-	}
+	next := w.upTo(off)
+	to := max(min(w.upTo(off+peekSize)+1, len(w.marks)), next+1)
+	return w.slice(off, next, to)
 }
 
 // add routes an event here, appended at a time, as the bytes that encode gives, and
@@ -200,10 +180,10 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 		b := encode(f)
 		if f.room == nil {
 			f.room = rooms.Get().(*room)
-			f.buf, f.marks = f.room.buf, f.room.marks
+			f.bytes, f.marks = f.room.buf, f.room.marks
 			*f.room = room{} // the window may outgrow them
 		}
-		f.buf = append(f.buf, b...)
+		f.bytes = append(f.bytes, b...)
 		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), at})
 		f.setBehind(f.attached)
 		f.shrink()
@@ -256,8 +236,8 @@ func (f *feed) restart(head eventlog.ID) {
 // room for them: streams that are behind then read the log.
 func (f *feed) shrink() {
 	switch {
-	case len(f.buf) > maxWindow:
-		f.drop(f.markAfter(f.end() - maxWindow/2)) // half, so that this is not done for each event
+	case len(f.bytes) > maxWindow:
+		f.drop(f.upTo(f.end() - maxWindow/2)) // half, so that this is not done for each event
 	case !f.count():
 		f.drop(len(f.marks))
 	}
@@ -265,7 +245,7 @@ func (f *feed) shrink() {
 
 // count counts the memory of the window, and reports whether there may be so much.
 func (f *feed) count() bool {
-	n := int64(cap(f.buf)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
+	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
 	if n > f.counted && !f.held.Take(n-f.counted) {
 		return false
 	}
@@ -285,9 +265,9 @@ func (f *feed) drop(n int) {
 	size := last.end - f.base
 	f.start, f.base = last.id, last.end
 	if n == len(f.marks) {
-		f.buf, f.marks, f.room = nil, nil, nil
+		f.bytes, f.marks, f.room = nil, nil, nil
 	} else {
-		f.buf = slices.Clone(f.buf[size:])
+		f.bytes = slices.Clone(f.bytes[size:])
 		f.marks = slices.Clone(f.marks[n:])
 	}
 	f.count() // it takes less than before
@@ -358,14 +338,7 @@ func (f *feed) attach(c *cursor) bool {
 		return false
 	}
 	f.joined(c)
-	n, found := slices.BinarySearchFunc(f.marks, c.place, func(m mark, id eventlog.ID) int { return m.id.Compare(id) })
-	if found {
-		n++
-	}
-	c.off = f.base
-	if n > 0 {
-		c.off = f.marks[n-1].end
-	}
+	c.off = f.starts(f.after(c.place))
 	c.attached = true
 	f.setAttached(f.attached + 1)
 	if c.off < f.end() {
@@ -397,13 +370,7 @@ func (f *feed) peek(c *cursor) run {
 		return run{}
 	}
 	r := f.from(c.off)
-	for i := 1; i < len(r.marks); i++ { // it sees the first, or has seen a part of it
-		if !c.grant.sees(r.marks[i].private) {
-			r.marks = r.marks[:i]
-			r.bytes = r.bytes[:r.end()-r.before]
-		}
-	}
-	return r
+	return r.slice(c.off, 0, r.visible(c.grant, 1, len(r.marks))) // it sees the first, or has seen a part of it
 }
 
 // advance moves c on by n bytes, to a part of the event after a place. It
@@ -430,11 +397,8 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 
 // stepOver moves c past what it may not see.
 func (f *feed) stepOver(c *cursor) {
-	from := f.markAfter(c.off)
-	next := from
-	for next < len(f.marks) && !c.grant.sees(f.marks[next].private) {
-		next++
-	}
+	from := f.upTo(c.off)
+	next := f.hidden(c.grant, from, len(f.marks))
 	if next > from {
 		c.off, c.place = f.marks[next-1].end, f.marks[next-1].id
 		if c.off == f.end() {

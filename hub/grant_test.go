@@ -90,7 +90,7 @@ func TestPrivateEventsShareAFeed(t *testing.T) {
 		}
 		if from == (From{}) {
 			for _, st := range streams { // each is at the end, so that what comes is live
-				if _, err := st.Next(t.Context()); err != nil {
+				if _, err := nextWrite(t.Context(), st); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -180,7 +180,7 @@ func TestExpiryByTheWallClock(t *testing.T) {
 				defer st.Close()
 				var err error
 				for err == nil {
-					_, err = st.Next(t.Context())
+					_, err = nextWrite(t.Context(), st)
 				}
 				if !errors.Is(err, ErrExpired) {
 					t.Errorf("the stream ends with %v", err)
@@ -221,25 +221,25 @@ func TestStreamEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(st.Close)
-			_, _ = st.Next(t.Context()) // its beginning
+			_, _ = nextWrite(t.Context(), st) // its beginning
 			return st
 		}
 		begun := time.Now()
 		st := open(begun.Add(time.Minute))
-		if _, err := st.Next(t.Context()); !errors.Is(err, ErrExpired) || time.Since(begun) != time.Minute {
+		if _, err := nextWrite(t.Context(), st); !errors.Is(err, ErrExpired) || time.Since(begun) != time.Minute {
 			t.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		st = open(time.Now().Add(-time.Second))
-		if _, err := st.Next(t.Context()); !errors.Is(err, ErrExpired) {
+		if _, err := nextWrite(t.Context(), st); !errors.Is(err, ErrExpired) {
 			t.Errorf("one that has expired: %v", err)
 		}
 		st = open(time.Time{})
 		go st.End(ErrKicked)
-		if _, err := st.Next(t.Context()); !errors.Is(err, ErrKicked) {
+		if _, err := nextWrite(t.Context(), st); !errors.Is(err, ErrKicked) {
 			t.Errorf("kicked: %v", err)
 		}
 		st.End(context.Canceled)
-		if _, err := st.Next(t.Context()); !errors.Is(err, ErrKicked) {
+		if _, err := nextWrite(t.Context(), st); !errors.Is(err, ErrKicked) {
 			t.Errorf("the first cause counts: %v", err)
 		}
 	})

@@ -55,15 +55,15 @@ func TestNewestHoldsPositions(t *testing.T) {
 	for name, open := range map[string]func() (take func() (data string), close func()){
 		"streams": func() (func() string, func()) {
 			st := openStream(t, h, From{Last: events}, "0", "1")
-			if b, err := st.Next(t.Context()); err != nil || len(b) == 0 { // the beginning
+			if b, err := nextWrite(t.Context(), st); err != nil || len(b) == 0 { // the beginning
 				t.Fatal(err)
 			}
-			if b, err := st.Next(t.Context()); err != nil || len(b) == 0 {
+			if b, err := nextWrite(t.Context(), st); err != nil || len(b) == 0 {
 				t.Fatal(err)
 			}
 			st.Close()
 			again := openStream(t, h, From{Last: events}, "0", "1")
-			if _, err := again.Next(t.Context()); err != nil {
+			if _, err := nextWrite(t.Context(), again); err != nil {
 				t.Fatal(err)
 			}
 			var left []string
@@ -84,24 +84,22 @@ func TestNewestHoldsPositions(t *testing.T) {
 			}, again.Close
 		},
 		"Go's subscribers": func() (func() string, func()) {
-			sub, err := h.Open(t.Context(), Subscription{Selectors: mustParse(t, "0", "1"), From: From{Last: events}})
+			r, err := h.read(t.Context(), Subscription{Selectors: mustParse(t, "0", "1"), From: From{Last: events}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var batch []*eventlog.Event
 			take := func() string {
 				if len(batch) == 0 {
-					b, err := sub.Next(t.Context(), -1)
-					if err != nil {
+					if batch, err = r.next(t.Context(), h.headNow(), nil); err != nil {
 						t.Fatal(err)
 					}
-					batch = b.Events
 				}
 				first := string(batch[0].Data)
 				batch = batch[1:]
 				return first
 			}
-			return take, sub.Close
+			return take, r.close
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +163,7 @@ func TestStalledStreamsHoldFewPages(t *testing.T) {
 		"with a goroutine": func(st *Stream) int {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			b, err := st.Next(ctx)
+			b, err := nextWrite(ctx, st)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +277,7 @@ func TestPagesOfPrivateEventsAreBounded(t *testing.T) {
 	}
 	defer st.Close()
 	for range 2 {
-		if _, err := st.Next(t.Context()); err != nil {
+		if _, err := nextWrite(t.Context(), st); err != nil {
 			t.Fatal(err)
 		}
 	}

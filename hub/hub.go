@@ -93,6 +93,7 @@ func (h *Hub) Close() error {
 	h.bans.close()
 	h.stop()
 	<-h.pumped
+	h.drain.ends.Wait()
 	h.pages.close()
 	h.clock.close()
 	h.matcher.Wait()
@@ -327,12 +328,3 @@ func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.lo
 
 // Topics yields what the log retains of each topic.
 func (h *Hub) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] { return h.log.Topics(ctx) }
-
-// after returns a timer's channel, or nil, which blocks for ever, for d < 0.
-func after(d time.Duration) (<-chan time.Time, func() bool) {
-	if d < 0 {
-		return nil, func() bool { return false }
-	}
-	t := time.NewTimer(d)
-	return t.C, t.Stop
-}

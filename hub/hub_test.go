@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/sse"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,30 +61,88 @@ func selectors(t *testing.T, texts ...string) hub.Selectors {
 	return s
 }
 
-func open(t *testing.T, h *hub.Hub, from hub.From, topics ...string) *hub.Subscriber {
+// A tail is a stream as its browser reads it.
+type tail struct {
+	*hub.Stream
+	begins string // its first position
+	gapped bool
+	events chan sse.Event // without positions; closed when the stream has ended
+	retry  time.Duration  // that its drain gave, once it has ended
+	err    error          // why it ended, likewise
+}
+
+// open opens a stream on topics, and reads it as fast as its events are taken.
+func open(t *testing.T, h *hub.Hub, from hub.From, topics ...string) *tail {
 	t.Helper()
-	sub, err := h.Open(t.Context(), hub.Subscription{Selectors: selectors(t, topics...), From: from})
+	return openSubscription(t, h, hub.Subscription{Selectors: selectors(t, topics...), From: from})
+}
+
+func openSubscription(t *testing.T, h *hub.Hub, s hub.Subscription) *tail {
+	t.Helper()
+	st, err := h.Stream(t.Context(), s, hub.StreamOptions{Heartbeat: 15 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sub.Close)
-	return sub
+	tl := &tail{Stream: st, events: make(chan sse.Event)}
+	tl.begins, tl.gapped = st.Start()
+	ctx, cancel := context.WithCancel(context.Background())
+	body, w := io.Pipe()
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		defer st.Close()
+		tl.err = st.Serve(ctx, func(b []byte) error {
+			_, err := w.Write(b)
+			return err
+		})
+		_ = w.Close()
+	})
+	serving.Go(func() {
+		defer close(tl.events)
+		d := sse.NewDecoder(body)
+		for e, err := range d.Events() {
+			if err != nil {
+				break
+			}
+			if e.Type == hub.PositionType {
+				continue
+			}
+			select {
+			case tl.events <- e:
+			case <-ctx.Done():
+				return
+			}
+		}
+		tl.retry, _ = d.ReconnectionTime()
+	})
+	t.Cleanup(func() {
+		cancel()
+		_ = body.Close()
+		serving.Wait()
+	})
+	return tl
+}
+
+// next waits for the next event.
+func (tl *tail) next(t *testing.T) sse.Event {
+	t.Helper()
+	select {
+	case e, ok := <-tl.events:
+		if !ok {
+			t.Fatalf("the stream has ended: %v", tl.err)
+		}
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event comes")
+	}
+	panic("unreachable")
 }
 
 // take waits for n events and returns their data.
-func take(t *testing.T, sub *hub.Subscriber, n int) []string {
+func take(t *testing.T, tl *tail, n int) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
 	var got []string
-	for len(got) < n {
-		batch, err := sub.Next(ctx, -1)
-		if err != nil {
-			t.Fatalf("after %q: %v", got, err)
-		}
-		for _, e := range batch.Events {
-			got = append(got, string(e.Data))
-		}
+	for range n {
+		got = append(got, tl.next(t).Data)
 	}
 	return got
 }
@@ -131,39 +192,38 @@ func TestSubscribeFrom(t *testing.T) {
 			h := newHub(t, eventlog.Retention{})
 			fill(h)
 			sub := open(t, h, tt.from(), tt.topics...)
-			start, gap := sub.Start()
 			publish(t, h, "a", "live")
 			want := append(slices.Clone(tt.want), "live")
 			wantData(t, tt.why, take(t, sub, len(want)), want...)
 
-			// The place it began with leads to the same, or to more.
-			again := open(t, h, hub.From{LastEventID: start.String()}, tt.topics...)
-			if _, g := again.Start(); gap || g {
+			// The position it began with leads to the same, or to more.
+			again := open(t, h, hub.From{LastEventID: sub.begins}, tt.topics...)
+			if sub.gapped || again.gapped {
 				t.Fatal("there is no gap here")
 			}
-			got := take(t, again, len(want))
-			wantData(t, "resumed at its first place", got[len(got)-1:], "live")
+			got := take(t, again, 1)
 			if got[0] != want[0] {
-				t.Errorf("resumed at its first place, it begins with %q, not %q", got[0], want[0])
+				t.Errorf("resumed at its first position, it begins with %q, not %q", got[0], want[0])
+			}
+			for got[len(got)-1] != "live" {
+				got = append(got, take(t, again, 1)...)
 			}
 		})
 	}
 }
 
-// nextGap waits for a gap, which must be alone.
-func nextGap(t *testing.T, sub *hub.Subscriber) (g hub.Gap) {
+// nextGap waits for a gap.
+func nextGap(t *testing.T, tl *tail) (g hub.Gap) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	batch, err := sub.Next(ctx, -1)
-	if err != nil || len(batch.Events) != 1 || batch.Events[0].Type != hub.GapType {
-		t.Fatalf("Next = %+v, %v; want a gap", batch.Events, err)
+	e := tl.next(t)
+	if e.Type != hub.GapType {
+		t.Fatalf("%+v comes; want a gap", e)
 	}
-	if err := json.Unmarshal(batch.Events[0].Data, &g); err != nil {
+	if err := json.Unmarshal([]byte(e.Data), &g); err != nil {
 		t.Fatal(err)
 	}
-	if id := batch.Events[0].ID.String(); id != g.ResumedAfter {
-		t.Errorf("the gap's id is %s, but it says resumed_after %s", id, g.ResumedAfter)
+	if e.ID != g.ResumedAfter {
+		t.Errorf("the gap's id is %s, but it says resumed_after %s", e.ID, g.ResumedAfter)
 	}
 	return g
 }
@@ -198,7 +258,7 @@ func TestGap(t *testing.T) {
 			}
 			from := tt.from(first, last)
 			sub := open(t, h, from, "a")
-			if _, gap := sub.Start(); !gap {
+			if !sub.gapped {
 				t.Error("Start does not tell of the gap")
 			}
 			g := nextGap(t, sub)
@@ -207,7 +267,7 @@ func TestGap(t *testing.T) {
 			}
 			wantData(t, tt.why, take(t, sub, len(tt.want)), tt.want...)
 			again := open(t, h, hub.From{LastEventID: g.ResumedAfter}, "a")
-			if _, gap := again.Start(); gap {
+			if again.gapped {
 				t.Error("the gap's own id leads to another gap")
 			}
 			wantData(t, "after the gap's id", take(t, again, len(tt.want)), tt.want...)
@@ -231,8 +291,8 @@ func TestResumeFromDeleted(t *testing.T) {
 	resume := func(id string, want ...string) {
 		t.Helper()
 		sub := open(t, h, hub.From{LastEventID: id}, "a")
-		if start, gap := sub.Start(); gap || start != first {
-			t.Errorf("%s: the stream begins at %v, a gap: %v; want %v", id, start, gap, first)
+		if sub.gapped || sub.begins != first.String() {
+			t.Errorf("%s: the stream begins at %v, a gap: %v; want %v", id, sub.begins, sub.gapped, first)
 		}
 		wantData(t, id, take(t, sub, len(want)), want...)
 	}
@@ -256,28 +316,42 @@ func TestResumeFromDeleted(t *testing.T) {
 	resume(first.String(), "between", "after")
 }
 
-// What retention drops under a subscriber that lags is told in its place.
+// A stream that lags gets a gap in place of what retention drops meanwhile.
 func TestGapUnderASlowSubscriber(t *testing.T) {
 	h := newHub(t, eventlog.Retention{Events: 10})
 	sub := open(t, h, hub.From{}, "a")
 	publish(t, h, "a", "first")
 	wantData(t, "live", take(t, sub, 1), "first")
-	for i := range 100 {
-		publish(t, h, "a", fmt.Sprint(i))
+	pad := strings.Repeat(".", 10<<10)
+	for i := range 300 { // more than a window holds
+		publish(t, h, "a", fmt.Sprint(i, pad))
 	}
-	if g := nextGap(t, sub); g.Reason != "trimmed" {
-		t.Errorf("gap %+v; want the reason trimmed", g)
+	gaps, gapped := 0, false
+	for last := -1; last < 299; {
+		e := sub.next(t)
+		if e.Type == hub.GapType {
+			gaps, gapped = gaps+1, true
+			if !strings.Contains(e.Data, `"trimmed"`) {
+				t.Errorf("gap %s; want the reason trimmed", e.Data)
+			}
+			continue
+		}
+		var n int
+		if _, err := fmt.Sscan(strings.TrimRight(e.Data, "."), &n); err != nil || n <= last || n > last+1 && !gapped {
+			t.Fatalf("%.10q comes after %d, and a gap: %v", e.Data, last, gapped)
+		}
+		last, gapped = n, false
 	}
-	wantData(t, "then what is retained", take(t, sub, 10), "90", "91", "92", "93", "94", "95", "96", "97", "98", "99")
+	if gaps == 0 {
+		t.Error("no gap has come")
+	}
 }
 
 func TestTypes(t *testing.T) {
 	h := newHub(t, eventlog.Retention{Events: 100})
-	sub, err := h.Open(t.Context(), hub.Subscription{Selectors: selectors(t, "a"), Types: []string{"price", "message"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Close()
+	first := publish(t, h, "a", "first")
+	wanted := hub.Subscription{Selectors: selectors(t, "a"), Types: []string{"price", "message"}}
+	sub := openSubscription(t, h, wanted)
 	for _, typ := range []string{"price", "", "news", "price"} {
 		publishRecord(t, h, eventlog.Record{Topics: []string{"a"}, Type: typ, Data: []byte(typ)})
 	}
@@ -285,7 +359,8 @@ func TestTypes(t *testing.T) {
 	for i := range 200 {
 		publishRecord(t, h, eventlog.Record{Topics: []string{"a"}, Type: "news", Data: fmt.Append(nil, i)})
 	}
-	if g := nextGap(t, sub); g.Reason != "trimmed" {
+	wanted.From.LastEventID = first.String()
+	if g := nextGap(t, openSubscription(t, h, wanted)); g.Reason != "trimmed" {
 		t.Errorf("gap %+v: a filter by type never hides one", g)
 	}
 }
@@ -382,19 +457,32 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	wg.Wait()
 }
 
-func TestIdleMovesThePlace(t *testing.T) {
+// A heartbeat names the position, also past events that a stream did not ask for.
+func TestHeartbeatNamesThePosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, eventlog.Retention{})
-		sub := open(t, h, hub.From{}, "quiet")
-		id := publish(t, h, "busy", "x")
-		synctest.Wait()
-		begun := time.Now()
-		batch, err := sub.Next(t.Context(), 15*time.Second)
-		if err != nil || len(batch.Events) != 0 || batch.Place != id {
-			t.Errorf("Next = %+v, %v; want no events and the place %v", batch, err, id)
+		const heartbeat = 15 * time.Second
+		st, err := h.Stream(t.Context(), hub.Subscription{Selectors: selectors(t, "quiet")}, hub.StreamOptions{Heartbeat: heartbeat})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if waited := time.Since(begun); waited != 15*time.Second {
-			t.Errorf("Next waited %v, not 15s", waited)
+		defer st.Close()
+		id := publish(t, h, "busy", "x")
+		begun := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		writes := 0
+		_ = st.Serve(ctx, func(b []byte) error {
+			if writes++; writes == 1 { // the beginning
+				return nil
+			}
+			if want := "event: position\nid: " + id.String(); !strings.HasPrefix(string(b), want) {
+				t.Errorf("%q is written, want %q", b, want)
+			}
+			cancel()
+			return nil
+		})
+		if waited := time.Since(begun); waited != heartbeat {
+			t.Errorf("the heartbeat came after %v, not %v", waited, heartbeat)
 		}
 	})
 }
@@ -410,18 +498,16 @@ func TestDrain(t *testing.T) {
 		for range n {
 			sub := open(t, h, hub.From{}, "a")
 			wg.Go(func() {
-				defer sub.Close()
-				batch, err := sub.Next(t.Context(), -1)
-				if err != nil || batch.Retry <= 0 {
-					t.Errorf("Next = %+v, %v; want a reconnection time", batch, err)
+				for e := range sub.events {
+					t.Errorf("%+v comes", e)
 				}
-				if _, err = sub.Next(t.Context(), -1); !errors.Is(err, hub.ErrDrained) {
-					t.Errorf("Next: %v; want ErrDrained", err)
+				if !errors.Is(sub.err, hub.ErrDrained) {
+					t.Errorf("the stream ended with %v, want ErrDrained", sub.err)
 				}
 				mu.Lock()
 				defer mu.Unlock()
 				left = append(left, time.Since(begun))
-				back = append(back, time.Since(begun)+batch.Retry)
+				back = append(back, time.Since(begun)+sub.retry)
 			})
 		}
 		synctest.Wait()
@@ -445,6 +531,39 @@ func TestDrain(t *testing.T) {
 		}
 		if first := slices.Min(back); first < over+base {
 			t.Errorf("someone comes back after %v, before the next hub can be up", first)
+		}
+		if _, err := h.Stream(t.Context(), hub.Subscription{Selectors: selectors(t, "a")}, hub.StreamOptions{}); !errors.Is(err, hub.ErrDrained) {
+			t.Errorf("a stream that opens late: %v, want ErrDrained", err)
+		}
+	})
+}
+
+// A loop over Subscribe ends within the drain, too.
+func TestDrainEndsSubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, eventlog.Retention{})
+		begun := time.Now()
+		ended := make(chan error)
+		for range 20 {
+			go func() {
+				var last error
+				for _, err := range h.Subscribe(t.Context(), hub.Subscription{Selectors: selectors(t, "a")}) {
+					last = err
+				}
+				ended <- last
+			}()
+		}
+		synctest.Wait()
+		go func() { _ = h.Drain(context.Background(), 10*time.Second, time.Second) }()
+		ends := map[time.Duration]bool{}
+		for range 20 {
+			if err := <-ended; !errors.Is(err, hub.ErrDrained) {
+				t.Errorf("Subscribe ended with %v, want ErrDrained", err)
+			}
+			ends[time.Since(begun)] = true
+		}
+		if took := time.Since(begun); took > 10*time.Second || len(ends) < 10 {
+			t.Errorf("they ended within %v, at %d moments", took, len(ends))
 		}
 	})
 }

@@ -305,7 +305,7 @@ func (m *model) drainStream(s *modelStream, n int) {
 		if expected == len(m.all) {
 			ctx, cancel = context.WithTimeout(context.Background(), time.Millisecond) // there must be nothing
 		}
-		b, err := s.st.Next(ctx)
+		b, err := nextWrite(ctx, s.st)
 		cancel()
 		if err != nil {
 			if expected < len(m.all) {

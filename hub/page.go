@@ -28,22 +28,12 @@ const (
 	pageTime = 10 * time.Millisecond
 )
 
-// A page is a run of a feed's events from the log, as bytes.
+// A page is a run that was read from the log. Its offsets count from its beginning.
 type page struct {
-	bytes  []byte
-	marks  []mark      // where each event in bytes ends
+	run
 	guards int         // bytes of what guards private events
 	next   eventlog.ID // where reading goes on
 	err    error
-}
-
-// after returns the index of the first event after a place.
-func (pg *page) after(place eventlog.ID) int {
-	n, found := slices.BinarySearchFunc(pg.marks, place, func(m mark, id eventlog.ID) int { return m.id.Compare(id) })
-	if found {
-		n++
-	}
-	return n
 }
 
 // find returns the index of the event that a stream has taken a part of, or -1 if
@@ -346,7 +336,7 @@ func (p *pages) read(e *pageEntry, head eventlog.ID, pace *pace) page {
 	} else {
 		pg.fill(p, e.feed, e.banned, head, pace)
 	}
-	return page{bytes.Clone(pg.bytes), slices.Clone(pg.marks), pg.guards, pg.next, pg.err}
+	return page{run{bytes: bytes.Clone(pg.bytes), marks: slices.Clone(pg.marks)}, pg.guards, pg.next, pg.err}
 }
 
 // fill reads on from pg.next.

@@ -4,23 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
+	"time"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
-
-// A run is what a stream can have at once: adjacent events, in a window or in
-// a page, neither of which changes while the stream holds it.
-type run struct {
-	bytes  []byte
-	marks  []mark
-	before uint64 // the offset of bytes[0], as marks count
-	live   bool   // it is of the window
-}
-
-// runs are those that no stream holds.
-var runs = sync.Pool{New: func() any { return new(run) }}
 
 // hold keeps what was found until it is written.
 func (st *Stream) hold(r run) {
@@ -39,21 +27,17 @@ func (st *Stream) release() {
 	}
 }
 
-// end is the offset at which it ends.
-func (r *run) end() uint64 { return r.marks[len(r.marks)-1].end }
-
-// Peek returns what is to be written next, without waiting: [Stream.Advance]
-// says how much of it was. The bytes are shared; they are not to be kept beyond
-// that. If there is nothing, the waker will be woken when that has changed.
-// Errors are those of [Stream.Next].
+// Peek returns what is to be written next, and does not block. The bytes are shared:
+// they are valid until [Stream.Advance], which says how many of them have been written,
+// and must not be changed. If there are none, the waker will be woken when there may
+// be some. Errors are those of [Stream.Serve].
 func (st *Stream) Peek() ([]byte, error) {
 	if len(st.own) > 0 {
 		return st.own, nil
 	}
 	if st.cursor.part == 0 { // nothing comes between the parts of an event
-		st.drain.begin(&st.hub.drain, st.over)
-		if retry, ok := st.drain.retry(); ok { // also when the moment came before anybody looked
-			st.namePosition(retry)
+		if retry := st.leave.Swap(0); retry > 0 { // also when the stream's moment came before
+			st.namePosition(time.Duration(retry))
 			return st.own, nil
 		}
 		if err := st.Over(); err != nil {
@@ -108,13 +92,7 @@ func (st *Stream) Over() error {
 	if err := st.hub.Err(); err != nil {
 		return err
 	}
-	if err := st.ended(); err != nil {
-		return err
-	}
-	if st.drain.due() {
-		return ErrDrained
-	}
-	return nil
+	return st.ended()
 }
 
 // Farewell returns the last chunk if the stream was over for good between two
@@ -126,83 +104,79 @@ func (st *Stream) Farewell() string {
 	return ""
 }
 
-// Advance notes that the first n bytes of what was peeked at have been written,
-// and reports whether there may be more. If not, the waker will be woken.
-func (st *Stream) Advance(n int) (more bool) {
-	gave, more := st.advance(n)
-	st.gave(gave, n, &st.hub.counters)
+// Advance notes that the first n bytes of what Peek returned have been written, and
+// reports whether there may be more. If not, the waker will be woken.
+func (st *Stream) Advance(n int) (more bool) { return st.advance(st.step(n)) }
+
+// A step is what becomes of a stream when some bytes have been written.
+type step struct {
+	bytes  int
+	own    bool        // they are the stream's own
+	events int         // that end with them
+	oldest int64       // when the first of those was appended if it is live, in Unix nanoseconds; else 0
+	pos    eventlog.ID // up to which its client then has all; zero: as before
+	place  eventlog.ID // of the last event that it then has whole
+	partOf eventlog.ID // the event after that, of which it has a part,
+	part   int         // which has so many bytes; 0: it has none
+}
+
+// step returns what becomes of the stream when the first n bytes of what Peek returned
+// have been written.
+func (st *Stream) step(n int) step {
+	if len(st.own) > 0 {
+		s := step{bytes: n, own: true}
+		if n == len(st.own) {
+			s.pos = st.ownPlace
+		}
+		return s
+	}
+	s := step{bytes: n, place: st.cursor.place}
+	r := st.run
+	end := r.base + uint64(n)
+	if s.events = r.upTo(end); s.events > 0 {
+		s.place = r.marks[s.events-1].id
+		s.pos, s.oldest = s.place, r.marks[0].at
+	}
+	if s.part = int(end - r.starts(s.events)); s.part > 0 {
+		s.partOf = r.marks[s.events].id
+		if s.events == 0 {
+			s.part += st.cursor.part
+		}
+	}
+	return s
+}
+
+// advance does what Advance does.
+func (st *Stream) advance(s step) (more bool) {
+	if s.own {
+		if st.own = st.own[s.bytes:]; len(st.own) == 0 {
+			st.own = nil
+		}
+		more = true
+	} else {
+		st.release()
+		more = st.feed.advance(&st.cursor, s.bytes, s.place, s.partOf, s.part)
+		st.hub.counters.delivered(s.events, s.bytes)
+	}
+	if !s.pos.IsZero() {
+		st.reach(s.pos)
+	}
+	if s.oldest != 0 {
+		st.hub.counters.latency.add(time.Duration(time.Now().UnixNano() - s.oldest))
+	}
 	return more
 }
 
-// advance tells what is given with those bytes, too.
-func (st *Stream) advance(n int) (gives batch, more bool) {
-	if len(st.own) > 0 {
-		if st.own = st.own[n:]; len(st.own) == 0 {
-			st.own = nil
-			gives = batch{place: st.ownPlace, events: st.ownEvents}
-		}
-		return gives, true
-	}
-	passed, partOf, part := st.run.at(n)
-	place := st.cursor.place
-	if passed > 0 {
-		place = st.run.marks[passed-1].id
-		gives = batch{place: place, events: passed}
-		if st.run.live {
-			gives.oldest = st.run.marks[0].at
-		}
-		st.cursor.part = 0
-	}
-	if part > 0 && passed == 0 {
-		part += st.cursor.part
-	}
-	st.release()
-	return gives, st.feed.advance(&st.cursor, n, place, partOf, part)
-}
-
-// whole returns how many of the n bytes that were peeked at to take, if it is to
-// be no more than limit: whole events, or a part of one that is larger.
+// whole returns how many of the n bytes that Peek returned to write, if no more than
+// limit are to be: whole events, or a part of one that is larger.
 func (st *Stream) whole(n, limit int) int {
 	if n <= limit || len(st.own) > 0 {
 		return min(n, limit)
 	}
-	if passed := marksUpTo(st.run.marks, st.run.before+uint64(limit)); passed > 0 {
-		return int(st.run.marks[passed-1].end - st.run.before)
+	if end := st.run.starts(st.run.upTo(st.run.base + uint64(limit))); end > st.run.base {
+		return int(end - st.run.base)
 	}
 	return limit
-}
-
-// at returns how many events end within the first n bytes of a run, and which
-// one is taken in part, and how much of it.
-func (r *run) at(n int) (passed int, partOf eventlog.ID, part int) {
-	end := r.before + uint64(n)
-	passed = marksUpTo(r.marks, end)
-	from := r.before
-	if passed > 0 {
-		from = r.marks[passed-1].end
-	}
-	if part = int(end - from); part > 0 {
-		partOf = r.marks[passed].id
-	}
-	return passed, partOf, part
-}
-
-// marksUpTo returns how many marks are at or before an offset: mostly none, or
-// all.
-func marksUpTo(marks []mark, off uint64) int {
-	if len(marks) == 0 || off < marks[0].end {
-		return 0
-	}
-	if off >= marks[len(marks)-1].end {
-		return len(marks)
-	}
-	n, _ := slices.BinarySearchFunc(marks, off, func(m mark, off uint64) int {
-		if m.end <= off {
-			return -1
-		}
-		return 1
-	})
-	return n
 }
 
 // passPending drops what the cursor has passed from what is pending. After the last
@@ -245,7 +219,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	case errors.As(err, &trimmed) && st.cursor.part == 0:
 		gap := st.hub.gap(st.feed.key.form, st.feed.key.form.place(st.cursor.place), trimmed.Origin, Trimmed)
 		st.cursor.place = trimmed.Origin
-		st.own, st.ownPlace, st.ownEvents = appendWire(nil, gap, st.feed.key.form), trimmed.Origin, 0
+		st.own, st.ownPlace = appendWire(nil, gap, st.feed.key.form), trimmed.Origin
 		return false, nil
 	case errors.As(err, &trimmed):
 		return false, ErrEventTrimmed
@@ -261,8 +235,8 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 			return false, ErrEventDeleted
 		}
 	}
-	for ; next < len(pg.marks) && !c.grant.sees(pg.marks[next].private); next++ {
-		c.place = pg.marks[next].id
+	if first := pg.hidden(c.grant, next, len(pg.marks)); first > next {
+		next, c.place = first, pg.marks[first-1].id
 	}
 	if next == len(pg.marks) {
 		c.place = pg.next
@@ -272,16 +246,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 		}
 		return false, nil
 	}
-	to := next
-	for to < len(pg.marks) && c.grant.sees(pg.marks[to].private) {
-		to++
-	}
-	r := run{marks: pg.marks[next:to], before: uint64(c.part)}
-	if next > 0 {
-		r.before += pg.marks[next-1].end
-	}
-	r.bytes = pg.bytes[r.before:pg.marks[to-1].end]
-	st.hold(r)
+	st.hold(pg.slice(pg.starts(next)+uint64(c.part), next, pg.visible(c.grant, next, len(pg.marks))))
 	return false, nil
 }
 

@@ -64,7 +64,7 @@ func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {
 // it has what has been returned to be written.
 func (st *Stream) place() eventlog.ID {
 	if len(st.pending) > 0 {
-		return st.given
+		return st.reached
 	}
 	return st.cursor.place
 }
@@ -92,7 +92,7 @@ func (st *Stream) Beat() {
 	}
 	place := st.place()
 	switch {
-	case place.Compare(st.given) <= 0:
+	case place.Compare(st.reached) <= 0:
 		st.says(sse.AppendComment(nil, ""), eventlog.ID{})
 	case st.positions == NoPositions:
 		st.says(sse.AppendComment(nil, ""), place)
@@ -107,5 +107,5 @@ func (st *Stream) says(blocks []byte, place eventlog.ID) {
 	if len(blocks) > 0 && st.Chunked() { // an empty chunk would be the last
 		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
 	}
-	st.own, st.ownPlace, st.ownEvents = append(st.own, blocks...), place, 0
+	st.own, st.ownPlace = append(st.own, blocks...), place
 }

@@ -92,10 +92,8 @@ type StreamFilter struct {
 
 // presence is what a [Stream] shows of itself.
 type presence struct {
-	mu     sync.Mutex  // guards what follows
-	given  eventlog.ID // the place up to which Next has given all
-	sent   eventlog.ID // and up to which that was written
-	oldest int64       // as in batch
+	mu      sync.Mutex  // guards what follows
+	reached eventlog.ID // the position up to which the client has been sent all
 
 	id      StreamID
 	remote  string
@@ -109,47 +107,11 @@ type presence struct {
 // anonymous is who has no token.
 var anonymous Peer
 
-// A batch is what a stream gives to be written at a time.
-type batch struct {
-	place  eventlog.ID // up to which it then has given all; zero: as before
-	events int
-	oldest int64 // when the oldest of them was appended if they are live, in Unix nanoseconds; else 0
-}
-
-// gives notes what is about to be written.
-func (p *presence) gives(b batch, bytes int, c *counters) {
-	if b == (batch{}) {
-		return
-	}
-	c.delivered(b.events, bytes)
+// reach notes that the client has been sent all up to a position.
+func (p *presence) reach(pos eventlog.ID) {
 	p.mu.Lock()
-	p.given, p.oldest = b.place, b.oldest
+	p.reached = pos
 	p.mu.Unlock()
-}
-
-// gave is gives and wrote in one, for what has been written already.
-func (p *presence) gave(b batch, bytes int, c *counters) {
-	if b == (batch{}) {
-		return
-	}
-	c.delivered(b.events, bytes)
-	p.mu.Lock()
-	p.given, p.sent = b.place, b.place
-	p.mu.Unlock()
-	if b.oldest != 0 {
-		c.latency.add(time.Duration(time.Now().UnixNano() - b.oldest))
-	}
-}
-
-// wrote notes that all given so far was written.
-func (p *presence) wrote(c *counters) {
-	p.mu.Lock()
-	oldest := p.oldest
-	p.sent, p.oldest = p.given, 0
-	p.mu.Unlock()
-	if oldest != 0 {
-		c.latency.add(time.Duration(time.Now().UnixNano() - oldest))
-	}
 }
 
 // ID names the stream, to whom may end it.
@@ -306,11 +268,11 @@ func (st *Stream) progress() (s StreamState, behind int, sent eventlog.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st.presence.mu.Lock()
-	given, sent, off := st.given, st.sent, st.cursor.off
+	sent, off := st.reached, st.cursor.off
 	st.presence.mu.Unlock()
 	if st.cohort != nil {
 		if at := st.cohort.seats[st.seat].at.Load(); at.off != off {
-			given, sent, off = at.place, at.place, at.off
+			sent, off = at.place, at.off
 		}
 	}
 	switch {
@@ -320,8 +282,6 @@ func (st *Stream) progress() (s StreamState, behind int, sent eventlog.ID) {
 		return CatchingUp, 0, sent
 	case off < f.end():
 		return Lagging, int(f.end() - off), sent
-	case sent != given: // the peer has not taken the last of it yet
-		return Lagging, 0, sent
 	}
 	return CaughtUp, 0, sent
 }

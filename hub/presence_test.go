@@ -14,21 +14,11 @@ import (
 // next returns what a stream gives next as text.
 func next(t *testing.T, st *Stream) string {
 	t.Helper()
-	b, err := st.Next(t.Context())
+	b, err := nextWrite(t.Context(), st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// written has a stream note that what it gave was written, without more.
-func written(t *testing.T, st *Stream) {
-	t.Helper()
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if b, err := st.Next(gone); !errors.Is(err, context.Canceled) {
-		t.Fatalf("with its context at an end, a stream gives %q, %v", b, err)
-	}
 }
 
 func listed(t *testing.T, h *Hub, f StreamFilter) []StreamInfo {
@@ -149,11 +139,18 @@ func TestStreamStates(t *testing.T) {
 		t.Fatalf("%q, %v", b, err)
 	}
 	first := put(t, h, "a", "1")
-	next(t, st)
-	if got := state(st); got.State != Lagging {
-		t.Errorf("while the peer has not taken the event, the stream is %+v", got)
+	b, err := st.await(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	written(t, st)
+	if err := st.writeSome(b, func([]byte) error {
+		if got := state(st); got.State != Lagging || got.Behind == 0 {
+			t.Errorf("while the peer has not taken the event, the stream is %+v", got)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if got := state(st); got.State != CaughtUp || got.Place != first || got.Behind != 0 {
 		t.Errorf("when it has, the stream is %+v", got)
 	}
@@ -191,7 +188,6 @@ func TestOutcomes(t *testing.T) {
 	next(t, streams[Delivered])
 	id := put(t, h, "a", "1")
 	next(t, streams[Delivered])
-	written(t, streams[Delivered])
 	streams[BeganLater] = openStream(t, h, From{}, "a")
 
 	e, err := h.Event(t.Context(), id.String())
@@ -248,7 +244,7 @@ func TestEnd(t *testing.T) {
 	next(t, st)
 	ended := make(chan error)
 	go func() {
-		_, err := st.Next(context.Background())
+		_, err := nextWrite(context.Background(), st)
 		ended <- err
 	}()
 	if n := h.End(StreamFilter{ID: st.ID()}, ErrKicked); n != 1 {
@@ -279,7 +275,7 @@ func TestEndBetweenEvents(t *testing.T) {
 	got := next(t, st)
 	st.End(ErrKicked)
 	for {
-		b, err := st.Next(t.Context())
+		b, err := nextWrite(t.Context(), st)
 		if err != nil {
 			if !errors.Is(err, ErrKicked) || !strings.HasSuffix(got, "x\n\n") || len(got) < len(large) {
 				t.Errorf("the stream ended with %v after %d bytes that end in %q", err, len(got), got[len(got)-10:])
@@ -309,7 +305,6 @@ func TestCounters(t *testing.T) {
 	sent := len(next(t, old)) // one event, from the log
 	put(t, h, "a", "56")
 	sent += len(next(t, live))
-	written(t, live)
 	openStream(t, h, From{LastEventID: "nobody's"}, "a")
 
 	s, err := h.Stats(t.Context())

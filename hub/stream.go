@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,10 +25,10 @@ type StreamOptions struct {
 // A Stream is a subscription as the bytes of one response: its beginning,
 // events, heartbeats, and a drain's farewell.
 //
-// It is read in one of two ways. [Stream.Next] waits for what comes next, for
-// who has a goroutine. Who has none calls [Stream.Park], and then
-// [Stream.Peek] and [Stream.Advance] whenever the waker was woken. Apart from
-// End, its methods are for one goroutine at a time.
+// [Stream.Serve] writes it from the caller's goroutine. A loop that writes many streams
+// calls [Stream.Park], and then [Stream.Peek] and [Stream.Advance] whenever the waker
+// was woken, which is what Serve does. Apart from End, its methods are for one goroutine
+// at a time.
 //
 // A stream is caught up, and takes from its feed's window; or it catches up, and
 // takes from pages of the log until it can join the window. Where it begins
@@ -43,8 +42,8 @@ type Stream struct {
 	own     []byte                // blocks of this stream alone, to go out before all else
 	pending []eventlog.ID         // of events to go out first, which come before resume
 	end     atomic.Pointer[error] // the cause
-	drain   drainTimer
-	run     *run // what Peek has found, until it is written; nil: nothing
+	leave   atomic.Int64          // a reconnection time to pass on, since the hub drains; 0: none
+	run     *run                  // what Peek has found, until it is written; nil: nothing
 	cursor  cursor
 	cohort  *cohort // that it is in; its Fanout changes this with the feed's lock held,
 	seat    int32   // and the seat there
@@ -55,21 +54,21 @@ type Stream struct {
 	closed    bool // guarded by hub.mu
 	presence
 
-	ownPlace  eventlog.ID     // that is given with the last of own; zero: none
-	ownEvents int             // likewise
-	resume    eventlog.ID     // where the log is read on from after what is pending
-	listed    int64           // bytes of pending that are counted
-	page      *pageEntry      // that the stream reads or waits for; nil: none
-	pageAt    eventlog.ID     // the place that the page follows, or the last one did
-	buf       *[takeSize]byte // of Next, while there is something to take
-	expiry    *expiry         // nil: never
-	heartbeat time.Duration   // for Next
+	ownPlace  eventlog.ID   // up to which the client has all, once it has own; zero: as before
+	resume    eventlog.ID   // where the log is read on from after what is pending
+	listed    int64         // bytes of pending that are counted
+	page      *pageEntry    // that the stream reads or waits for; nil: none
+	pageAt    eventlog.ID   // the place that the page follows, or the last one did
+	expiry    *expiry       // nil: never
+	heartbeat time.Duration // for Serve
 	onClose   func()
 	onOver    atomic.Pointer[func()] // nil: nothing is called
 }
 
 // Stream starts a subscription as a stream, at the place that s.From names.
-// Close ends it. Errors are those of [Hub.Open].
+// Close ends it. The
+// error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors], [ErrBusy],
+// [ErrOverBudget], [ErrDrained], or the hub's.
 func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {
 	f, err := h.join(s, form{o.Envelope, o.Chunked, o.Mercure})
 	if err != nil {
@@ -92,7 +91,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 			st.page = h.pages.made(f, begin.events, st)
 		}
 	}
-	st.start, st.given, st.sent, st.gapped = begin.start, begin.start, begin.start, begin.gap != nil
+	st.start, st.reached, st.gapped = begin.start, begin.start, begin.gap != nil
 	if st.positions = o.Positions; begin.gap != nil {
 		// The gap has an id, so it names the position. Both stand in one block:
 		// a client that is cut before its end asks for the same again.
@@ -107,6 +106,11 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		h.watch(st.info(nil), true)
 	}
 	h.counters.connects.Add(1)
+	if _, draining := h.Draining(); draining { // Drain may not have found it
+		st.End(ErrDrained)
+		st.Close()
+		return nil, ErrDrained
+	}
 	return st, nil
 }
 
@@ -125,7 +129,6 @@ func (st *Stream) Close() {
 		}
 		st.hub.counters.disconnects[reasonOf(st.ended())].Add(1)
 	}
-	st.drain.stop()
 	if st.expiry != nil {
 		st.expiry.stop()
 	}
@@ -133,64 +136,6 @@ func (st *Stream) Close() {
 	st.forgetPending()
 	st.feed.leave(&st.cursor)
 	st.hub.part(st.feed, &st.closed)
-}
-
-// takeSize is how much Next copies at a time: a stream whose peer is slow holds
-// no more.
-const takeSize = 16 << 10
-
-var takeBuffers = sync.Pool{New: func() any { return new([takeSize]byte) }}
-
-// Next returns what is to be written next, waiting for it if need be; what it
-// returned before has been written. The bytes are whole blocks, or a part of an
-// event that is large, and valid until the next call. Next returns [ErrDrained]
-// when the hub drains and the stream's moment has come, the cause that
-// [Stream.End] was given, [ErrExpired], else the context's error or the hub's.
-func (st *Stream) Next(ctx context.Context) ([]byte, error) {
-	st.wrote(&st.hub.counters)
-	b, gives, err := st.next(ctx)
-	if err != nil && ctx.Err() == nil {
-		st.End(err)
-	}
-	st.gives(gives, len(b), &st.hub.counters)
-	return b, err
-}
-
-func (st *Stream) next(ctx context.Context) ([]byte, batch, error) {
-	var heartbeat *time.Timer
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, batch{}, err
-		}
-		b, err := st.Peek()
-		if err != nil {
-			return nil, batch{}, err
-		}
-		if len(b) > 0 {
-			if st.buf == nil {
-				st.buf = takeBuffers.Get().(*[takeSize]byte)
-			}
-			n := copy(st.buf[:], b[:st.whole(len(b), takeSize)])
-			gives, _ := st.advance(n)
-			st.Rest() // the peer may take its time
-			return st.buf[:n], gives, nil
-		}
-		if st.buf != nil { // an idle stream holds none
-			takeBuffers.Put(st.buf)
-			st.buf = nil
-		}
-		if heartbeat == nil {
-			heartbeat = time.NewTimer(st.heartbeat)
-			defer heartbeat.Stop()
-		}
-		select {
-		case <-st.cursor.waker.(signal):
-		case <-ctx.Done():
-		case <-heartbeat.C:
-			st.Beat()
-			heartbeat.Reset(st.heartbeat)
-		}
-	}
 }
 
 // Park has w woken from now on when there may be something to peek at.

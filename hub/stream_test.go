@@ -93,16 +93,29 @@ func openStream(t testing.TB, h *Hub, from From, selectors ...string) *Stream {
 	return st
 }
 
-// reader makes an io.Reader of a stream, as a response's body is one.
-type reader struct {
+// nextWrite returns what Serve writes next.
+func nextWrite(ctx context.Context, st *Stream) (written []byte, err error) {
+	b, err := st.await(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = st.writeSome(b, func(b []byte) error {
+		written = bytes.Clone(b)
+		return nil
+	})
+	return written, err
+}
+
+// body makes an io.Reader of a stream, as a response's body is one.
+type body struct {
 	st   *Stream
 	ctx  context.Context
 	left []byte
 }
 
-func (r *reader) Read(p []byte) (int, error) {
+func (r *body) Read(p []byte) (int, error) {
 	if len(r.left) == 0 {
-		b, err := r.st.Next(r.ctx)
+		b, err := nextWrite(r.ctx, r.st)
 		if err != nil {
 			return 0, err
 		}
@@ -116,7 +129,7 @@ func (r *reader) Read(p []byte) (int, error) {
 // decode returns the events of a stream without its positions.
 func decode(ctx context.Context, st *Stream) iter.Seq2[sse.Event, error] {
 	return func(yield func(sse.Event, error) bool) {
-		for e, err := range sse.Read(&reader{st: st, ctx: ctx}) {
+		for e, err := range sse.Read(&body{st: st, ctx: ctx}) {
 			if e.Type != PositionType && !yield(e, err) {
 				return
 			}
@@ -367,7 +380,7 @@ func TestLargeEventsInParts(t *testing.T) {
 	st := openStream(t, h, From{}, "a")
 	var got []byte
 	next := func() {
-		b, err := st.Next(t.Context())
+		b, err := nextWrite(t.Context(), st)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -411,7 +424,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 	for want, retained := range map[error]int64{ErrEventTrimmed: 1, ErrEventDeleted: 0} {
 		h, _ := newTestHub(t, eventlog.Retention{Events: retained})
 		st := openStream(t, h, From{}, "a")
-		if _, err := st.Next(t.Context()); err != nil { // the beginning
+		if _, err := nextWrite(t.Context(), st); err != nil { // the beginning
 			t.Fatal(err)
 		}
 		if _, err := st.Peek(); err != nil || !st.cursor.attached { // a page would keep the event for the stream
@@ -420,7 +433,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		id := put(t, h, "a", strings.Repeat("0123456789", maxWindow/20))
 		waitRouted(t, h, id)
 		for st.cursor.part == 0 {
-			if _, err := st.Next(t.Context()); err != nil {
+			if _, err := nextWrite(t.Context(), st); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -434,7 +447,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		}
 		var err error
 		for err == nil {
-			_, err = st.Next(t.Context())
+			_, err = nextWrite(t.Context(), st)
 		}
 		if !errors.Is(err, want) || !LostEvent(err) {
 			t.Errorf("the stream ends with %v; want %v", err, want)
@@ -765,13 +778,13 @@ func TestSubscriptionIsBounded(t *testing.T) {
 		{"one more", Subscription{Selectors: sel(1, 1), Types: types(MaxTypes+1, 5)}, false},
 		{"long types", Subscription{Selectors: sel(1, 1), Types: types(MaxTypes, 700)}, false},
 	} {
-		sub, err := h.Open(t.Context(), tt.sub)
+		st, err := h.Stream(t.Context(), tt.sub, StreamOptions{})
 		var invalid *InvalidError
 		if (err == nil) != tt.good || err != nil && !errors.As(err, &invalid) {
 			t.Errorf("%s: %v", tt.why, err)
 		}
 		if err == nil {
-			sub.Close()
+			st.Close()
 		}
 	}
 	payload := strings.Repeat("x", 45<<10)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -32,131 +33,107 @@ type Subscription struct {
 	OnPartial func()
 }
 
-// A Batch is what a subscriber is to be given next.
-type Batch struct {
-	// Events, in log order. A gap is among them, as an event of [GapType].
-	Events []*eventlog.Event
-
-	// Place is where reading goes on after the batch. It moves on without
-	// events too, past those that were not asked for.
-	Place eventlog.ID
-
-	// Retry, unless zero, is the reconnection time to pass on: the hub drains.
-	Retry time.Duration
-}
-
-// A Subscriber is a place in the log and what is wanted from there, for Go
-// code; a [Stream] is the same for a response. One goroutine at a time may use
-// it.
-type Subscriber struct {
+// A reader gives Go code the events of a subscription, from the log. One goroutine at a
+// time uses it.
+type reader struct {
 	hub    *Hub
 	feed   *feed
-	cursor cursor // only ever waits: a subscriber reads the log
+	cursor cursor // only ever waits
 	ready  signal
 	begin  begin // where it began, and what of that is pending
-	told   bool  // the gap that it began with was given
-	drain  drainTimer
-	closed bool // guarded by hub.mu
+	gapped bool  // the gap that it began with was given
+	closed bool  // guarded by hub.mu
 }
 
-// Open starts a subscription, at the place that s.From names. Close ends it.
-// The error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors],
-// [ErrBusy], or the hub's.
-func (h *Hub) Open(ctx context.Context, s Subscription) (*Subscriber, error) {
+// read starts a subscription for Go code. The errors are those of [Hub.Stream].
+func (h *Hub) read(ctx context.Context, s Subscription) (*reader, error) {
 	f, err := h.join(s, form{})
 	if err != nil {
 		return nil, err
 	}
-	sub := &Subscriber{hub: h, feed: f, ready: newSignal()}
-	sub.cursor = cursor{grant: s.Grant.shared(), waker: sub.ready}
-	if sub.begin, err = h.find(ctx, f, s); err != nil {
-		sub.Close()
+	r := &reader{hub: h, feed: f, ready: newSignal()}
+	r.cursor = cursor{grant: s.Grant.shared(), waker: r.ready}
+	if r.begin, err = h.find(ctx, f, s); err != nil {
+		r.close()
 		return nil, err
 	}
-	sub.cursor.place = sub.begin.place
-	return sub, nil
+	r.cursor.place = r.begin.place
+	return r, nil
 }
 
-// Close ends the subscription.
-func (s *Subscriber) Close() {
-	s.drain.stop()
-	s.begin.forget()
-	s.feed.leave(&s.cursor)
-	s.hub.part(s.feed, &s.closed)
+func (r *reader) close() {
+	r.begin.forget()
+	r.feed.leave(&r.cursor)
+	r.hub.part(r.feed, &r.closed)
 }
 
-// Start returns the place just before the first event that will be delivered,
-// and whether that is a gap.
-func (s *Subscriber) Start() (_ eventlog.ID, gap bool) { return s.begin.start, s.begin.gap != nil }
-
-// Next waits until there is something to give, but no longer than idle, after
-// which it returns a batch without events; a negative idle waits without end.
-// It returns [ErrDrained] when the hub drains and the subscriber's moment has
-// come, else the context's error or the hub's.
-func (s *Subscriber) Next(ctx context.Context, idle time.Duration) (Batch, error) {
-	timeout, stop := after(idle)
-	defer stop()
+// follow gives yield the events that there are and that come, until it returns false.
+// It returns [ErrDrained] when the hub drains and the reader's moment has come, the
+// context's error or the hub's.
+func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) error {
+	begun := r.hub.drain.begun
+	var moment <-chan time.Time
 	for {
-		if err := ctx.Err(); err != nil {
-			return Batch{}, err
+		if err := cmp.Or(ctx.Err(), r.hub.Err()); err != nil {
+			return err
 		}
-		if err := s.hub.Err(); err != nil {
-			return Batch{}, err
+		r.feed.wait(&r.cursor) // first, so that no event slips in between
+		events, err := r.next(ctx, r.hub.headNow(), nil)
+		for _, e := range events {
+			if !yield(e) {
+				return nil
+			}
 		}
-		s.drain.begin(&s.hub.drain, s.ready.Wake)
-		if retry, ok := s.drain.retry(); ok {
-			return Batch{Place: s.cursor.place, Retry: retry}, nil
+		if err != nil {
+			return err
 		}
-		if s.drain.due() {
-			return Batch{}, ErrDrained
-		}
-		s.feed.wait(&s.cursor) // first, so that nothing slips in between
-		events, err := s.read(ctx, s.hub.headNow(), nil)
-		if err != nil || len(events) > 0 {
-			return Batch{Events: events, Place: s.cursor.place}, err
+		if len(events) > 0 { // there may be more
+			r.ready.Wake()
 		}
 		select {
-		case <-s.ready:
-		case <-s.drain.begun(&s.hub.drain):
-		case <-s.hub.pumped:
+		case <-r.ready:
+		case <-begun:
+			begun = nil
+			timer := time.NewTimer(r.hub.drain.moment(time.Now()))
+			defer timer.Stop()
+			moment = timer.C
+		case <-moment:
+			return ErrDrained
+		case <-r.hub.pumped:
 		case <-ctx.Done():
-		case <-timeout:
-			// The place may have moved on past what nobody was woken for.
-			events, err := s.read(ctx, s.hub.headNow(), nil)
-			return Batch{Events: events, Place: s.cursor.place}, err
 		}
 	}
 }
 
-// readPaced is read for a client that reads what is retained: in turn with others, and
+// nextPaced is next for a client that reads what is retained: in turn with others, and
 // for so long at a time.
-func (s *Subscriber) readPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Event, error) {
-	pace, err := s.hub.pages.begin(ctx, &s.feed.sel)
+func (r *reader) nextPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Event, error) {
+	pace, err := r.hub.pages.begin(ctx, &r.feed.sel)
 	if err != nil {
 		return nil, err
 	}
 	defer pace.end()
-	return s.read(ctx, end, pace)
+	return r.next(ctx, end, pace)
 }
 
-// read returns what is pending, or the next events up to head, and moves on. With a
+// next returns what is pending, or the next events up to head, and moves on. With a
 // pace it stops when others are to get their turn, perhaps without events.
-func (s *Subscriber) read(ctx context.Context, head eventlog.ID, pace *pace) ([]*eventlog.Event, error) {
-	if gap := s.begin.gap; gap != nil && !s.told {
-		s.told = true
+func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eventlog.Event, error) {
+	if gap := r.begin.gap; gap != nil && !r.gapped {
+		r.gapped = true
 		return []*eventlog.Event{gap}, nil
 	}
-	for len(s.begin.pending) > 0 {
-		events, err := s.recall(ctx)
+	for len(r.begin.pending) > 0 {
+		events, err := r.recall(ctx)
 		if err != nil || len(events) > 0 {
 			return events, err
 		}
 	}
-	if s.cursor.place.Compare(head) >= 0 {
+	if r.cursor.place.Compare(head) >= 0 {
 		return nil, nil
 	}
-	b := s.hub.bans.now.Load()
-	wants := func(e *eventlog.Event) bool { return s.feed.wants(e, b) && s.cursor.grant.sees(secrecy(e)) }
+	b := r.hub.bans.now.Load()
+	wants := func(e *eventlog.Event) bool { return r.feed.wants(e, b) && r.cursor.grant.sees(secrecy(e)) }
 	match, stopped := wants, false
 	if pace != nil {
 		match = func(e *eventlog.Event) bool {
@@ -164,10 +141,10 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID, pace *pace) ([]
 			return wants(e) || stopped
 		}
 	}
-	q := eventlog.Query{Topics: s.feed.sel.topics(), Match: match, UpTo: head, Limit: batchSize}
+	q := eventlog.Query{Topics: r.feed.sel.topics(), Match: match, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
 	size := int64(0)
-	for e, err := range s.hub.log.Read(ctx, s.cursor.place, q) {
+	for e, err := range r.hub.log.Read(ctx, r.cursor.place, q) {
 		var trimmed *eventlog.ErrTrimmed
 		switch {
 		case errors.As(err, &trimmed):
@@ -175,121 +152,112 @@ func (s *Subscriber) read(ctx context.Context, head eventlog.ID, pace *pace) ([]
 			if len(events) > 0 {
 				return events, nil
 			}
-			return s.gap(s.cursor.place, trimmed), nil
+			return r.gap(r.cursor.place, trimmed), nil
 		case err != nil:
 			return events, err
 		}
-		s.cursor.place = e.ID
+		r.cursor.place = e.ID
 		if stopped && !wants(e) {
 			return events, nil
 		}
-		events = append(events, shown(e, s.cursor.grant))
+		events = append(events, shown(e, r.cursor.grant))
 		if size += e.Footprint(); stopped || size >= batchBytes {
 			return events, nil
 		}
 	}
 	if len(events) < batchSize {
-		s.cursor.place = head
+		r.cursor.place = head
 	}
 	return events, nil
 }
 
 // recall returns the next of what is pending: nothing, if all that it read was deleted or
 // banned meanwhile. If retention has dropped some, it returns a gap.
-func (s *Subscriber) recall(ctx context.Context) (events []*eventlog.Event, err error) {
-	b := s.hub.bans.now.Load()
-	for _, e := range s.begin.events { // which are all
-		if s.feed.wants(e, b) {
-			events = append(events, shown(e, s.cursor.grant))
+func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err error) {
+	b := r.hub.bans.now.Load()
+	for _, e := range r.begin.events { // which are all
+		if r.feed.wants(e, b) {
+			events = append(events, shown(e, r.cursor.grant))
 		}
 	}
-	if s.begin.events != nil {
-		s.begin.forget()
+	if r.begin.events != nil {
+		r.begin.forget()
 		return events, nil
 	}
 	size := int64(0)
-	for n, id := range s.begin.pending {
+	for n, id := range r.begin.pending {
 		if n == batchSize || size >= batchBytes {
-			s.begin.pending = s.begin.pending[n:]
+			r.begin.pending = r.begin.pending[n:]
 			return events, nil
 		}
-		for e, err := range s.hub.log.Read(ctx, id.Prev(), eventlog.Query{UpTo: id}) {
+		for e, err := range r.hub.log.Read(ctx, id.Prev(), eventlog.Query{UpTo: id}) {
 			var trimmed *eventlog.ErrTrimmed
 			switch {
 			case errors.As(err, &trimmed) && len(events) == 0:
-				s.begin.pending = slices.DeleteFunc(s.begin.pending, func(id eventlog.ID) bool { return id.Compare(trimmed.Origin) <= 0 })
-				return s.gap(id.Prev(), trimmed), nil
+				r.begin.pending = slices.DeleteFunc(r.begin.pending, func(id eventlog.ID) bool { return id.Compare(trimmed.Origin) <= 0 })
+				return r.gap(id.Prev(), trimmed), nil
 			case err != nil:
-				s.begin.pending = s.begin.pending[n:]
+				r.begin.pending = r.begin.pending[n:]
 				if trimmed != nil { // what was read is good
 					err = nil
 				}
 				return events, err
 			}
-			if s.feed.wants(e, b) {
-				events = append(events, shown(e, s.cursor.grant))
+			if r.feed.wants(e, b) {
+				events = append(events, shown(e, r.cursor.grant))
 				size += e.Footprint()
 			}
 		}
 	}
-	s.begin.forget()
+	r.begin.forget()
 	return events, nil
 }
 
 // gap returns the gap after a place, and moves on to what is retained.
-func (s *Subscriber) gap(place eventlog.ID, trimmed *eventlog.ErrTrimmed) []*eventlog.Event {
-	if s.cursor.place.Compare(trimmed.Origin) < 0 {
-		s.cursor.place = trimmed.Origin
+func (r *reader) gap(place eventlog.ID, trimmed *eventlog.ErrTrimmed) []*eventlog.Event {
+	if r.cursor.place.Compare(trimmed.Origin) < 0 {
+		r.cursor.place = trimmed.Origin
 	}
-	return []*eventlog.Event{s.hub.gap(s.feed.key.form, place.String(), trimmed.Origin, Trimmed)}
+	return []*eventlog.Event{r.hub.gap(r.feed.key.form, place.String(), trimmed.Origin, Trimmed)}
 }
 
 // Subscribe ranges over the events of a subscription until ctx ends, the loop
 // breaks, or an error comes, which is the last; a drained hub ends it with
-// [ErrDrained]. Gaps are events of [GapType].
+// [ErrDrained]. Gaps are events of [GapType]. The errors are those of [Hub.Stream] and
+// the context's.
 func (h *Hub) Subscribe(ctx context.Context, s Subscription) iter.Seq2[*eventlog.Event, error] {
 	return func(yield func(*eventlog.Event, error) bool) {
-		sub, err := h.Open(ctx, s)
+		r, err := h.read(ctx, s)
+		if err == nil {
+			defer r.close()
+			err = r.follow(ctx, func(e *eventlog.Event) bool { return yield(e, nil) })
+		}
 		if err != nil {
 			yield(nil, err)
-			return
-		}
-		defer sub.Close()
-		for {
-			batch, err := sub.Next(ctx, -1)
-			for _, e := range batch.Events {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
 		}
 	}
 }
 
 // Retained yields, oldest first, what the log holds of a subscription from its
-// place on, and ends at end: subscribe from there for what comes.
+// position on, and ends at end: subscribe from there for what comes.
 func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*eventlog.Event, error], end eventlog.ID, err error) {
-	sub, err := h.Open(ctx, s)
+	r, err := h.read(ctx, s)
 	if err != nil {
 		return nil, eventlog.ID{}, err
 	}
-	pending := sub.begin.newest
-	sub.Close() // nothing is to wake it
-	end = sub.begin.end
+	pending := r.begin.newest
+	r.close() // nothing is to wake it
+	end = r.begin.end
 	return func(yield func(*eventlog.Event, error) bool) {
-		if pending.listed > 0 && !pending.lists.Take(pending.listed) { // Close gave it back, for nobody may range over this
+		if pending.listed > 0 && !pending.lists.Take(pending.listed) { // close gave it back, for nobody may range over this
 			yield(nil, ErrOverBudget)
 			return
 		}
-		sub.begin.newest = pending
-		defer sub.begin.forget()
+		r.begin.newest = pending
+		defer r.begin.forget()
 		for {
-			batch, err := sub.readPaced(ctx, end)
-			for _, e := range batch {
+			events, err := r.nextPaced(ctx, end)
+			for _, e := range events {
 				if !yield(e, nil) {
 					return
 				}
@@ -298,7 +266,7 @@ func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*e
 				yield(nil, err)
 				return
 			}
-			if len(batch) == 0 && len(sub.begin.pending) == 0 && sub.cursor.place.Compare(end) >= 0 {
+			if len(events) == 0 && len(r.begin.pending) == 0 && r.cursor.place.Compare(end) >= 0 {
 				return
 			}
 		}

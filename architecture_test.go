@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,77 +14,114 @@ import (
 
 const module = "github.com/tidings-sse/tidings/"
 
-// layers says which of our packages each package may import; see
-// docs/architecture.md. A package that is not named here may import none, and
-// fails the test: whoever adds one decides where it belongs.
-var layers = map[string][]string{
-	"sse":                  {},
-	"budget":               {},
-	"eventlog":             {},
-	"eventlog/disklog":     {"eventlog"},
-	"eventlog/logtest":     {"eventlog"},
-	"hub":                  {"sse", "eventlog", "budget"},
-	"auth":                 {"hub", "budget", "internal/form"},
-	"internal/park":        {"hub"},
-	"internal/form":        {},
-	"internal/descriptors": {},
-	"mercure":              {"eventlog", "budget", "hub", "auth", "httpapi", "internal/form"},
-	"httpapi":              {"sse", "eventlog", "budget", "hub", "auth", "internal/park", "internal/descriptors", "internal/form"},
-	"examples/llm":         {"sse"},
-	"console/site":         {},
-	"console":              {"console/site"},
-	"console/demo":         {"sse", "console/site", "examples/llm"},
-	"internal/daemon":      {"sse", "budget", "internal/descriptors", "auth", "mercure", "eventlog", "eventlog/disklog", "hub", "httpapi", "console", "console/demo", "examples/llm"},
-	"internal/load":        {},
-	"cmd/tidings":          {"auth", "sse", "hub", "httpapi", "internal/daemon", "internal/load"},
-
-	"examples/llm/answerer": {"examples/llm"},
-	"examples/publish/go":   {},
-
-	"console/site/sitetest":   {"console/site"},
-	"internal/checker":        {"sse", "internal/checker/attack"},
-	"internal/checker/attack": {},
-	"internal/contracttest":   {"sse"},
-}
+// modules are where the packages of the table are.
+var modules = []string{".", "bench", "examples/frameworks", "internal/e2e/clients"}
 
 // standardOnly are the packages that import the standard library alone.
 var standardOnly = []string{"sse", "eventlog", "budget"}
 
-func TestImportsPointDownward(t *testing.T) {
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "./...").Output()
+// A place is a row of the table in docs/architecture.md: the packages of ours that a
+// package imports, and those that its tests import besides.
+type place struct{ imports, tests []string }
+
+// TestArchitecture holds the imports of each package, and of its tests, to the table
+// in docs/architecture.md, and the table to the imports.
+func TestArchitecture(t *testing.T) {
+	table := readTable(t)
+	for _, dir := range modules {
+		for _, pkg := range listPackages(t, dir) {
+			name, ours := strings.CutPrefix(pkg.ImportPath, module)
+			if !ours || len(pkg.Imports)+len(pkg.TestImports)+len(pkg.XTestImports) == 0 { // the root is one of tests alone
+				continue
+			}
+			want, known := table[name]
+			if !known {
+				t.Errorf("%s has no row in docs/architecture.md", name)
+				continue
+			}
+			delete(table, name)
+			imports := onlyOurs(pkg.Imports)
+			if !slices.Equal(imports, want.imports) {
+				t.Errorf("%s imports %q; docs/architecture.md says %q", name, imports, want.imports)
+			}
+			tests := slices.DeleteFunc(onlyOurs(slices.Concat(pkg.TestImports, pkg.XTestImports)), func(dep string) bool {
+				return dep == name || slices.Contains(imports, dep)
+			})
+			if !slices.Equal(tests, want.tests) {
+				t.Errorf("the tests of %s import %q besides; docs/architecture.md says %q", name, tests, want.tests)
+			}
+			for _, path := range pkg.Imports {
+				if strings.Contains(strings.Split(path, "/")[0], ".") && slices.Contains(standardOnly, name) {
+					t.Errorf("%s imports %s; it is to import the standard library alone", name, path)
+				}
+			}
+		}
+	}
+	for name := range table {
+		t.Errorf("docs/architecture.md has a row for %s, which does not exist", name)
+	}
+}
+
+func readTable(t *testing.T) map[string]place {
+	t.Helper()
+	doc, err := os.ReadFile("docs/architecture.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := 0
-	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var pkg struct {
-			ImportPath string
-			Imports    []string
+	_, doc2, _ := strings.Cut(string(doc), "\n## Packages\n")
+	doc2, _, _ = strings.Cut(doc2, "\n## ")
+	quoted := regexp.MustCompile("`([^`]+)`")
+	names := func(cell string) (found []string) {
+		for _, m := range quoted.FindAllStringSubmatch(cell, -1) {
+			found = append(found, m[1])
 		}
+		slices.Sort(found)
+		return found
+	}
+	table := map[string]place{}
+	for line := range strings.Lines(doc2) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 6 || !strings.HasPrefix(cells[1], " `") {
+			continue
+		}
+		table[names(cells[1])[0]] = place{names(cells[3]), names(cells[4])}
+	}
+	if len(table) < 20 {
+		t.Fatalf("docs/architecture.md has %d rows of packages", len(table))
+	}
+	return table
+}
+
+type listedPackage struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+// listPackages returns the packages of the module in a directory.
+func listPackages(t *testing.T, dir string) (pkgs []listedPackage) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-C", dir, "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var pkg listedPackage
 		if err := dec.Decode(&pkg); errors.Is(err, io.EOF) {
-			break
+			return pkgs
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		name, ours := strings.CutPrefix(pkg.ImportPath, module)
-		if !ours || len(pkg.Imports) == 0 { // the root and packages of tests alone
-			continue
-		}
-		seen++
-		allowed, known := layers[name]
-		if !known {
-			t.Errorf("%s has no place in the architecture: add it to layers", name)
-		}
-		for _, path := range pkg.Imports {
-			if dep, ours := strings.CutPrefix(path, module); ours && !slices.Contains(allowed, dep) {
-				t.Errorf("%s imports %s, which is not below it", name, dep)
-			}
-			if strings.Contains(strings.Split(path, "/")[0], ".") && slices.Contains(standardOnly, name) {
-				t.Errorf("%s imports %s: it does with the standard library", name, path)
-			}
+		pkgs = append(pkgs, pkg)
+	}
+}
+
+// onlyOurs returns the packages of this repository among paths, sorted, each once.
+func onlyOurs(paths []string) (found []string) {
+	for _, path := range paths {
+		if dep, ours := strings.CutPrefix(path, module); ours {
+			found = append(found, dep)
 		}
 	}
-	if seen < len(layers) {
-		t.Errorf("saw %d packages, but layers has %d: remove those that are gone", seen, len(layers))
-	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }

@@ -55,6 +55,12 @@ func (h *hub) start(args ...string) {
 			}
 		}
 	})
+	h.isReady()
+}
+
+// isReady waits until the hub is ready.
+func (h *hub) isReady() {
+	h.t.Helper()
 	eventually(h.t, "a ready hub", func() (bool, string) {
 		select {
 		case <-h.exited:

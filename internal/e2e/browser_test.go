@@ -16,7 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium is the one browser of all tests.
+// chromium is the browser that all tests share.
 var chromium browser
 
 type browser struct {
@@ -26,8 +26,8 @@ type browser struct {
 	cleanup []func()
 }
 
-// Names that lead to this machine without being loopback names: origins that
-// are foreign to a hub, with a network that is not.
+// Names that the browser resolves to this machine, although they are not
+// loopback names: the hub takes pages from them for pages of another origin.
 const (
 	allowedName = "app.example"
 	foreignName = "other.example"
@@ -45,16 +45,16 @@ func (b *browser) start(path string) {
 		chromedp.UserDataDir(dir),
 		chromedp.Env("TMPDIR=" + dir),
 		chromedp.Flag("headless", "new"),
-		chromedp.NoSandbox, // which containers and root cannot have
+		chromedp.NoSandbox, // it does not work in containers and for root
 		chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck,
 		chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", fmt.Sprintf("MAP %s 127.0.0.1,MAP %s 127.0.0.1", allowedName, foreignName)),
-		// A page that nobody looks at is still to run at full speed.
+		// Pages in the background run at full speed.
 		chromedp.Flag("disable-background-timer-throttling", true),
 		chromedp.Flag("disable-backgrounding-occluded-windows", true),
 		chromedp.Flag("disable-renderer-backgrounding", true),
-		// Nothing is to be asked of the network but what the tests ask.
+		// The browser makes no requests of its own.
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true),
@@ -68,7 +68,7 @@ func (b *browser) start(path string) {
 	b.cleanup = append(b.cleanup, func() {
 		ctx, cancel := context.WithTimeout(b.ctx, patience)
 		defer cancel()
-		_ = chromedp.Cancel(ctx) // kill ends what this does not
+		_ = chromedp.Cancel(ctx) // if this fails, kill ends the browser
 	})
 	b.err = chromedp.Do(b.ctx)
 }
@@ -92,20 +92,20 @@ type tab struct {
 	problems []problem // what the console showed as an error, oldest first
 }
 
-// A problem is an error on the console or an exception. Those of the network
-// are the browser's own remarks on requests that failed.
+// A problem is an error on the console or an exception.
 type problem struct {
-	network bool
+	network bool // the browser reports a request that failed
 	text    string
 }
 
-// openTab opens target in a new tab, on a desk.
+// openTab opens target in a new tab on a desktop screen.
 func openTab(t *testing.T, target string) *tab {
 	t.Helper()
 	return openOn(t, desktop, target)
 }
 
-// openOn opens target in a new tab on a screen.
+// openOn opens target in a new tab on the given screen. It starts Chromium if
+// that does not run yet.
 func openOn(t *testing.T, on screen, target string) *tab {
 	t.Helper()
 	path := require(t, "Chromium", "chromium", "chromium-browser", "google-chrome")
@@ -126,7 +126,8 @@ func openOn(t *testing.T, on screen, target string) *tab {
 	return b
 }
 
-// run has the browser do something, and returns what comes of it.
+// run performs an action in the tab and returns its result. It fails the test
+// if the action fails or takes longer than patience.
 func run[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	v, err := try(b, action)
@@ -136,13 +137,14 @@ func run[T any](b *tab, action chromedp.Action[T]) T {
 	return v
 }
 
+// try is run, but returns the error.
 func try[T any](b *tab, action chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	return chromedp.Run(ctx, action)
 }
 
-// send sends the browser a command of its own protocol.
+// send sends a command of the DevTools protocol and returns its result.
 func send[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
@@ -154,31 +156,31 @@ func send[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	return r
 }
 
-// js returns what an expression comes to, or the promise it makes.
+// js evaluates an expression, awaits it if it is a promise, and returns its value.
 func js[T any](b *tab, expression string, args ...any) T {
 	b.t.Helper()
 	return run(b, chromedp.Evaluate[T](call(expression, args...), chromedp.EvalAwaitPromise))
 }
 
-// call puts args, as JSON, where expression has $1, $2 and so on.
+// call replaces $1, $2 and so on in expression by args, as JSON.
 func call(expression string, args ...any) string {
 	var places []string
 	for i, a := range args {
 		text, err := json.Marshal(a)
 		if err != nil {
-			panic(err) // strings, numbers and booleans
+			panic(err) // args are strings, numbers and booleans
 		}
 		places = append(places, fmt.Sprint("$", i+1), string(text))
 	}
 	return strings.NewReplacer(places...).Replace(expression)
 }
 
-// until waits for an expression to be true.
+// until waits until an expression is true.
 func (b *tab) until(expression string, args ...any) {
 	b.t.Helper()
 	condition := call(expression, args...)
 	eventually(b.t, condition, func() (bool, string) {
-		// Asked while one page gives way to another, there is an error.
+		// While the tab navigates to another page, this returns an error.
 		ok, err := try(b, chromedp.Evaluate[bool]("Boolean("+condition+")"))
 		if err != nil {
 			return false, err.Error()
@@ -187,14 +189,14 @@ func (b *tab) until(expression string, args ...any) {
 	})
 }
 
-// text is an element's text.
+// text returns an element's text.
 func (b *tab) text(selector string) string {
 	b.t.Helper()
 	return js[string](b, `document.querySelector($1).textContent`, selector)
 }
 
-// click does it as a user does, where the element is: with the mouse, on a
-// phone with a finger.
+// click clicks an element where it is on the screen: with the mouse, or by
+// touch on a phone.
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	if b.on.isPhone() {
@@ -204,13 +206,14 @@ func (b *tab) click(selector string) {
 	}
 }
 
-// back returns to the page before. It answers before the page goes: the browser drops
-// what a page that is gone would have answered.
+// back navigates to the previous page. The script returns before the page
+// unloads, because the browser drops the result of a page that is gone.
 func (b *tab) back() {
 	b.t.Helper()
 	js[bool](b, `(setTimeout(() => history.back()), true)`)
 }
 
+// hear records an event of the DevTools protocol: a report of a source, or a problem.
 func (b *tab) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -218,7 +221,7 @@ func (b *tab) hear(event any) {
 	case *runtime.EventBindingCalled:
 		var r report
 		if err := json.Unmarshal([]byte(e.Payload), &r); err != nil {
-			b.problems = append(b.problems, problem{text: "a report that is no JSON: " + e.Payload})
+			b.problems = append(b.problems, problem{text: "a report is not JSON: " + e.Payload})
 			return
 		}
 		if s := b.sources[r.Source]; s != nil {
@@ -242,9 +245,9 @@ func (b *tab) hear(event any) {
 	}
 }
 
-// brokenFetch is how Chromium's fetch reports a body that breaks off, as that of a
-// stream does whose client is to come back. event-source-polyfill passes it on to the
-// console, and comes back.
+// brokenFetch is the error with which Chromium's fetch reports a body that
+// breaks off. The hub breaks off a stream when its client is to reconnect;
+// event-source-polyfill then writes this error to the console and reconnects.
 const brokenFetch = "TypeError: network error"
 
 func exceptionText(d *runtime.ExceptionDetails) string {
@@ -254,9 +257,9 @@ func exceptionText(d *runtime.ExceptionDetails) string {
 	return d.Text
 }
 
-// noProblems checks that the console shows no error, and no exception was
-// thrown. Where the network was cut on purpose, the browser's remarks on that
-// are no problem.
+// noProblems checks that the console shows no error and that no exception was
+// thrown. If the test cut the network on purpose, noProblems ignores the failed
+// requests that the browser reports.
 func (b *tab) noProblems(networkWasCut bool) {
 	b.t.Helper()
 	b.mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What the console shows to be copied does what it says, on a hub without keys
-// and on one with.
+// The programs that the console offers for copying publish to the hub, with and
+// without keys.
 func TestConsoleSnippetsWork(t *testing.T) {
 	t.Parallel()
 	const key = "a secret of thirty-two bytes or more"
@@ -54,8 +54,8 @@ func TestConsoleSnippetsWork(t *testing.T) {
 	}
 }
 
-// followsSnippet puts what the console shows for browsers in place of an example's
-// own program, and checks that it follows a topic of the hub that showed it.
+// followsSnippet replaces an example's own program by the code that the console
+// shows for browsers, and checks that the page shows the events of its topic.
 func followsSnippet(t *testing.T, name, dir string) {
 	h := startHub(t)
 	console := openConsole(t, desktop, h, "#connect")
@@ -81,7 +81,7 @@ func followsSnippet(t *testing.T, name, dir string) {
 	site := startSite(t)
 	site.handleDir("/example/", dir)
 	page := openTab(t, site.origin("localhost")+"/example/")
-	h.hasStreams(2) // the console's, and this
+	h.hasStreams(2) // the console's and this page's
 	id := h.publish("orders/7", "paid")
 	page.until(`document.querySelector("#app").textContent.includes("paid")`)
 	if name == "vanilla" {
@@ -91,7 +91,9 @@ func followsSnippet(t *testing.T, name, dir string) {
 	page.noProblems(false)
 }
 
-// snippetOf is how the console's snippets become the programs of examples/web.
+// snippetOf says, for each example of examples/web, which of the console's
+// snippets replaces its program (id, file), what to add before, after and beside
+// the snippet, and which commands build it.
 var snippetOf = map[string]struct {
 	id, file      string
 	before, after string

@@ -20,7 +20,7 @@ func openConsole(t *testing.T, on screen, h *hub, hash string) *tab {
 	return page
 }
 
-// typeIn puts text into a field as a user does, in place of what is there.
+// typeIn replaces a field's text by typing.
 func (b *tab) typeIn(selector, text string) {
 	b.t.Helper()
 	js[bool](b, `(() => { const field = document.querySelector($1); field.focus(); field.select(); return true; })()`, selector)
@@ -55,7 +55,7 @@ func driveConsoleFirstEvent(t *testing.T, on screen) {
 			t.Errorf("%s: without this hub's address: %s", id, text)
 		}
 	}
-	// What the curl line says, done.
+	// Do what the curl line does.
 	resp, err := client.Post(h.url("/events/hello"), "application/x-www-form-urlencoded", strings.NewReader("hello from curl"))
 	if err != nil || resp.StatusCode != http.StatusCreated {
 		t.Fatalf("publish: %v", err)
@@ -78,11 +78,11 @@ func driveConsoleTail(t *testing.T, on screen) {
 	page.until(rowsShown + `[0].querySelector(".type").textContent === "price"`)
 	page.until(`document.querySelector("#named-hint").textContent.includes("onmessage")`)
 
-	page.typeIn("#text-filter", `"eur"`) // with its quotes, which no id has
+	page.typeIn("#text-filter", `"eur"`) // with quotes, which no id contains
 	page.until(rowsShown + `.length === 1`)
 	page.typeIn("#text-filter", "nothing has this")
 	page.until(`!document.querySelector("#nothing").hidden`)
-	page.typeIn("#text-filter", mine) // too old to be among those that are shown
+	page.typeIn("#text-filter", mine) // too old to be in the list
 	page.click("#find")
 	page.until(`document.querySelector("#inspector-facts").textContent.includes($1)`, mine)
 	page.click("#inspector-close")
@@ -96,7 +96,7 @@ func driveConsoleTail(t *testing.T, on screen) {
 	h.publish("orders/8", "while paused")
 	page.until(`document.querySelector("#newer").textContent.startsWith("1 ")`)
 	if n := js[int](page, rowsShown+`.length`); n != 1 {
-		t.Errorf("paused, and it shows %d events", n)
+		t.Errorf("while paused, the list shows %d events, want 1", n)
 	}
 	page.click("#newer")
 	page.until(rowsShown + `[0].textContent.includes("while paused") && document.querySelector("#pause").textContent === "Pause"`)
@@ -114,7 +114,7 @@ func driveConsolePublishes(t *testing.T, on screen) {
 	page.click("#publish-form button")
 	page.until(`document.querySelector("#publish-result").classList.contains("good")`)
 	page.until(rowsShown + `[0].querySelector(".type").textContent === "price"`)
-	page.typeIn("#publish-type", "gap") // the hub's own
+	page.typeIn("#publish-type", "gap") // reserved for the hub
 	page.click("#publish-form button")
 	page.until(`document.querySelector("#publish-result").classList.contains("bad") && document.querySelector("#publish-result").textContent.includes("hub's own")`)
 	page.driven("console-publish", true)
@@ -129,7 +129,7 @@ func driveConsoleInspector(t *testing.T, on screen) {
 	other.typeIn("#selector", "elsewhere")
 	other.until(`document.querySelector("#nothing").textContent.includes("elsewhere")`)
 	other.until(stateIs, "open")
-	page := openConsole(t, on, h, "") // in front, where the keys go
+	page := openConsole(t, on, h, "") // the tab in front gets the keys
 	id := h.publish("news", `{"a":[1,2]}`, "type", "update")
 	page.until(rowsShown + `[0]?.textContent.includes("update")`)
 	js[bool](page, `document.querySelector("#list").focus() ?? true`)
@@ -152,7 +152,7 @@ func driveConsoleInspector(t *testing.T, on screen) {
 	page.driven("console-inspector", false)
 }
 
-// Whoever has no mouse gets to a first event, to its facts and to another page.
+// The keyboard alone leads to a first event, to its details and to another page.
 func TestConsoleByKeyboard(t *testing.T) {
 	t.Parallel()
 	page := openConsole(t, desktop, startHub(t), "")
@@ -193,8 +193,9 @@ func TestConsoleByKeyboard(t *testing.T) {
 	page.driven("console-keyboard", false)
 }
 
-// Who did not get an event, and why: it is secret, or the reader is slow.
-func TestConsoleTellsWhyNot(t *testing.T) { onScreens(t, driveConsoleWhyNot) }
+// The console shows which streams did not get an event and why: because the
+// event is private, or because the stream is slow.
+func TestConsoleShowsWhyNot(t *testing.T) { onScreens(t, driveConsoleWhyNot) }
 
 func driveConsoleWhyNot(t *testing.T, on screen) {
 	const key = "a secret of thirty-two bytes or more"
@@ -208,7 +209,7 @@ func driveConsoleWhyNot(t *testing.T, on screen) {
 	const outcome = `document.querySelector(".outcome." + $1)?.open && document.querySelector(".outcome." + $1).textContent.startsWith($2)`
 
 	anybody := openRaw(t, h.url("/events/news"))
-	anybody.next(t, "id") // its place
+	anybody.next(t, "id") // its position
 	page.typeIn("#publish-topic", "news")
 	page.click("#publish-private")
 	page.click("#publish-form button")
@@ -218,7 +219,7 @@ func driveConsoleWhyNot(t *testing.T, on screen) {
 	page.until(outcome, "delivered", "1 got it")
 	h.publish("news", "for all")
 	if event := anybody.next(t, "data"); event["data"] != "for all" {
-		t.Errorf("without a token, a stream got %v", event)
+		t.Errorf("a stream without a token got %v, want the public event", event)
 	}
 	page.click("#inspector-close")
 
@@ -231,7 +232,7 @@ func driveConsoleWhyNot(t *testing.T, on screen) {
 		t.Fatal(err)
 	}
 	slow := subscribeOn(t, conn, h, "big")
-	for n := range 12 { // more than sockets hold
+	for n := range 12 { // more than the sockets' buffers hold
 		h.publish("big", strings.Repeat("x", 900<<10)+fmt.Sprint(n))
 	}
 	page.typeIn("#selector", "big")
@@ -255,7 +256,8 @@ func TestConsoleShowsFigures(t *testing.T) { onScreens(t, driveConsoleFigures) }
 func driveConsoleFigures(t *testing.T, on screen) {
 	h := startHub(t)
 	page := openConsole(t, on, h, "#overview")
-	// Latency is that of what is delivered between two looks at the hub.
+	// Latency covers the events delivered between two requests for /stats, so
+	// the first must come before the events.
 	page.until(`/\d/.test(document.querySelector("#plot-streams .figure").textContent)`)
 	h.publishNumbers("news", 1, 20)
 	for _, id := range []string{"streams", "published", "delivered", "latency", "lag", "out", "memory", "log"} {
@@ -276,8 +278,8 @@ func driveConsoleFigures(t *testing.T, on screen) {
 	page.driven("console-figures", false)
 }
 
-// Ten thousand events a second, for some seconds, neither freeze the page nor
-// grow it.
+// 40,000 events, published as fast as the hub takes them, neither freeze the
+// console nor make its list grow.
 func TestConsoleUnderLoad(t *testing.T) { onScreens(t, driveConsoleUnderLoad) }
 
 func driveConsoleUnderLoad(t *testing.T, on screen) {
@@ -324,11 +326,11 @@ func driveConsoleKicks(t *testing.T, on screen) {
 	page := openConsole(t, on, h, "#streams")
 	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`)
 	page.click("#streams-table tbody tr:first-child button")
-	page.click("#streams-table tbody tr:first-child button.danger") // it asks once more
+	page.click("#streams-table tbody tr:first-child button.danger") // confirm
 	page.click(`#tabs a[href="#overview"]`)
 	page.until(`document.querySelector("#reasons .kicked b")?.textContent === "1"`)
 	page.click(`#tabs a[href="#streams"]`)
-	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`) // its own stream broke off, and came back
+	page.until(`document.querySelectorAll("#streams-table tbody tr").length === 2`) // the kicked stream has reconnected
 	page.driven("console-kick", true)
 }
 
@@ -348,7 +350,7 @@ func driveConsoleWithKeys(t *testing.T, on screen) {
 	run(page, chromedp.Reload())
 	page.until(rowsShown + `.length === 1`) // the token stays with the tab
 
-	// A hub that is started again knows no tickets: the page asks for another.
+	// A restarted hub has no tickets; the page asks for a new one.
 	h.kill()
 	h.start("--jwt-key", key)
 	page.until(stateIs, "closed")
@@ -360,7 +362,8 @@ func driveConsoleWithKeys(t *testing.T, on screen) {
 	page.driven("console-keys", true)
 }
 
-// Who is no operator sees events, and is told what the rest takes.
+// A user who is not an operator sees events; the other views say which claim
+// they need.
 func TestConsoleWithoutAdmin(t *testing.T) { onScreens(t, driveConsoleWithoutAdmin) }
 
 func driveConsoleWithoutAdmin(t *testing.T, on screen) {
@@ -381,7 +384,8 @@ func driveConsoleWithoutAdmin(t *testing.T, on screen) {
 	page.driven("console-no-admin", true)
 }
 
-// The console in all that it comes in, for people to look at.
+// TestConsoleScreenshots saves each view on each screen, in both colour schemes
+// and languages, for people to look at.
 func TestConsoleScreenshots(t *testing.T) {
 	t.Parallel()
 	empty := startHub(t)
@@ -417,5 +421,5 @@ func TestConsoleScreenshots(t *testing.T) {
 	page = openTab(t, keyed.url("/console/?lang=en"))
 	page.until(`!document.querySelector("#view-sign-in").hidden`)
 	shoot(page, "console-sign-in")
-	page.noProblems(true) // that it was asked for a token is one to the browser
+	page.noProblems(true) // the browser reports the 401 as a failed request
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Who may read a hub from a page, and with credentials: the browser decides by
-// what the hub answers.
+// TestCrossOrigin checks which origins may read a hub, with and without
+// credentials. The browser decides by the headers of the hub's answer.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
 	site := startSite(t)
@@ -19,18 +19,18 @@ func TestCrossOrigin(t *testing.T) {
 		withCredentials bool
 		opens           bool
 	}{
-		{"any loopback origin may, on a hub without keys", nil, site.origin("127.0.0.1"), false, true},
-		{"with credentials, too", nil, site.origin("127.0.0.1"), true, true},
+		{"a hub without keys allows any loopback origin", nil, site.origin("127.0.0.1"), false, true},
+		{"also with credentials", nil, site.origin("127.0.0.1"), true, true},
 		{"localhost is a loopback name", nil, site.origin("localhost"), true, true},
-		{"other names are not, wherever they lead", nil, foreign, false, false},
-		{"nor with credentials", nil, foreign, true, false},
-		{"an origin that is named may", []string{"--cors-origin", allowed}, allowed, false, true},
-		{"with credentials, too", []string{"--cors-origin", allowed}, allowed, true, true},
-		{"naming one lets in no other", []string{"--cors-origin", allowed}, foreign, false, false},
-		{"* lets all in", []string{"--cors-origin", "*"}, foreign, false, true},
-		{"but never with credentials", []string{"--cors-origin", "*"}, foreign, true, false},
-		{"a named one keeps them beside *", []string{"--cors-origin", "*", "--cors-origin", allowed}, allowed, true, true},
-		{"--no-auth is no leave for foreign pages", []string{"--no-auth"}, foreign, false, false},
+		{"it refuses other names, even if they resolve to this machine", nil, foreign, false, false},
+		{"it refuses them with credentials, too", nil, foreign, true, false},
+		{"--cors-origin allows an origin", []string{"--cors-origin", allowed}, allowed, false, true},
+		{"--cors-origin allows it with credentials", []string{"--cors-origin", allowed}, allowed, true, true},
+		{"--cors-origin allows no other origin", []string{"--cors-origin", allowed}, foreign, false, false},
+		{"* allows all origins", []string{"--cors-origin", "*"}, foreign, false, true},
+		{"* never allows credentials", []string{"--cors-origin", "*"}, foreign, true, false},
+		{"an origin listed beside * may send credentials", []string{"--cors-origin", "*", "--cors-origin", allowed}, allowed, true, true},
+		{"--no-auth alone allows no other origin", []string{"--no-auth"}, foreign, false, false},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			h := startHub(t, c.args...)
@@ -58,8 +58,8 @@ func TestRefusedOriginIsLogged(t *testing.T) {
 	h.hasLogged("--cors-origin " + site.origin(foreignName))
 }
 
-// withCredentials is what sends cookies along. Both hosts are 127.0.0.1, and
-// cookies know no ports, so that none is third-party.
+// The browser sends cookies only with withCredentials. Cookies ignore ports, and
+// both hosts are 127.0.0.1, so the cookie is not a third-party cookie.
 func TestWithCredentialsSendsCookies(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
@@ -85,7 +85,7 @@ func TestWithCredentialsSendsCookies(t *testing.T) {
 				t.Errorf("%s: Cookie is %q, want %q", c.path, got, c.cookie)
 			}
 			if got := r.Header.Get("Origin"); got == "" {
-				t.Errorf("%s: no Origin: that was not cross-origin", c.path)
+				t.Errorf("%s: no Origin header: the request was not cross-origin", c.path)
 			}
 		}
 		if !found {
@@ -94,9 +94,9 @@ func TestWithCredentialsSendsCookies(t *testing.T) {
 	}
 }
 
-// Whatever a publisher's id holds, it comes back as it was, across origins,
-// too. The standard has a browser ask first if the id is long or unsafe in a
-// header; Chromium does not, for an EventSource.
+// The browser sends a publisher's id back unchanged in Last-Event-ID, also to
+// another origin. A later Fetch standard may want a preflight for an id that is long
+// or has unsafe bytes (whatwg/fetch#568); Chromium sends none for an EventSource.
 func TestPublisherIDsComeBack(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
@@ -126,7 +126,8 @@ func TestPublisherIDsComeBack(t *testing.T) {
 	}
 }
 
-// A client on fetch sets headers of its own, which a browser asks about first.
+// A client built on fetch sets request headers of its own, for which the browser
+// sends a preflight first.
 func TestFetchPassesPreflight(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
@@ -141,7 +142,7 @@ func TestFetchPassesPreflight(t *testing.T) {
 	}
 	requests := p.seen()
 	if len(requests) != 2 || requests[0].Method != http.MethodOptions {
-		t.Fatalf("%d requests, the first is %s: want a preflight and the request", len(requests), requests[0].Method)
+		t.Fatalf("%d requests, the first is %s; want a preflight and the request", len(requests), requests[0].Method)
 	}
 	if asked := requests[0].Header.Get("Access-Control-Request-Headers"); !strings.Contains(asked, "last-event-id") {
 		t.Errorf("the preflight asks for %q", asked)

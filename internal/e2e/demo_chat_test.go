@@ -7,13 +7,14 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// say types and sends, as a person does.
+// say types a message and sends it with Enter.
 func (b *tab) say(text string) {
 	b.t.Helper()
 	run(b, chromedp.SendKeys("#text", text+"\r"))
 }
 
-// What is still being sent is not heard yet.
+// Expressions that are true of a chat page. A message that is still being sent
+// is not heard yet.
 const (
 	heard      = `[...document.querySelectorAll("#messages li:not(.sending) .text")].some((said) => said.textContent === $1)`
 	heardTimes = `[...document.querySelectorAll("#messages li:not(.sending) .text")].filter((said) => said.textContent === $1).length`
@@ -42,10 +43,10 @@ func driveDemoChat(t *testing.T, on screen) {
 	one.until(`!document.querySelector("#typing").textContent.includes("Second")`)
 	two.until(heard, "<b>in the other tab</b>")
 	if n := js[int](two, heardTimes, "<b>in the other tab</b>"); n != 1 {
-		t.Errorf("who said it sees it %d times", n)
+		t.Errorf("the sender sees the message %d times, want 1", n)
 	}
 
-	// Another room has its own talk and its own people.
+	// Another room has its own messages and its own people.
 	one.click(`#rooms a[href="#kitchen"]`)
 	two.until(here, 1)
 	one.until(`location.hash === "#kitchen"`)
@@ -56,13 +57,13 @@ func driveDemoChat(t *testing.T, on screen) {
 	one.say("only in the kitchen")
 	one.until(heard, "only in the kitchen")
 	if js[bool](two, heard, "only in the kitchen") || js[bool](one, heard, "only in the lobby") {
-		t.Error("talk goes from room to room")
+		t.Error("a message reached another room")
 	}
 	one.click(`#rooms a[href="#lobby"]`)
 	one.until(heard, "only in the lobby")
 	one.until(here, 2)
 
-	// Whoever closes the page is gone; a reload is no second person.
+	// A reload does not add a second person; closing the page removes the person.
 	run(two, chromedp.Reload())
 	two.until(heard, "only in the lobby")
 	two.until(here, 2)
@@ -74,7 +75,8 @@ func driveDemoChat(t *testing.T, on screen) {
 	one.driven("chat-one", false)
 }
 
-// A page that vanishes says no goodbye: what it said of itself holds for a time.
+// A page that vanishes does not sign off; it stays in the list until the ttl of
+// its last sign of life is over.
 func TestDemoChatForgetsTheVanished(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
@@ -86,7 +88,7 @@ func TestDemoChatForgetsTheVanished(t *testing.T) {
 	page.noProblems(false)
 }
 
-// What is said while there is no hub waits, and is published once.
+// A message sent while the hub is down waits in the page and is published once.
 func TestDemoChatWaitsForTheHub(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
@@ -104,7 +106,7 @@ func TestDemoChatWaitsForTheHub(t *testing.T) {
 	two.until(heard, "during")
 	for _, said := range []string{"before", "during"} {
 		if n := js[int](two, heardTimes, said); n != 1 {
-			t.Errorf("%q is there %d times", said, n)
+			t.Errorf("%q is shown %d times, want 1", said, n)
 		}
 	}
 	one.noProblems(true)

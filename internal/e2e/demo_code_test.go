@@ -2,14 +2,14 @@ package e2e
 
 import "testing"
 
-// The code beside each demo does, when it is copied, what it says.
+// The code shown beside each demo works when copied into a page of its own.
 func TestDemoCodeRuns(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
 	for name, c := range map[string]struct {
-		before string // the code: what it takes for granted
+		before string // added before the code, which takes it for granted
 		after  string
-		does   string // what is true once it runs
+		does   string // an expression that is true once the code works
 	}{
 		"clock": {does: `logged.some((line) => /^tick \d+, -?\d+ ms old$/.test(line)) && logged.some((line) => /^\d+:\d\d:\d\d/.test(line))`},
 		"stocks": {before: `const board = document.body;
@@ -23,7 +23,7 @@ func TestDemoCodeRuns(t *testing.T) {
 		"llm": {before: `const answer = document.body, stopButton = window.stopButton = document.createElement("button"); answer.textContent = "";`,
 			does: `document.body.textContent.startsWith("I am no language model.")`},
 		"monitoring": {before: `const plot = { push: (t, values) => (window.plotted = values) };`, does: `window.plotted?.length > 1`},
-		"dashboard":  {after: `window.told = () => ({ last, lost });`, does: `told().last > 3 && told().lost === 0`},
+		"dashboard":  {after: `window.count = () => ({ last, lost });`, does: `count().last > 3 && count().lost === 0`},
 	} {
 		demo := openDemo(t, desktop, h, "/demo/"+name+"/")
 		code := demo.text(".code code")
@@ -32,6 +32,6 @@ func TestDemoCodeRuns(t *testing.T) {
 		js[bool](page, `(() => { window.logged = []; console.log = (line) => logged.push(line); return true; })()`)
 		js[bool](page, "(async () => {"+c.before+"\n"+code+"\n"+c.after+"\nreturn true; })()")
 		page.until(c.does)
-		page.noProblems(true) // this page has no icon
+		page.noProblems(true) // the page has no icon, which the browser reports
 	}
 }

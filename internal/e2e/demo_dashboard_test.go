@@ -11,7 +11,7 @@ const (
 	nonelost = `document.querySelector("#lost").textContent === "0" && document.querySelector("#twice").textContent === "0"`
 )
 
-// A hub is killed in front of the viewer, twice, and not a number is missing.
+// The page kills its second hub twice, and no number is lost or counted twice.
 func TestDemoDashboardPlug(t *testing.T) { onScreens(t, driveDemoDashboardPlug, wall) }
 
 func driveDemoDashboardPlug(t *testing.T, on screen) {
@@ -26,21 +26,22 @@ func driveDemoDashboardPlug(t *testing.T, on screen) {
 		page.until(`document.querySelector("#life").dataset.up === "false"`)
 		before := js[int](page, counted)
 		page.until(`document.querySelector("#kills").textContent === String($1)`, kills)
-		page.until(counted+` > $1`, before+60) // those of the dark time, and more
+		page.until(counted+` > $1`, before+60) // the numbers of the outage, and more
 	}
 	if !js[bool](page, nonelost) {
 		t.Errorf("lost %s, twice %s", page.text("#lost"), page.text("#twice"))
 	}
-	// Counted in another way: as many came as there are from the first to the last.
+	// A second count: as many numbers arrived as there are from the first to the last.
 	page.until(counted + ` - Number(document.querySelector("#number").dataset.first) + 1 === Number(document.querySelector("#received").textContent.replaceAll(",", ""))`)
 	if len(processes) != 2 {
-		t.Errorf("the same process twice: %v", processes)
+		t.Errorf("processes %v: want two different ones", processes)
 	}
 	page.driven("dashboard-plug", true)
 }
 
-// A counter that always shows 0 would pass the test above.
-func TestDemoDashboardCounterTells(t *testing.T) {
+// The page's counter does count lost and repeated numbers. One that always shows
+// 0 would pass the test above.
+func TestDemoDashboardCounts(t *testing.T) {
 	t.Parallel()
 	page := openDemo(t, desktop, startHub(t, "--demo"), "/demo/dashboard/")
 	for _, c := range []struct {
@@ -84,11 +85,11 @@ func driveDemoDashboard(t *testing.T, on screen) {
 	page.until(`document.querySelector("#alarm").dataset.level === "critical"`)
 
 	if below := js[float64](page, `document.querySelector("#screen").getBoundingClientRect().bottom - innerHeight`); on == wall && below > 1 {
-		t.Errorf("on a wall it goes on %v pixels below the screen", below)
+		t.Errorf("on the wall screen, the page ends %v pixels below the screen", below)
 	}
 
-	// Nobody is there to press Open: it goes on by itself after a restart, also
-	// when a proxy's 502 has ended its stream for good.
+	// A wall screen has no user to press Open: the page reconnects by itself after
+	// a restart, even after a proxy's 502 has closed its EventSource for good.
 	h.kill()
 	page.until(stateIs, "connecting")
 	ln, err := net.Listen("tcp", h.addr)
@@ -103,8 +104,8 @@ func driveDemoDashboard(t *testing.T, on screen) {
 	page.until(stateIs, "open")
 	page.changes("#time")
 
-	// Its other stream was ended for good as well: it comes back to the hub of
-	// another run, whose numbers are none of those it had.
+	// The 502 closed its other stream as well. That one reconnects to a new run of
+	// the hub, whose numbers start again.
 	page.until(`Number(document.querySelector("#received").textContent) > $1`, js[int](page, `Number(document.querySelector("#received").textContent)`)+20)
 	if !js[bool](page, nonelost) {
 		t.Errorf("lost %s, twice %s", page.text("#lost"), page.text("#twice"))
@@ -112,7 +113,8 @@ func driveDemoDashboard(t *testing.T, on screen) {
 	page.driven("dashboard", true)
 }
 
-// An outage of the page's own stream leaves no hole; of the host, one that is told.
+// After an outage of its own stream, the page resumes and no longer reports one.
+// While the host sends no figures, every page reports that.
 func TestDemoMonitoringOutages(t *testing.T) { onScreens(t, driveDemoMonitoringOutages) }
 
 func driveDemoMonitoringOutages(t *testing.T, on screen) {

@@ -13,12 +13,12 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A model is an OpenAI-compatible API that says the next words when the test
-// lets it.
+// A model is an OpenAI-compatible API that answers with the words that the test
+// passes to say.
 type model struct {
 	url     string
 	words   chan string
-	stopped chan struct{} // by whoever asked
+	stopped chan struct{} // receives a value when a client cancels its request
 }
 
 func startModel(t *testing.T) *model {
@@ -53,6 +53,7 @@ func startModel(t *testing.T) *model {
 	return m
 }
 
+// say answers with the next words; an empty one ends the answer.
 func (m *model) say(words ...string) {
 	for _, word := range words {
 		m.words <- word
@@ -73,7 +74,7 @@ func driveDemoLLM(t *testing.T, on screen) {
 	page.until(answerIs, "Because each word")
 	page.until(`document.querySelector("#model").textContent.includes("parrot")`)
 
-	// A second device, behind a network that breaks, sees the same.
+	// A second device, whose network breaks, shows the same answer.
 	second := openOn(t, on.other(), p.url("/demo/llm/"))
 	second.until(answerIs, "Because each word")
 	second.until(`document.querySelector("#question").textContent === "why?"`)
@@ -93,7 +94,7 @@ func driveDemoLLM(t *testing.T, on screen) {
 		b.until(`/ 0 missing/.test(document.querySelector("#progress").textContent)`)
 	}
 
-	// Asked on one device, seen on both, stopped on the other.
+	// One device asks, both show the answer, the other one stops it.
 	run(second, chromedp.SendKeys("#prompt", "and then?\r"))
 	m.say("It ", "goes ", "on")
 	page.until(answerIs, "It goes on")
@@ -106,7 +107,7 @@ func driveDemoLLM(t *testing.T, on screen) {
 	second.driven("llm-second", true)
 }
 
-// Without a model, a generator answers, and says that it is none.
+// Without a model, the built-in generator answers, and says that it is no model.
 func TestDemoLLMWithoutModel(t *testing.T) { onScreens(t, driveDemoLLMWithoutModel) }
 
 func driveDemoLLMWithoutModel(t *testing.T, on screen) {
@@ -121,8 +122,8 @@ func driveDemoLLMWithoutModel(t *testing.T, on screen) {
 	page.driven("llm-local", false)
 }
 
-// On a local network's plain http a page has no secure context, and so neither
-// crypto.randomUUID nor a clipboard.
+// Over plain HTTP, a page from a name that is not a loopback name is no secure
+// context, so it has neither crypto.randomUUID nor the clipboard.
 func TestDemoWithoutSecureContext(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo", "--no-auth")
@@ -139,7 +140,7 @@ func TestDemoWithoutSecureContext(t *testing.T) {
 	page.driven("llm-insecure", false)
 }
 
-// The example's program, beside a hub without demos.
+// The program examples/llm/answerer works with a hub without demos.
 func TestLLMExample(t *testing.T) {
 	t.Parallel()
 	m := startModel(t)
@@ -159,6 +160,6 @@ func TestLLMExample(t *testing.T) {
 	}
 	m.say("")
 	if event := stream.next(t, "data"); event["event"] != "done" || !strings.Contains(event["data"], `"reason":"stop"`) {
-		t.Errorf("it ends with %v", event)
+		t.Errorf("the answer ends with %v", event)
 	}
 }

@@ -46,7 +46,7 @@ func driveDemoNews(t *testing.T, on screen) {
 	two.until(headlines + `.slice(0, 2).join() === "a bad link,from a shell"`)
 	two.until(`document.querySelectorAll("#items a").length === 2`)
 
-	// A restart publishes no feed's item twice, and loses nobody's.
+	// A restart neither publishes an item of a feed twice nor loses a headline.
 	h.kill()
 	h.start(args...)
 	one.until(stateIs, "open")
@@ -54,7 +54,7 @@ func driveDemoNews(t *testing.T, on screen) {
 	one.until(headlines + `[0] === "after"`)
 	three := openDemo(t, on, h, "/demo/news/")
 	three.until(headlines + `.slice(0, 4).join() === "after,a bad link,from a shell,<i>From</i> the form"`)
-	three.until(headlines + `.slice(4).sort().join() === "From a feed,From a server"`) // two servers, in no order
+	three.until(headlines + `.slice(4).sort().join() === "From a feed,From a server"`) // the order of the two feeds is open
 	one.until(headlines + `.length === 6`)
 	one.driven("news", true)
 	three.driven("news-reopened", false)

@@ -9,14 +9,14 @@ import (
 	"github.com/tidings-sse/tidings/console/demo"
 )
 
-// A demo's page keeps the place that a position event gives, and shows nothing of
-// it. This server sends positions where a test wants them.
+// A demo's page remembers the id of a position event and does not show the
+// event. The test's own server sends positions at the moments to be tested.
 func TestDemoKeepsPositions(t *testing.T) {
 	const position = "event: position\ndata: {}\nid: %s\n\n"
 	bodies := []string{
 		"retry: 100\n" + fmt.Sprintf(position, "_1"),
 		"retry: 100\n" + fmt.Sprintf(position, "_2") + "id: _3\nevent: item\ndata: {\"title\":\"one\"}\n\n" + fmt.Sprintf(position, "_9"),
-		"retry: 100\nevent: position\ndata: {}\n\n", // of a hub that drains
+		"retry: 100\nevent: position\ndata: {}\n\n", // as from a hub that drains
 		"retry: 100\n" + fmt.Sprintf(position, "_9"),
 		"retry: 100\n" + fmt.Sprintf(position, "_9") + "id: _10\nevent: item\ndata: {\"title\":\"two\"}\n\n",
 	}
@@ -43,7 +43,7 @@ func TestDemoKeepsPositions(t *testing.T) {
 	opened := func(want string) {
 		t.Helper()
 		if got := <-asked; got != want {
-			t.Errorf("the page asks with %q, want %q", got, want)
+			t.Errorf("the page requests %q, want %q", got, want)
 		}
 	}
 	page := openOn(t, desktop, server.origin("127.0.0.1")+"/demo/news/")

@@ -21,7 +21,8 @@ func driveDemoStocks(t *testing.T, on screen) {
 	page.click(`#order [value=change]`)
 	page.until(`!document.querySelector("#board .sector")`)
 
-	// With or without the lines' past, the last of each is there at once.
+	// On arrival, the page has the last price of each symbol, even if an event of
+	// another type came after it.
 	h.publish("stocks/LAST", `{"t":1,"symbol":"LAST","price":7.5,"open":5,"source":"simulated"}`, "type", "price")
 	h.publish("stocks/LAST", `no price`, "type", "price-less")
 	second := openDemo(t, on.other(), h, "/demo/stocks/")

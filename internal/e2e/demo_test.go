@@ -13,8 +13,8 @@ import (
 
 const stateIs = `document.querySelector("#state")?.dataset.state === $1`
 
-// demoPages are the pages below /demo/, each with what is true once there is
-// something to see.
+// demoPages are the pages below /demo/, each with an expression that is true
+// once the page shows something.
 var demoPages = map[string]string{
 	"":            `/^\d/.test(document.querySelector("#preview-cpu").textContent)`,
 	"clock/":      `document.querySelectorAll("#log li").length > 3`,
@@ -34,7 +34,7 @@ func openDemo(t *testing.T, on screen, h *hub, path string) *tab {
 	return page
 }
 
-// changes waits for an element's text to become another.
+// changes waits until each element's text has changed.
 func (b *tab) changes(selectors ...string) {
 	b.t.Helper()
 	for _, s := range selectors {
@@ -60,7 +60,7 @@ func driveDemoIndex(t *testing.T, on screen) {
 		page.click(`a.card[href^="` + card + `"]`)
 		page.until(`location.pathname === $1`, card)
 		page.until(stateIs, "open")
-		// Back, the browser may show the page as it was left.
+		// Going back, the browser may show the page as the user left it.
 		page.back()
 		page.until(`location.pathname === "/demo/"`)
 		page.until(stateIs, "open")
@@ -84,17 +84,17 @@ func driveDemoClock(t *testing.T, on screen) {
 	page.until(stateIs, "closed")
 	before := page.text("#events")
 	ticks := openRaw(t, h.url("/events/clock"))
-	for range 4 { // two seconds' worth, which the page must not get
+	for range 4 { // the events of two seconds, which the page must not get
 		ticks.next(t, "data")
 	}
 	if after := page.text("#events"); after != before {
-		t.Errorf("closed, the page went from %s events to %s", before, after)
+		t.Errorf("a closed page went from %s events to %s", before, after)
 	}
 	page.click("#open")
 	page.until(stateIs, "open")
 	page.changes("#message", "#tick", "#events")
 	if n := page.text("#reconnects"); n != "0" {
-		t.Errorf("opened by hand, the page counts %s reconnections", n)
+		t.Errorf("after Open, the page counts %s reconnections, want 0", n)
 	}
 	page.driven("clock", false)
 }
@@ -109,11 +109,11 @@ func driveDemoMonitoring(t *testing.T, on screen) {
 		page.until(plotIsDrawn, "#"+metric+"-plot canvas")
 		page.changes("#" + metric + "-moment")
 	}
-	// On a busy or an idle machine one figure may stand still, not all of them.
+	// On a busy or idle machine one figure may stay the same, but not all of them.
 	const figures = `[...document.querySelectorAll(".readouts")].map((list) => list.textContent).join()`
 	page.until(figures+` !== $1`, js[string](page, figures))
 
-	// Alarms of this machine cannot be had at will; the page cannot tell.
+	// The test cannot cause a real alarm, so it publishes one as the host does.
 	alarm := func(level string) {
 		h.publish("host", `{"t":1,"metric":"disk","level":"`+level+`","value":97.5,"threshold":95,"since":1}`, "type", "alarm")
 	}
@@ -124,21 +124,21 @@ func driveDemoMonitoring(t *testing.T, on screen) {
 	page.until(`document.querySelector('#alarms [data-metric=disk][data-level=ok]')`)
 	page.until(`!document.querySelector('#alarm-banner [data-metric=disk]')`)
 
-	// What was before comes with the page: the last two minutes.
+	// A new page starts with the last two minutes.
 	second := openDemo(t, on.other(), h, "/demo/monitoring/")
 	second.until(`document.querySelector('#alarms [data-metric=disk][data-level=ok]')`)
 	second.driven("monitoring-second", false)
 	page.driven("monitoring", false)
 }
 
-// plotIsDrawn looks on a canvas for a line in the first or third series' colour,
-// which neither axes nor marks have. One may lie below another.
+// plotIsDrawn looks on a canvas for the colour of the first or the third series,
+// which neither axes nor marks use. Either line may hide the other.
 const plotIsDrawn = `(() => {
 	const canvas = document.querySelector($1);
 	if (!canvas?.width) return false;
 	const blank = (width, height) => {
 		const c = Object.assign(document.createElement("canvas"), { width, height });
-		return c.getContext("2d", { willReadFrequently: true }); // else Chromium remarks on it
+		return c.getContext("2d", { willReadFrequently: true }); // else Chromium logs a warning
 	};
 	const copy = blank(canvas.width, canvas.height);
 	copy.drawImage(canvas, 0, 0);
@@ -183,9 +183,10 @@ func TestDemosRecover(t *testing.T) {
 	monitoring.noProblems(true)
 }
 
-// A page that is left may live on in the back/forward cache. If its stream did,
-// too, a few pages would use up the six connections that a browser has for one
-// HTTP/1.1 server, and the next page would not load.
+// A demo page closes its stream when the user leaves it. The page may live on in
+// the back/forward cache; if its stream did, too, a few pages would use up the six
+// connections that a browser opens to an HTTP/1.1 server, and the next page would
+// not load.
 func TestLeftDemosHangUp(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
@@ -240,8 +241,8 @@ func TestDemosWithoutEventSource(t *testing.T) {
 	}
 }
 
-// The pages in all that they come in, for people to look at. Checked is only
-// what needs no eye.
+// TestDemoScreenshots saves each page on each screen, in both colour schemes and
+// languages, for people to look at. It checks only what a program can check.
 func TestDemoScreenshots(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")

@@ -6,8 +6,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// On a hub that everybody may read and few may write to, the page asks for a token,
-// and says then what it was to say.
+// On a hub with keys and --anonymous, a page that has to publish asks for a token,
+// and then publishes what has waited for it.
 func TestDemosAskForAToken(t *testing.T) { onScreens(t, driveDemosWithKeys) }
 
 func driveDemosWithKeys(t *testing.T, on screen) {
@@ -30,7 +30,7 @@ func driveDemosWithKeys(t *testing.T, on screen) {
 	page.until(here, 1)
 	page.until(`!document.querySelector("#sign-in")`)
 
-	// It stays with the tab; who has none is told the hub's own reason.
+	// The token stays with the tab. A page without one shows the hub's reason.
 	run(page, chromedp.Navigate(h.url("/demo/llm/?lang=en")))
 	page.until(stateIs, "open")
 	run(page, chromedp.SendKeys("#prompt", "why?\r"))

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// At the limit on open files, streams leave room: those beyond it are told to come back
-// with a 200, which alone an EventSource takes so, while publishers and operators get
-// through and the streams that are open go on.
+// At the limit on open files, the hub refuses further streams and leaves the rest of
+// the descriptors to publishers and operators; open streams continue. It refuses
+// with a 200 that has a retry of its own and ends at once, because an EventSource
+// gives up on any other status.
 func TestDescriptorLimit(t *testing.T) {
 	for name, args := range map[string][]string{"parked": nil, "unparked": {"--unparked"}} {
 		t.Run(name, func(t *testing.T) {
@@ -37,7 +38,7 @@ func TestDescriptorLimit(t *testing.T) {
 				open, readers = append(open, conn), append(readers, r)
 			}
 			if len(open) < limit/2 || len(open) > limit*3/4 || refused == 0 {
-				t.Errorf("%d streams of %d are open, and %d were refused; want up to three quarters of the limit", len(open), limit, refused)
+				t.Errorf("%d streams are open and %d refused, at a limit of %d; want between half and three quarters of it open, the rest refused", len(open), refused, limit)
 			}
 			for i := range 20 { // publishers and an operator on connections of their own
 				client.CloseIdleConnections()
@@ -57,7 +58,7 @@ func TestDescriptorLimit(t *testing.T) {
 			if n := strings.Count(h.output.String(), "descriptors"); n != 1 {
 				t.Errorf("the log has %d lines about descriptors; want 1", n)
 			}
-			for _, conn := range open[:10] { // the store may have opened a file or two meanwhile
+			for _, conn := range open[:10] { // more than one, because the store may have opened a file or two
 				_ = conn.Close()
 			}
 			eventually(t, "a stream to get in again", func() (bool, string) {
@@ -68,9 +69,10 @@ func TestDescriptorLimit(t *testing.T) {
 	}
 }
 
-// Half-sent heads on all the connections that there may be do not stop the store from
-// opening its files: connections beyond the reserve wait, what is published on one that
-// is open stays durable, and the others get in when the heads have timed out.
+// Connections with half-sent headers do not keep the store from opening files, however
+// many there are: the hub leaves new connections in the backlog before it runs out of
+// descriptors, an open connection can still publish durably, and the waiting ones get in
+// when the headers have timed out.
 func TestConnectionsLeaveTheStoreRoom(t *testing.T) {
 	const limit = 256
 	h := startHub(t, "--store", "disk", "--data", t.TempDir())
@@ -96,11 +98,12 @@ func TestConnectionsLeaveTheStoreRoom(t *testing.T) {
 		h.publish("a", fmt.Sprint(i, strings.Repeat(" large", 20_000)))
 	}
 	client.CloseIdleConnections()
-	h.publish("a", "on a new connection, when the heads have timed out")
+	h.publish("a", "on a new connection, when the headers have timed out")
 }
 
-// knock asks for a stream on a connection of its own. It must be answered with a 200; if
-// it is told to come back, a retry of its own must be all that it gets, and an end.
+// knock requests a stream on a connection of its own. The answer must be a 200. again
+// reports that the hub has refused the stream; the answer must then have a retry of at
+// least 300 ms and end.
 func (h *hub) knock() (_ net.Conn, _ *bufio.Reader, again bool) {
 	h.t.Helper()
 	conn, err := net.DialTimeout("tcp", h.addr, patience)

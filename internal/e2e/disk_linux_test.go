@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A write that fails ends the hub: nothing more is acknowledged, its exit code
-// says so, and what was acknowledged is there when the disk is well again.
+// A write that fails stops the hub: it acknowledges nothing more and exits with 1.
+// After a restart on a disk that works, every acknowledged event is there.
 func TestFailedWriteStopsHub(t *testing.T) {
 	t.Parallel()
 	t.Run("a disk that fails", func(t *testing.T) {
 		d := failingDisk(t)
-		// Syncs fail, and with what is the device's to say.
+		// The device decides with which error a sync fails.
 		testFailedWrite(t, d.dir, "input/output error|no space left on device", func(*hub) { d.fail() }, d.mend)
 	})
 	t.Run("a file that must not grow", func(t *testing.T) {
@@ -50,7 +50,7 @@ func testFailedWrite(t *testing.T, dir, reason string, fail func(*hub), mend fun
 			for i := 0; ; i++ {
 				data := fmt.Sprintf("%d/%d %s", p, i, strings.Repeat("x", 10_000))
 				id, status, err := tryPublish(h, data)
-				if err != nil || status != http.StatusCreated { // the last of this one
+				if err != nil || status != http.StatusCreated { // the hub has stopped
 					if err == nil && status < 500 {
 						t.Errorf("a publisher was answered %d", status)
 					}
@@ -104,7 +104,7 @@ func tryPublish(h *hub, data string) (id string, status int, err error) {
 	return result.ID, resp.StatusCode, err
 }
 
-// readAll returns what a hub retains, by id.
+// readAll returns the data that the hub retains of the topic news, by id.
 func readAll(t *testing.T, h *hub) map[string]string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url("/events/news?last_event_id=earliest"), nil)
@@ -129,13 +129,13 @@ func readAll(t *testing.T, h *hub) map[string]string {
 	}
 }
 
-// A badDisk is a file system on a device that can be made to fail: one in a
-// file, on another file system that runs full. What finds no room there is, to
-// the one above, an error of the device.
+// A badDisk is an ext4 file system that a test can make fail. Its device is a
+// sparse file in a tmpfs; when the tmpfs is full, a write to the device fails with
+// an I/O error.
 type badDisk struct {
 	t           *testing.T
 	below, file string
-	dir         string // where it is mounted
+	dir         string // the mount point
 }
 
 func failingDisk(t *testing.T) *badDisk {
@@ -164,7 +164,7 @@ func (d *badDisk) mount() {
 	}
 }
 
-// fail takes all the room that the device's file would grow into.
+// fail fills the tmpfs, so that the device's file cannot grow any more.
 func (d *badDisk) fail() {
 	f, err := os.Create(filepath.Join(d.below, "hog"))
 	for err == nil {
@@ -176,7 +176,7 @@ func (d *badDisk) fail() {
 	_ = f.Close()
 }
 
-// mend replaces the device by one that works, with what the other one took.
+// mend mounts the device again, with room to grow. It keeps what was written.
 func (d *badDisk) mend() {
 	if err := errors.Join(syscall.Unmount(d.dir, 0), os.Remove(filepath.Join(d.below, "hog"))); err != nil {
 		d.t.Fatal(err)

@@ -1,7 +1,7 @@
-// Package e2e has no code, only tests: the built binary, a real Chromium, a
-// real nginx and a real Node.js, talking over real sockets.
+// Package e2e contains only tests. They run the built hub with a real Chromium,
+// nginx, Node.js, Python and PHP over real sockets.
 //
-// A test whose program is not installed is skipped and says so; with
-// TIDINGS_E2E=require in the environment it fails instead. Screenshots are kept
-// in the directory that TIDINGS_ARTIFACTS names.
+// A test skips itself, with the reason, if a program that it needs is not
+// installed; with TIDINGS_E2E=require in the environment it fails instead. The
+// tests save screenshots in the directory TIDINGS_ARTIFACTS, if that is set.
 package e2e

@@ -17,20 +17,20 @@ func TestEventsInBrowser(t *testing.T) {
 		t.Errorf("readyState is %d after open", s.state())
 	}
 
-	// The first event that is heard is the first that is published: the
-	// id-only block before it was taken without a word.
+	// The page gets no event before the first one published: the position block
+	// calls no handler.
 	id := h.publish("news", "hello")
 	s.expectEvent("onmessage", "message", "hello", id)
 	s.expectEvent("addEventListener", "message", "hello", id)
 
 	for _, c := range []struct{ why, typ, data, want string }{
-		{why: "a named event reaches its listeners alone", typ: "alert", data: "fire", want: "fire"},
-		{why: "lines stay lines", typ: "other", data: "a\nb\n\nc", want: "a\nb\n\nc"},
+		{why: "a named event reaches only its listeners", typ: "alert", data: "fire", want: "fire"},
+		{why: "line breaks in data are kept", typ: "other", data: "a\nb\n\nc", want: "a\nb\n\nc"},
 		{why: "all line ends arrive as LF", typ: "other", data: "a\r\nb\rc", want: "a\nb\nc"},
-		{why: "the end of the last line is data", typ: "alert", data: "a\n", want: "a\n"},
+		{why: "a line end at the end is data", typ: "alert", data: "a\n", want: "a\n"},
 		{why: "data may be empty", typ: "alert", data: "", want: ""},
-		{why: "one space after the colon is the format's, a second the publisher's", typ: "alert", data: " a", want: " a"},
-		{why: "what looks like a field is data", typ: "alert", data: "event: x\nid: y\n:", want: "event: x\nid: y\n:"},
+		{why: "the client strips one space after the colon; a leading space in data is kept", typ: "alert", data: " a", want: " a"},
+		{why: "data that looks like a field is data", typ: "alert", data: "event: x\nid: y\n:", want: "event: x\nid: y\n:"},
 		{why: "UTF-8", typ: "消息", data: "héllo, 世界 🙂", want: "héllo, 世界 🙂"},
 	} {
 		t.Log(c.why)
@@ -38,7 +38,7 @@ func TestEventsInBrowser(t *testing.T) {
 		s := page.connect(h.url("/events/news?last=1"), connection{types: []string{c.typ}})
 		s.expect("onopen", open)
 		s.expectEvent("addEventListener", c.typ, c.want, id)
-		// Were it heard by onmessage too, that would come before this.
+		// If onmessage also got the named event, that call would come before this one.
 		own := "own id after " + id
 		h.publish("news", "end", "id", own)
 		s.expectEvent("onmessage", "message", "end", own)
@@ -89,18 +89,18 @@ func TestEnvelopeInBrowser(t *testing.T) {
 			t.Fatalf("%v in %q", err, r.Data)
 		}
 		if r.Type != c.typ || r.ID != id {
-			t.Errorf("the event itself keeps its type and id: got %+v", r)
+			t.Errorf("got %+v; the event itself must keep type %s and id %s", r, c.typ, id)
 		}
 		if !reflect.DeepEqual(got.Topics, []string{c.topic}) || got.Type != c.typ || got.Data != c.data {
 			t.Errorf("envelope of %+v: %s", c, r.Data)
 		}
 		if age := got.Time.Sub(before); age < -time.Millisecond || age > patience {
-			t.Errorf("the envelope's time is %s after it was published", age)
+			t.Errorf("the envelope's time is %s after the event was published", age)
 		}
 	}
 }
 
-// The addresses of the usual tutorials, where a date comes each second.
+// With --demo, the addresses that usual tutorials connect to send a date each second.
 func TestTutorialAddresses(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
@@ -120,7 +120,7 @@ func TestTutorialAddresses(t *testing.T) {
 	}
 }
 
-// date is a text as the browser's own Date reads it.
+// date parses a text with the browser's own Date.
 func date(t *testing.T, page *tab, text string) time.Time {
 	t.Helper()
 	ms := js[*int64](page, `new Date($1).getTime()`, text)

@@ -20,7 +20,7 @@ import (
 
 const examples = "../../examples"
 
-// nodeServer is examples/node as it runs.
+// A nodeServer is a running examples/node/server.js.
 type nodeServer struct {
 	*process
 	url   string
@@ -44,7 +44,8 @@ func startNode(t *testing.T, port int, origins ...string) *nodeServer {
 	return s
 }
 
-// expectTimers waits until the server has that many timers.
+// expectTimers waits until the server has the given number of active timers, as
+// testdata/timers.js prints it.
 func (s *nodeServer) expectTimers(t *testing.T, want int) {
 	t.Helper()
 	count := regexp.MustCompile(`timers: (\d+);`)
@@ -72,15 +73,15 @@ func TestNodeExampleAnswers(t *testing.T) {
 		status                    int
 		allowed                   string
 	}{
-		{"a page on the list", "GET", "/", known, 200, known},
+		{"a page of a listed origin", "GET", "/", known, 200, known},
 		{"the other address", "GET", "/test/server-sent-events", "http://second.example", 200, "http://second.example"},
-		{"a query is no other address", "GET", "/?a=b", known, 200, known},
-		{"no page, or one from the same origin", "GET", "/", "", 200, ""},
-		{"a page that is not on the list", "GET", "/", "http://foreign.example", 403, ""},
-		{"nor is what begins alike", "GET", "/", known + ".evil.example", 403, ""},
-		{"null is no origin to trust", "GET", "/", "null", 403, ""},
-		{"another address", "GET", "/events", known, 404, ""},
-		{"what no URL parser takes", "GET", "//", known, 404, ""},
+		{"the address, with a query", "GET", "/?a=b", known, 200, known},
+		{"no Origin: not a page, or one of the same origin", "GET", "/", "", 200, ""},
+		{"a page of an origin that is not listed", "GET", "/", "http://foreign.example", 403, ""},
+		{"an origin that only begins like a listed one", "GET", "/", known + ".evil.example", 403, ""},
+		{"the origin null", "GET", "/", "null", 403, ""},
+		{"an unknown address", "GET", "/events", known, 404, ""},
+		{"a target that URL parsers reject", "GET", "//", known, 404, ""},
 		{"another method", "POST", "/", known, 405, ""},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), c.method, s.url+c.path, nil)
@@ -106,7 +107,7 @@ func TestNodeExampleAnswers(t *testing.T) {
 			t.Errorf("%s: headers %v", c.why, h)
 		}
 	}
-	s.expectTimers(t, 0) // none of these left one behind
+	s.expectTimers(t, 0) // no request left one behind
 }
 
 func TestNodeExampleResumes(t *testing.T) {
@@ -115,12 +116,12 @@ func TestNodeExampleResumes(t *testing.T) {
 	for _, c := range []struct {
 		why   string
 		seen  string
-		first int64 // the first second to come, before now
+		first int64 // how many seconds before now the first event is
 	}{
-		{"a new client begins now", "", 0},
-		{"one who was away gets what it missed", fmt.Sprint(time.Now().Unix() - 10), 9},
-		{"but not the history of the world", "1", 60},
-		{"an id that is none of this server's is none", "abc", 0},
+		{"a new client starts now", "", 0},
+		{"a client that was away gets what it missed", fmt.Sprint(time.Now().Unix() - 10), 9},
+		{"a client gets at most the last minute", "1", 60},
+		{"an id that is not a number counts as none", "abc", 0},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url, nil)
 		if err != nil {
@@ -131,11 +132,11 @@ func TestNodeExampleResumes(t *testing.T) {
 		now := time.Now().Unix()
 		for n := range c.first + 3 {
 			got, err := strconv.ParseInt(stream.next(t, "data")["id"], 10, 64)
-			// The clock may have gone on by a second or two meanwhile.
+			// A second or two may have passed meanwhile.
 			if want := now - c.first + n; err != nil || got > want || got < want-2 {
-				t.Fatalf("%s: event %d is that of second %d, want %d", c.why, n, got, want)
+				t.Fatalf("%s: event %d is of second %d, want %d", c.why, n, got, want)
 			}
-			now = got - n + c.first // the rest must follow without a hole
+			now = got - n + c.first // the following seconds must be complete
 		}
 	}
 }
@@ -166,12 +167,12 @@ func TestExamplesInBrowser(t *testing.T) {
 
 	page.click("#close")
 	page.until(stateIs, "closed")
-	s.expectTimers(t, 0) // the client has left, and its timer with it
+	s.expectTimers(t, 0) // the server stopped the timer when the client left
 	page.click("#open")
 	page.until(stateIs, "open")
 	s.expectTimers(t, 1)
 
-	// Seconds while the page was closed are missing; from here on none may be.
+	// The seconds while the page was closed are missing. From here on, none may be.
 	start := len(js[[]int64](page, ids))
 	page.until(ids+`.length > $1`, start)
 	s.kill()
@@ -184,12 +185,12 @@ func TestExamplesInBrowser(t *testing.T) {
 	seen := js[[]int64](page, ids)[start:]
 	for i, id := range seen[1:] {
 		if id != seen[i]+1 {
-			t.Errorf("after second %d came %d", seen[i], id)
+			t.Errorf("second %d follows second %d", id, seen[i])
 		}
 	}
 	s.expectTimers(t, 1)
-	// A page that is left may live on in the back/forward cache; its stream may
-	// not.
+	// A page may live on in the back/forward cache after the user leaves it, but it
+	// must close its stream.
 	run(page, chromedp.Navigate(site.origin("127.0.0.1")))
 	s.expectTimers(t, 0)
 	page.back()
@@ -211,7 +212,7 @@ func TestExamplesInBrowser(t *testing.T) {
 	old.noProblems(false)
 }
 
-// The example's page works with the hub's demo as it is.
+// The page of examples/browser works unchanged with the hub's demo.
 func TestBrowserExampleWithHub(t *testing.T) {
 	t.Parallel()
 	site := startExample(t)

@@ -12,18 +12,18 @@ import (
 	"testing"
 )
 
-// A hub is a running `tidings serve`. It can be started again at its address.
+// A hub is a running `tidings serve`. A test can restart it at the same address.
 type hub struct {
 	*process
 	t     *testing.T
 	addr  string
-	token string // that its publishers have, if they need one
-	fails bool   // it is meant to, and to log that
+	token string // with which publish publishes; empty: none
+	fails bool   // the test makes it fail, so it may log errors
 }
 
-// startHub runs a hub with quick timings, which args may change. Heartbeats
-// carry the stream's place: that they are rare keeps them from mending what
-// the first block or an event should have done.
+// startHub runs a hub with short times, which args may override. Heartbeats also
+// send the stream's position; they are rare, so that they do not hide a position
+// missing from the first block or an event.
 func startHub(t *testing.T, args ...string) *hub {
 	t.Helper()
 	h := &hub{t: t, addr: address(freePort(t))}
@@ -31,11 +31,11 @@ func startHub(t *testing.T, args ...string) *hub {
 	return h
 }
 
-// start runs the hub, again if it has stopped, and waits until it is ready.
+// start starts or restarts the hub, and waits until it is ready.
 func (h *hub) start(args ...string) {
 	h.t.Helper()
 	args = append([]string{"serve", "--listen", h.addr, "--retry", "300ms", "--heartbeat", "10m", "--drain", "1s", "--store", "memory"}, args...)
-	dir, err := os.MkdirTemp("", "tidings-e2e-hub-") // for what a hub that is killed leaves behind
+	dir, err := os.MkdirTemp("", "tidings-e2e-hub-") // a killed hub leaves temporary files behind
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func (h *hub) start(args ...string) {
 	p := start(h.t, cmd)
 	h.process = p
 	fails := h.fails
-	h.t.Cleanup(func() { // whatever the test was about
+	h.t.Cleanup(func() {
 		for _, bad := range []string{"panic", "DATA RACE", "level=ERROR"} {
 			if bad == "level=ERROR" && fails {
 				continue
@@ -78,7 +78,7 @@ func (h *hub) isReady() {
 
 func (h *hub) url(path string) string { return "http://" + h.addr + path }
 
-// hasLogged waits for a text in what the hub prints.
+// hasLogged waits until the hub has printed a text.
 func (h *hub) hasLogged(text string) {
 	h.t.Helper()
 	eventually(h.t, "the hub to log "+text, func() (bool, string) {
@@ -87,8 +87,8 @@ func (h *hub) hasLogged(text string) {
 	})
 }
 
-// publish publishes an event and returns its id. Fields are those of the
-// query: type, id and so on, by pairs.
+// publish publishes an event and returns its id. fields are names and values of
+// further fields, in turn: "type", "price", "id", "7".
 func (h *hub) publish(topic, data string, fields ...string) string {
 	h.t.Helper()
 	q := url.Values{"topic": {topic}}
@@ -119,8 +119,8 @@ func (h *hub) publish(topic, data string, fields ...string) string {
 	return result.ID
 }
 
-// publishNumbers publishes the numbers from first to last, and returns the
-// ids in that order.
+// publishNumbers publishes the numbers from first to last, and returns their
+// events' ids in that order.
 func (h *hub) publishNumbers(topic string, first, last int) []string {
 	h.t.Helper()
 	var ids []string
@@ -130,7 +130,7 @@ func (h *hub) publishNumbers(topic string, first, last int) []string {
 	return ids
 }
 
-// mintToken has the program make a token.
+// mintToken makes a token with `tidings token`.
 func mintToken(t *testing.T, key string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(binary, append([]string{"token", "--key", key}, args...)...).Output()
@@ -140,7 +140,7 @@ func mintToken(t *testing.T, key string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// hasStreams waits until that many streams are open.
+// hasStreams waits until the given number of streams is open.
 func (h *hub) hasStreams(want int) {
 	h.t.Helper()
 	eventually(h.t, fmt.Sprint(want, " streams"), func() (bool, string) {

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// patience is how long anything may take that should happen at once. It is
-// only ever waited for in full when a test fails.
+// patience is how long anything may take that should happen at once. Only a test
+// that fails waits for all of it.
 const patience = 20 * time.Second
 
-// client is for requests that are answered at once; streams have openRaw.
+// client sends requests that the hub answers at once. For streams, see openRaw.
 var client = &http.Client{Timeout: patience}
 
 // binary is the tidings program under test.
@@ -33,7 +33,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "tidings.exe") // the suffix is for Windows; nobody else minds
+	binary = filepath.Join(dir, "tidings.exe") // Windows needs the suffix; other systems ignore it
 	build := exec.Command("go", "build", "-o", binary, "github.com/tidings-sse/tidings/cmd/tidings")
 	if raceEnabled {
 		build.Args = slices.Insert(build.Args, 2, "-race")
@@ -43,12 +43,12 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer chromium.stop()
-	defer func() { _ = os.RemoveAll(npm.dir) }() // "" is nothing
+	defer func() { _ = os.RemoveAll(npm.dir) }() // does nothing if no test has set it
 	return m.Run()
 }
 
-// require returns the first of the programs that is installed, and otherwise
-// skips the test, or fails it where everything is to be tested.
+// require returns the path of the first of the programs that is installed. If none
+// is, it skips the test, or fails it with TIDINGS_E2E=require.
 func require(t *testing.T, what string, programs ...string) string {
 	t.Helper()
 	for _, name := range programs {
@@ -57,15 +57,15 @@ func require(t *testing.T, what string, programs ...string) string {
 		}
 	}
 	if os.Getenv("TIDINGS_E2E") == "require" {
-		t.Fatalf("%s is not installed, and TIDINGS_E2E=require asks for it", what)
+		t.Fatalf("%s is not installed, and TIDINGS_E2E=require demands it", what)
 	}
-	t.Skipf("%s is not installed, so this is not tested here; install it, or set TIDINGS_E2E=require to fail instead", what)
+	t.Skipf("%s is not installed; install it to run this test, or set TIDINGS_E2E=require to fail instead", what)
 	return ""
 }
 
-// freePort returns a port that nobody listens on, below those that systems
-// give to outgoing connections: a port that is closed and opened again in a
-// test must not be taken by a browser's connection meanwhile.
+// freePort returns a TCP port without a listener, below the range from which
+// systems take ports for outgoing connections: while a test has the port closed,
+// a browser's connection must not take it.
 func freePort(t *testing.T) int {
 	t.Helper()
 	var errs error
@@ -84,8 +84,8 @@ func freePort(t *testing.T) int {
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// eventually asks again and again until ok, or fails the test with what was
-// seen last.
+// eventually calls ok every 20 ms until it reports true. After patience it fails
+// the test with the text that ok returned last.
 func eventually(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
 	var seen string

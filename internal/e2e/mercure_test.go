@@ -16,7 +16,7 @@ import (
 
 const mercureKey = "!ChangeThisMercureHubJWTSecretKey!"
 
-// npm holds clients as their registry has them, installed once.
+// npm is where the clients from npm are installed, once for all tests.
 var npm struct {
 	once sync.Once
 	dir  string
@@ -24,7 +24,8 @@ var npm struct {
 	out  []byte
 }
 
-// npmClients returns the directory of the clients' modules.
+// npmClients installs the clients and returns the directory of their modules. It
+// skips the test if npm cannot install them, or fails it with TIDINGS_E2E=require.
 func npmClients(t *testing.T) string {
 	t.Helper()
 	path := require(t, "npm", "npm")
@@ -46,8 +47,8 @@ func npmClients(t *testing.T) string {
 	return filepath.Join(npm.dir, "node_modules")
 }
 
-// startMercureSite serves a page with the clients. Their modules leave out
-// what a bundler adds.
+// startMercureSite serves a page with the clients. Their modules import others
+// without the suffix .js, which a bundler would add; here the server adds it.
 func startMercureSite(t *testing.T) *site {
 	t.Helper()
 	dir := npmClients(t)
@@ -63,7 +64,7 @@ func startMercureSite(t *testing.T) *site {
 	return s
 }
 
-// mint makes a token with the program under test.
+// mint makes a token for mercureKey with `tidings token`.
 func mint(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(binary, append([]string{"token", "--key", mercureKey}, args...)...).Output()
@@ -73,7 +74,7 @@ func mint(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// request sends one to the hub, with a token.
+// request sends a request with a token to the hub.
 func (h *hub) request(method, path, token, contentType, body string) (status int, answer string) {
 	h.t.Helper()
 	req, err := http.NewRequest(method, h.url(path), strings.NewReader(body))
@@ -101,7 +102,7 @@ func (h *hub) do(req *http.Request) (status int, answer string) {
 	return resp.StatusCode, string(b)
 }
 
-// update publishes as Mercure's publishers do.
+// update publishes as Mercure's publishers do, and returns the event's id.
 func (h *hub) update(token string, fields url.Values) string {
 	h.t.Helper()
 	status, id := h.request("POST", "/.well-known/mercure", token, "application/x-www-form-urlencoded", fields.Encode())
@@ -111,9 +112,9 @@ func (h *hub) update(token string, fields url.Values) string {
 	return id
 }
 
-// Existing clients of Mercure's work unchanged, from a second origin: private
-// updates by token or cookie, nothing that is no event, and a resume that
-// misses nothing.
+// Existing Mercure clients work unchanged from another origin: with a token or a
+// cookie they get private updates, they get nothing but events, and they miss none
+// when they resume.
 func TestMercureClients(t *testing.T) {
 	t.Parallel()
 	site := startMercureSite(t)
@@ -130,7 +131,7 @@ func TestMercureClients(t *testing.T) {
 		{"fetch", site.origin(allowedName), "", false, "1 3 4 6"},
 		{"native", site.origin(allowedName), "", false, "1 3 4 6"},
 		{"native", site.origin("127.0.0.1"), subscriber, true, "1 2 3 4 5 6"}, // a cookie of the same site
-		{"native", site.origin("127.0.0.1"), subscriber, false, "1 3 4 6"},    // which it does not send
+		{"native", site.origin("127.0.0.1"), subscriber, false, "1 3 4 6"},    // the browser does not send the cookie
 	} {
 		name := c.name + ", a token"
 		if c.token == "" {
@@ -156,7 +157,7 @@ func TestMercureClients(t *testing.T) {
 			update("2", true)
 			update("3", false)
 			page.until("seen().endsWith('3')")
-			// The stream ends, and more is published before the client is back.
+			// The stream ends, and two events come before the client reconnects.
 			if status, answer := h.request("DELETE", "/subscriptions?topic=*", admin, "", ""); status != http.StatusOK || answer != "{\"ended\":1}\n" {
 				t.Fatalf("kick: %d %s", status, answer)
 			}
@@ -170,7 +171,7 @@ func TestMercureClients(t *testing.T) {
 			}
 			if c.name == "fetch" {
 				if id := js[string](page, "beganAt"); !strings.HasPrefix(id, "urn:uuid:") {
-					t.Errorf("the page reads Last-Event-ID as %q", id)
+					t.Errorf("the page reads the header Last-Event-ID as %q, want urn:uuid:…", id)
 				}
 			}
 			page.noProblems(true)
@@ -195,7 +196,7 @@ func TestCookiePublish(t *testing.T) {
 	js[any](page, `void (document.cookie = "mercureAuthorization=" + $1 + "; path=/")`, token)
 	for path, want := range map[string]string{"/.well-known/mercure": "200", "/events": "201"} {
 		if got := post(page, "cors", path); got != want {
-			t.Errorf("from a page that may, %s: %s, want %s", path, got, want)
+			t.Errorf("from an allowed page, %s: %s, want %s", path, got, want)
 		}
 	}
 	before := h.retained(token)
@@ -203,10 +204,10 @@ func TestCookiePublish(t *testing.T) {
 	page.until("window.ready && location.port !== $1", site.port)
 	for _, path := range []string{"/.well-known/mercure", "/events"} {
 		if got := post(page, "no-cors", path); got != "opaque" {
-			t.Errorf("from another, %s: %s", path, got)
+			t.Errorf("from another page, without CORS, %s: %s, want opaque", path, got)
 		}
 		if got := post(page, "cors", path); got != "failed" {
-			t.Errorf("from another, with CORS, %s: %s", path, got)
+			t.Errorf("from another page, with CORS, %s: %s, want failed", path, got)
 		}
 	}
 	if after := h.retained(token); after != before || strings.Count(after, "forged") != 2 {
@@ -214,7 +215,7 @@ func TestCookiePublish(t *testing.T) {
 	}
 }
 
-// retained is all that the hub has.
+// retained returns all events that the hub retains, as NDJSON.
 func (h *hub) retained(token string) string {
 	h.t.Helper()
 	req, err := http.NewRequest("GET", h.url("/events?topic=*"), nil)

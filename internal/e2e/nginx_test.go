@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// nginxConfig is nginx as it is without a word on buffering, compression or
-// timeouts: everything from "server" on is what its beginner's guide says.
+// nginxConfig sets nothing about buffering, compression or timeouts. From "server"
+// on, it is the configuration of nginx's beginner's guide.
 const nginxConfig = `
 daemon off;
 pid %[1]s/nginx.pid;
@@ -37,7 +37,7 @@ http {
 }
 `
 
-// startNginx runs nginx in front of an address, and returns its own.
+// startNginx runs nginx as a proxy of upstream and returns its URL.
 func startNginx(t *testing.T, upstream string) string {
 	t.Helper()
 	path := require(t, "nginx", "nginx", "/usr/sbin/nginx")
@@ -45,7 +45,7 @@ func startNginx(t *testing.T, upstream string) string {
 	addr := address(freePort(t))
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // nobody else may enter the directory
+		user = "user root;" // no other user may enter the directory
 	}
 	config := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, addr, upstream, user), 0o600); err != nil {
@@ -67,8 +67,8 @@ func startNginx(t *testing.T, upstream string) string {
 	return "http://" + addr
 }
 
-// nginx, which sends a whole body before it looks at the answer, passes on what a
-// hub says of one that it refuses.
+// nginx passes on the hub's answer to a body that the hub refuses, although nginx
+// sends the whole body before it reads the answer.
 func TestRefusalBehindNginx(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--max-body", "64KiB")
@@ -101,8 +101,8 @@ func TestRefusalBehindNginx(t *testing.T) {
 	}
 }
 
-// nginx buffers what it proxies, unless the response's own header says not to:
-// events come through one by one because of our headers alone.
+// nginx buffers responses unless a header of the response turns that off. The
+// hub's headers alone make events arrive one by one.
 func TestBehindNginx(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--demo")
@@ -112,7 +112,7 @@ func TestBehindNginx(t *testing.T) {
 	for name, want := range map[string]string{
 		"Content-Type":      "text/event-stream",
 		"Cache-Control":     "no-cache, no-transform",
-		"X-Accel-Buffering": "", // nginx keeps it to itself
+		"X-Accel-Buffering": "", // nginx removes it
 		"Content-Encoding":  "",
 		"Content-Length":    "",
 	} {
@@ -123,7 +123,7 @@ func TestBehindNginx(t *testing.T) {
 	if got := s.next(t, "retry"); got["retry"] != "300" || got["event"] != "position" || got["id"] == "" {
 		t.Errorf("the stream begins with %q", got)
 	}
-	for n := range 5 { // each must be here before the next is published
+	for n := range 5 { // each must arrive before the next is published
 		id, data := h.publish("news", fmt.Sprint("event ", n)), fmt.Sprint("event ", n)
 		if got := s.next(t, "data"); got["id"] != id || got["data"] != data {
 			t.Fatalf("want %q with id %s, got %q", data, id, got)

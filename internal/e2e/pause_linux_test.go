@@ -46,7 +46,7 @@ func (g *gate) pass() {
 	<-open
 }
 
-// A gated connection reads little at a time, and through a gate.
+// A gated connection reads only while its gate is open.
 type gated struct {
 	net.Conn
 	gate *gate
@@ -57,9 +57,9 @@ func (c gated) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// subscribeGated opens n streams whose connections read through g: one for each, or
-// one for all with HTTP/2. Each stream's end, or the line that ends it well, is sent to
-// the channel.
+// subscribeGated opens n streams whose connections read through g: a connection for
+// each stream, or one for all with HTTP/2. For each stream, the channel receives nil
+// when the line last has come, or the error with which the stream has ended.
 func (h *hub) subscribeGated(n int, http2 bool, g *gate, last string) <-chan error {
 	h.t.Helper()
 	tr := &http.Transport{Protocols: new(http.Protocols)}
@@ -102,7 +102,7 @@ func (h *hub) subscribeGated(n int, http2 bool, g *gate, last string) <-chan err
 	return ends
 }
 
-// streamStats are the streams of /stats.
+// streamStats is the field streams of /stats.
 type streamStats struct {
 	Open        int            `json:"open"`
 	Lagging     int            `json:"lagging"`
@@ -124,10 +124,11 @@ func (h *hub) streamStats() streamStats {
 	return s.Streams
 }
 
-// fill publishes until all streams are behind, whose peers take nothing.
+// fill publishes 12 MB and waits until all n streams are behind, because their
+// sockets are full.
 func (h *hub) fill(n int) {
 	h.t.Helper()
-	for range 12 { // more than sockets hold
+	for range 12 { // more than the sockets' buffers hold
 		h.publish("a", strings.Repeat("x", 1<<20-100))
 	}
 	eventually(h.t, "all sockets to be full", func() (bool, string) {
@@ -146,8 +147,8 @@ var transports = []struct {
 	{"HTTP2", true, nil},
 }
 
-// A process that does not run for longer than the write timeout, stopped or frozen,
-// must not take its peers for stalled: they have read all there was meanwhile.
+// A hub that was stopped or frozen for longer than the write timeout must not take
+// its peers for stalled: they may have read everything meanwhile.
 func TestPauseEndsNoStream(t *testing.T) {
 	const writeTimeout = 4 * time.Second
 	for _, tr := range transports {
@@ -161,7 +162,7 @@ func TestPauseEndsNoStream(t *testing.T) {
 			h.fill(n)
 			h.signal(t, syscall.SIGSTOP)
 			g.lift()
-			time.Sleep(writeTimeout + writeTimeout/4) // what the test is about
+			time.Sleep(writeTimeout + writeTimeout/4) // the pause under test
 			h.signal(t, syscall.SIGCONT)
 			h.publish("a", "last")
 			for range n {
@@ -171,7 +172,7 @@ func TestPauseEndsNoStream(t *testing.T) {
 						t.Errorf("a stream ended with %v", err)
 					}
 				case <-time.After(patience):
-					t.Fatal("a stream has not got the last event")
+					t.Fatal("a stream did not get the last event")
 				}
 			}
 			if s := h.streamStats(); s.Disconnects["stalled"] != 0 {
@@ -181,7 +182,7 @@ func TestPauseEndsNoStream(t *testing.T) {
 	}
 }
 
-// A peer that does take nothing is still noticed.
+// The hub ends the streams of peers that take nothing, and closes their sockets.
 func TestStalledPeerIsEnded(t *testing.T) {
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
@@ -202,14 +203,14 @@ func TestStalledPeerIsEnded(t *testing.T) {
 			eventually(t, "their connections to be closed", func() (bool, string) {
 				left := h.socketsTo("127.0.0.1")
 				n := h.holds(left)
-				return n <= 1, fmt.Sprint(n, " sockets") // the one that the test asks by
+				return n <= 1, fmt.Sprint(n, " sockets") // the test's own requests keep one open
 			})
 		})
 	}
 }
 
-// Streams whose peers take nothing are ended in a drain like others: each at its own
-// moment, so that the hub has stopped when the drain is over.
+// A drain ends streams whose peers take nothing like any others, each at a moment of
+// its own, and the hub has stopped when the drain is over.
 func TestDrainSpreadsFullStreams(t *testing.T) {
 	for _, tr := range transports[:2] {
 		t.Run(tr.name, func(t *testing.T) {
@@ -226,7 +227,7 @@ func TestDrainSpreadsFullStreams(t *testing.T) {
 			all := h.holds(sockets)
 			begun := time.Now()
 			h.signal(t, syscall.SIGTERM)
-			time.Sleep(drain / 2) // the drain takes its time
+			time.Sleep(drain / 2) // to look in the middle of it
 			if left := h.holds(sockets); left < all-n*9/10 || left > all-n/10 {
 				t.Errorf("in the middle of the drain %d of %d sockets are left", left, all)
 			}
@@ -234,7 +235,7 @@ func TestDrainSpreadsFullStreams(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 			if took := time.Since(begun); took > drain+2*time.Second {
-				t.Errorf("the hub has stopped after %v; the drain is %v", took, drain)
+				t.Errorf("the hub stopped after %v; want %v at most", took, drain+2*time.Second)
 			}
 		})
 	}

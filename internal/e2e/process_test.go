@@ -37,9 +37,9 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// kill ends the process as a power cut would.
+// kill sends SIGKILL and waits for the process to end.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have exited
+	_ = p.cmd.Process.Kill() // an error: it has exited already
 	<-p.exited
 }
 
@@ -50,13 +50,14 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
+// wait waits for the process to end and returns its exit code.
 func (p *process) wait(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
-		t.Fatalf("%s still runs %s after it was told to stop", p.cmd.Path, patience)
+		t.Fatalf("%s still runs %s after it should have stopped", p.cmd.Path, patience)
 		return -1
 	}
 }

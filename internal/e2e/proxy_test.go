@@ -11,27 +11,28 @@ import (
 	"time"
 )
 
-// A proxy stands between a browser and a hub, at the level of TCP: it sees
-// every request, cuts connections, and refuses new ones for a while.
+// A proxy forwards TCP connections between a browser and a hub. It records the
+// requests, and can cut connections and refuse new ones.
 type proxy struct {
 	t        *testing.T
-	addr     string // where it listens
+	addr     string // it listens here
 	upstream string
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it refuses
 	links    map[*link]struct{}
 	requests []request
-	tearAt   int // bytes of the next connection's first body to pass before it is cut; 0: no limit
+	tearAt   int // after how many bytes of its first body to cut the next connection; 0: never
 }
 
-// A request is one that went through, with when it came.
+// A request is a request that the proxy has seen, and when.
 type request struct {
 	*http.Request
 	at time.Time
 }
 
-// A link is one connection, on both sides, and what came back through it.
+// A link is a connection of a client, the one to the server, and what the server
+// has sent through them.
 type link struct {
 	client, server *net.TCPConn
 
@@ -52,7 +53,7 @@ func startProxy(t *testing.T, upstream string) *proxy {
 
 func (p *proxy) url(path string) string { return "http://" + p.addr + path }
 
-// accept takes connections, again if it has refused them.
+// accept starts to accept connections, also after refuse.
 func (p *proxy) accept() {
 	p.t.Helper()
 	ln, err := net.Listen("tcp", p.addr)
@@ -73,7 +74,7 @@ func (p *proxy) accept() {
 	}()
 }
 
-// refuse has new connections refused, and leaves the open ones alone.
+// refuse refuses new connections from now on. Open ones stay open.
 func (p *proxy) refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,8 +84,8 @@ func (p *proxy) refuse() {
 	}
 }
 
-// cut breaks all connections: in order (FIN), so that the browser gets what
-// was sent so far, or by a reset, which may take that away from it.
+// cut closes all connections: with FIN, so that the browser gets what was sent so
+// far, or with RST, which may discard some of that.
 func (p *proxy) cut(reset bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,31 +94,31 @@ func (p *proxy) cut(reset bool) {
 	}
 }
 
-// tear has the next connection cut when n bytes of its first response's body
-// have come back through it, chunk lengths included, wherever in an event that
-// is. Headers are let through: Chromium takes part of them for all of them, and
-// an event stream without its Content-Type ends an EventSource for good.
+// tear cuts the next connection after n bytes of its first response's body, chunk
+// sizes included, even within an event. It passes the headers in full: Chromium
+// accepts incomplete headers as complete, and a response without the Content-Type of
+// an event stream closes an EventSource for good.
 func (p *proxy) tear(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tearAt = n
 }
 
-// seen returns the requests so far, oldest first.
+// seen returns the requests so far, in the order in which they came.
 func (p *proxy) seen() []request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]request(nil), p.requests...)
 }
 
-// open is how many connections there are.
+// open returns how many connections are open.
 func (p *proxy) open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
 }
 
-// returned is what has come back through the connections that are open.
+// returned returns what the server has sent through the open connections.
 func (p *proxy) returned() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,7 +134,7 @@ func (p *proxy) returned() string {
 func (p *proxy) serve(client *net.TCPConn) {
 	server, err := net.Dial("tcp", p.upstream)
 	if err != nil {
-		// What a dead hub would do itself, had the browser asked it.
+		// Reset the connection, as the host of a dead hub would.
 		_ = client.SetLinger(0)
 		_ = client.Close()
 		return
@@ -149,7 +150,7 @@ func (p *proxy) serve(client *net.TCPConn) {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.note(heads) })
 	wg.Go(func() {
-		_, _ = io.Copy(server, io.TeeReader(client, note)) // either end may break: that is its job
+		_, _ = io.Copy(server, io.TeeReader(client, note)) // either end may break; tests cause that
 		_ = note.Close()
 		l.close(false)
 	})
@@ -163,7 +164,7 @@ func (p *proxy) serve(client *net.TCPConn) {
 	p.mu.Unlock()
 }
 
-// note records the requests of one connection.
+// note records the requests of a connection.
 func (p *proxy) note(heads *io.PipeReader) {
 	defer func() { _, _ = io.Copy(io.Discard, heads) }()
 	for r := bufio.NewReader(heads); ; {
@@ -177,8 +178,8 @@ func (p *proxy) note(heads *io.PipeReader) {
 	}
 }
 
-// back passes on what the server sends, to its end, or to the limit within the
-// first body.
+// back passes on what the server sends until that ends, or, if limit is not 0, until
+// limit bytes of the first body have passed.
 func (l *link) back(limit int) {
 	to := io.MultiWriter(l.client, l)
 	from := bufio.NewReader(l.server)

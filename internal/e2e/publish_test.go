@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The programs of examples/publish, each as its README runs it.
+// TestPublishExamples runs each program of examples/publish as its README says.
 func TestPublishExamples(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
@@ -46,19 +46,19 @@ func TestPublishExamples(t *testing.T) {
 				t.Errorf("published %v, want %q", event, text)
 			}
 			if !strings.Contains(out, event["id"]) {
-				t.Errorf("it printed %q, not the id %s", out, event["id"])
+				t.Errorf("the program printed %q, without the id %s", out, event["id"])
 			}
-			// A hub that refuses, and one that is not there.
+			// The program fails if the hub refuses, or is not there.
 			for _, hub := range []string{h.url("/nowhere"), "http://" + address(freePort(t))} {
 				if out, err := publish(hub, text); err == nil {
-					t.Errorf("%s: no failure, but %q", hub, out)
+					t.Errorf("%s: the program did not fail, and printed %q", hub, out)
 				}
 			}
 		})
 	}
 }
 
-// The pages of examples/web, built as their README says.
+// TestWebExamples builds the pages of examples/web as their README says, and runs them.
 func TestWebExamples(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string][][]string{
@@ -85,8 +85,8 @@ func TestWebExamples(t *testing.T) {
 	}
 }
 
-// followsNews opens a page of examples/web, and checks that it shows what was,
-// what comes, and what comes while its network is down.
+// followsNews opens a page of examples/web, and checks that it shows earlier events,
+// new ones, and those published while its network is down.
 func followsNews(t *testing.T, dir string) {
 	h := startHub(t)
 	p := startProxy(t, h.addr)
@@ -109,7 +109,8 @@ func followsNews(t *testing.T, dir string) {
 	page.until(state, "open")
 	page.noProblems(true)
 
-	// Left, it hangs up; come back to, it is there again.
+	// The page closes its stream when the user leaves, and reconnects when the user
+	// returns.
 	run(page, chromedp.Navigate(site.origin("127.0.0.1")))
 	eventually(t, "the page to hang up", func() (bool, string) { return p.open() == 0, "a connection" })
 	page.back()

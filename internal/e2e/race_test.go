@@ -2,5 +2,5 @@
 
 package e2e
 
-// raceEnabled has the hub built as these tests are.
+// raceEnabled makes TestMain build the hub with -race, as these tests are.
 const raceEnabled = true

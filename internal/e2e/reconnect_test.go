@@ -11,26 +11,26 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// Cut before its first event, a stream goes on where it began: the position at
-// its beginning has told the browser where that is.
+// A stream cut before its first event resumes where it began, because its first
+// block gave the browser that position.
 func TestCutBeforeFirstEvent(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
-	h.publishNumbers("quiet", 1, 3) // history that is not asked for
+	h.publishNumbers("quiet", 1, 3) // history that the page does not ask for
 	p := startProxy(t, h.addr)
 	page := openRecorder(t)
 	s := page.connect(p.url("/events/quiet"), connection{types: []string{"gap"}})
 	s.expect("onopen", open)
-	place := openRaw(t, h.url("/events/quiet")).next(t, "id")["id"]
-	eventually(t, "the place to pass the proxy", func() (bool, string) {
-		return strings.Contains(p.returned(), "id: "+place+"\ndata: {}\n\n"), p.returned()
+	position := openRaw(t, h.url("/events/quiet")).next(t, "id")["id"]
+	eventually(t, "the position to pass the proxy", func() (bool, string) {
+		return strings.Contains(p.returned(), "id: "+position+"\ndata: {}\n\n"), p.returned()
 	})
 
 	p.refuse()
 	p.cut(false)
 	s.expect("onerror", connecting)
 	ids := h.publishNumbers("quiet", 4, 6)
-	for range 2 { // attempts that find nobody
+	for range 2 { // attempts that are refused
 		s.expect("onerror", connecting)
 	}
 	p.accept()
@@ -41,33 +41,34 @@ func TestCutBeforeFirstEvent(t *testing.T) {
 	if got := requests[0].Header.Values("Last-Event-ID"); got != nil {
 		t.Errorf("the first request has Last-Event-ID %q", got)
 	}
-	if got := requests[1].Header.Get("Last-Event-ID"); len(requests) != 2 || got != place {
-		t.Errorf("%d requests, the second from %q; want 2 and %q", len(requests), got, place)
+	if got := requests[1].Header.Get("Last-Event-ID"); len(requests) != 2 || got != position {
+		t.Errorf("%d requests, the second resumes after %q; want 2 and %q", len(requests), got, position)
 	}
 }
 
-// On a quiet topic the heartbeat moves the browser's place on, so that it does
-// not age past retention.
-func TestHeartbeatMovesPlace(t *testing.T) {
+// On a quiet topic, heartbeats advance the browser's position, so that retention
+// does not pass it.
+func TestHeartbeatAdvancesPosition(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--heartbeat", "1s")
 	p := startProxy(t, h.addr)
 	page := openRecorder(t)
 	s := page.connect(p.url("/events/quiet"), connection{})
 	s.expect("onopen", open)
-	place := h.publish("busy", "not for this page")
-	eventually(t, "a heartbeat with the place", func() (bool, string) {
-		return strings.Contains(p.returned(), "id: "+place+"\ndata: {}\n\n"), p.returned()
+	position := h.publish("busy", "not for this page")
+	eventually(t, "a heartbeat with the position", func() (bool, string) {
+		return strings.Contains(p.returned(), "id: "+position+"\ndata: {}\n\n"), p.returned()
 	})
 	p.cut(false)
 	s.expect("onerror", connecting)
-	s.expect("onopen", open) // and no event was heard
-	if got := p.seen()[1].Header.Get("Last-Event-ID"); got != place {
-		t.Errorf("came back from %q, want %q", got, place)
+	s.expect("onopen", open) // without an event in between
+	if got := p.seen()[1].Header.Get("Last-Event-ID"); got != position {
+		t.Errorf("the browser resumes after %q, want %q", got, position)
 	}
 }
 
-// While a publisher goes on, connections break in every way there is.
+// While events are published, connections are closed, reset, refused and torn within
+// events; the browser gets every event once and in order.
 func TestCutsWhilePublishing(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, "--retry", "100ms")
@@ -79,12 +80,12 @@ func TestCutsWhilePublishing(t *testing.T) {
 	const last = 600
 	at := map[int]func(){
 		50:  func() { p.cut(false) },
-		51:  func() { p.cut(false) }, // while the browser is away, most likely
+		51:  func() { p.cut(false) }, // most likely before the browser has reconnected
 		120: func() { p.cut(true) },
 		200: func() { p.refuse(); p.cut(false) },
 		280: func() { p.accept() },
-		// These break within the first blocks and within events, of which only
-		// whole ones may count.
+		// These end within the first blocks and within events; the browser must
+		// drop a partial event.
 		320: func() { p.tear(9); p.cut(false) },
 		350: func() { p.tear(33); p.cut(true) },
 		380: func() { p.tear(777); p.cut(false) },
@@ -113,12 +114,12 @@ func TestCutsWhilePublishing(t *testing.T) {
 		received = append(received, id)
 	}
 	if len(received) != last+1 {
-		t.Fatalf("%d events published", len(received)-1)
+		t.Fatalf("%d events were published, want %d", len(received)-1, last)
 	}
 
 	requests := p.seen()
 	if len(requests) < 6 {
-		t.Errorf("%d requests: the cuts did not cut", len(requests))
+		t.Errorf("%d requests, want 6 or more: the cuts did not work", len(requests))
 	}
 	for i, r := range requests[1:] {
 		if got := r.Header.Get("Last-Event-ID"); got == "" {
@@ -141,9 +142,9 @@ func TestRetryIsObeyed(t *testing.T) {
 	p.cut(false)
 	s.expect("onerror", connecting)
 	s.expect("onopen", open)
-	// A browser whose default were still in force would come after 3 s.
+	// With its default, Chromium would reconnect after 3 s.
 	if d := p.seen()[1].at.Sub(cut); d < retry-50*time.Millisecond || d > retry+time.Second {
-		t.Errorf("came back %s after the cut, told to after %s", d, retry)
+		t.Errorf("the browser reconnected %s after the cut; retry is %s", d, retry)
 	}
 }
 
@@ -164,8 +165,8 @@ func TestCloseIsForGood(t *testing.T) {
 	eventually(t, "the browser to hang up", func() (bool, string) {
 		return p.open() == 1, fmt.Sprint(p.open(), " connections")
 	})
-	// The other one shows that there was time to reconnect, and something to
-	// hear.
+	// The other source reconnects and gets events meanwhile, so the closed one could
+	// have, too.
 	for n := range 5 {
 		p.cut(false)
 		id := h.publish("x", fmt.Sprint(n))
@@ -183,7 +184,7 @@ func TestCloseIsForGood(t *testing.T) {
 	}
 	select {
 	case r := <-stopped.reports:
-		t.Errorf("a closed source heard %+v", r)
+		t.Errorf("a closed source reported %+v", r)
 	default:
 	}
 	if stopped.state() != closed {
@@ -191,7 +192,7 @@ func TestCloseIsForGood(t *testing.T) {
 	}
 }
 
-// 204 is the server's word that there will be no more (WHATWG HTML §9.2.3).
+// A 204 makes an EventSource stop reconnecting (WHATWG HTML §9.2.3).
 func TestNoContentStopsBrowser(t *testing.T) {
 	t.Parallel()
 	site := startSite(t)
@@ -226,8 +227,8 @@ func TestNoContentStopsBrowser(t *testing.T) {
 	once.expect("onerror", connecting)
 	once.expect("onerror", closed)
 
-	// A stream that ends by itself is asked for again and again: what it takes
-	// for five of that is more than the others would have needed.
+	// The browser requests a stream that only ends again and again. In the time of
+	// five such requests, the sources above would have reconnected, too.
 	site.HandleFunc("/again", func(w http.ResponseWriter, r *http.Request) {
 		s, err := sse.Accept(w, r, nil)
 		if err != nil {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// What a hub keeps in memory is gone when it is killed. Browsers must hear of
-// that, and then miss nothing of what came since.
-func TestKilledHubTellsOfGap(t *testing.T) {
+// A hub that keeps events in memory loses them when it is killed. Browsers must get
+// a gap, and then every event published since the restart.
+func TestKilledHubSendsGap(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
 	p := startProxy(t, h.addr)
@@ -21,34 +21,34 @@ func TestKilledHubTellsOfGap(t *testing.T) {
 	old := h.publishNumbers("news", 1, 3)
 	s.expectNumbers(1, old)
 
-	p.refuse() // so that what is published next comes before the browser does
+	p.refuse() // until the next events are published
 	h.kill()
 	s.expect("onerror", connecting)
 	h.start()
 	fresh := h.publishNumbers("news", 4, 8)
 	p.accept()
 	gap := s.nextEvent()
-	var told struct {
+	var reported struct {
 		Requested    string `json:"requested"`
 		ResumedAfter string `json:"resumed_after"`
 		Reason       string `json:"reason"`
 	}
-	if err := json.Unmarshal([]byte(gap.Data), &told); err != nil || gap.Type != "gap" {
+	if err := json.Unmarshal([]byte(gap.Data), &reported); err != nil || gap.Type != "gap" {
 		t.Fatalf("want a gap first, got %+v (%v)", gap, err)
 	}
-	if told.Reason != "epoch" || told.Requested != old[2] || told.ResumedAfter != gap.ID {
-		t.Errorf("gap %+v with id %s, asked for %s", told, gap.ID, old[2])
+	if reported.Reason != "epoch" || reported.Requested != old[2] || reported.ResumedAfter != gap.ID {
+		t.Errorf("gap %+v with id %s; the browser asked for %s", reported, gap.ID, old[2])
 	}
 	s.expectNumbers(4, fresh)
 
 	p.cut(false)
 	s.expect("onerror", connecting)
-	s.expectNumbers(9, h.publishNumbers("news", 9, 10)) // a second gap would come before
+	s.expectNumbers(9, h.publishNumbers("news", 9, 10)) // a second gap would come first
 }
 
-// A gap moves the last event ID, so that a stream cut right after it does not
-// hear of it again.
-func TestGapIsToldOnce(t *testing.T) {
+// A gap sets the last event ID, so a stream cut right after it does not get the gap
+// again.
+func TestGapIsSentOnce(t *testing.T) {
 	t.Parallel()
 	h := startHub(t)
 	p := startProxy(t, h.addr)
@@ -67,7 +67,7 @@ func TestGapIsToldOnce(t *testing.T) {
 	s.expectNumbers(1, ids)
 	requests := p.seen()
 	if got := requests[len(requests)-1].Header.Get("Last-Event-ID"); got != gap.ID {
-		t.Errorf("came back from %q, want the gap's %q", got, gap.ID)
+		t.Errorf("the browser resumes after %q, want the gap's %q", got, gap.ID)
 	}
 }
 
@@ -80,7 +80,7 @@ func TestDrainedHubLetsBrowsersThrough(t *testing.T) {
 	s := page.connect(p.url("/events/news?of=old"), connection{types: []string{"gap"}})
 	s.expect("onopen", open)
 	s.expectNumbers(1, h.publishNumbers("news", 1, 1))
-	for range 30 { // their moments spread over the drain, and keep it going
+	for range 30 { // the drain spreads their ends, so it takes its full time
 		openRaw(t, h.url("/events/news"))
 	}
 
@@ -95,14 +95,14 @@ func TestDrainedHubLetsBrowsersThrough(t *testing.T) {
 		return resp.StatusCode == http.StatusServiceUnavailable, resp.Status
 	})
 	late := page.connect(p.url("/events/news?of=late"), connection{})
-	late.expect("onopen", open) // 200: any other status would be for good
+	late.expect("onopen", open) // any status but 200 would end it for good
 	late.expect("onerror", connecting)
 	s.expect("onerror", connecting)
 	if code := h.wait(t); code != 0 {
 		t.Errorf("a drained hub exits with %d", code)
 	}
 	if d := time.Since(asked); d > drain+3*time.Second {
-		t.Errorf("the drain took %s, told %s", d, drain)
+		t.Errorf("the drain took %s, want %s", d, drain)
 	}
 
 	const newRetry = 1200 * time.Millisecond
@@ -110,7 +110,7 @@ func TestDrainedHubLetsBrowsersThrough(t *testing.T) {
 	if r := s.nextEvent(); r.Type != "gap" || !strings.Contains(r.Data, `"reason":"epoch"`) {
 		t.Fatalf("want the restarted hub's gap, got %+v", r)
 	}
-	for late.next().Handler != "onopen" { // errors, while there was no hub
+	for late.next().Handler != "onopen" { // skip the errors from while the hub was down
 	}
 	ids := h.publishNumbers("news", 2, 3)
 	s.expectNumbers(2, ids)
@@ -120,7 +120,7 @@ func TestDrainedHubLetsBrowsersThrough(t *testing.T) {
 	for _, r := range p.seen() {
 		of := r.URL.Query().Get("of")
 		if d := r.at.Sub(asked); first[of] && d < drain {
-			t.Errorf("%s came back %s after the drain began, before its end", of, d)
+			t.Errorf("%s reconnected %s after the drain began, before its end", of, d)
 		}
 		first[of] = true
 	}
@@ -130,6 +130,6 @@ func TestDrainedHubLetsBrowsersThrough(t *testing.T) {
 	s.expect("onerror", connecting)
 	s.expect("onopen", open)
 	if d := p.seen()[before].at.Sub(cut); d < newRetry-50*time.Millisecond || d > newRetry+patience {
-		t.Errorf("came back %s after the cut; the new hub's retry is %s", d, newRetry)
+		t.Errorf("the browser reconnected %s after the cut; the new hub's retry is %s", d, newRetry)
 	}
 }

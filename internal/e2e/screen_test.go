@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A screen is what a page is shown on, in CSS pixels.
+// A screen is the size of a screen, in CSS pixels.
 type screen struct{ width, height int64 }
 
 var (
@@ -22,10 +22,11 @@ var (
 
 func (s screen) String() string { return fmt.Sprintf("%dx%d", s.width, s.height) }
 
-// isPhone: it is one that is touched, has no mouse, and lays out as phones do.
+// isPhone reports whether the screen is a phone's: with touch, without a mouse, and
+// with a mobile layout.
 func (s screen) isPhone() bool { return s.width < 600 }
 
-// other is the screen of somebody else who looks at the same.
+// other returns a different screen, for a second viewer of the same page.
 func (s screen) other() screen {
 	if s.isPhone() {
 		return desktop
@@ -33,7 +34,8 @@ func (s screen) other() screen {
 	return phone
 }
 
-// onScreens drives a page on a phone, on a desk, and on more screens.
+// onScreens runs drive on a phone, on a desktop screen, and on more screens, in
+// parallel.
 func onScreens(t *testing.T, drive func(t *testing.T, on screen), more ...screen) {
 	t.Parallel()
 	for _, on := range append([]screen{phone, desktop}, more...) {
@@ -44,7 +46,7 @@ func onScreens(t *testing.T, drive func(t *testing.T, on screen), more ...screen
 	}
 }
 
-// show puts the page on another screen.
+// show changes the screen that the tab is on.
 func (b *tab) show(on screen) {
 	b.t.Helper()
 	b.on = on
@@ -54,8 +56,8 @@ func (b *tab) show(on screen) {
 	send(b, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: on.isPhone()})
 }
 
-// driven ends a test of a page: it fits its screen, its console shows no error
-// (see noProblems), and a picture of it is kept.
+// driven ends a test of a page: it checks that the page fits its screen and that the
+// console shows no error (see noProblems), and saves a screenshot.
 func (b *tab) driven(name string, networkWasCut bool) {
 	b.t.Helper()
 	b.fits()
@@ -63,16 +65,18 @@ func (b *tab) driven(name string, networkWasCut bool) {
 	b.noProblems(networkWasCut)
 }
 
-// fits checks that nothing makes the page wider than its screen.
+// fits checks that the page is not wider than its screen.
 func (b *tab) fits() {
 	b.t.Helper()
-	eventually(b.t, "to fit the screen", func() (bool, string) { // phones show what is wider smaller
+	eventually(b.t, "to fit the screen", func() (bool, string) {
+		// A phone zooms out to show a page that is too wide: innerWidth grows.
 		width := js[int64](b, `Math.max(innerWidth, document.documentElement.scrollWidth)`)
 		return width == b.on.width, fmt.Sprintf("%s is %d wide, on %s", js[string](b, `location.href`), width, b.on)
 	})
 }
 
-// keepFailed keeps what the page looked like when its test failed.
+// keepFailed saves a screenshot of the page if the test has failed, and logs its
+// address and fields.
 func (b *tab) keepFailed() {
 	if !b.t.Failed() {
 		return
@@ -87,8 +91,8 @@ func (b *tab) keepFailed() {
 	b.t.Logf("the page: %s (%v)", what, err)
 }
 
-// keep writes a picture to where they are kept, or, if nobody wants them, to
-// nowhere.
+// keep saves a screenshot in the directory TIDINGS_ARTIFACTS. If that is not set, it
+// does nothing.
 func (b *tab) keep(name string, png []byte) {
 	b.t.Helper()
 	dir := os.Getenv("TIDINGS_ARTIFACTS")

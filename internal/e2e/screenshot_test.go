@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// shoot keeps a page as it looks on a phone and on a desk, in light and dark, in
-// both languages, and on more screens.
+// shoot saves screenshots of a page in both languages and both colour schemes, on a
+// phone, on a desktop screen and on more screens.
 func shoot(page *tab, name string, more ...screen) {
 	page.t.Helper()
 	for _, lang := range []string{"zh-CN", "en"} {
@@ -28,8 +28,8 @@ func shoot(page *tab, name string, more ...screen) {
 	}
 }
 
-// screenshot shows the page in a colour scheme, and checks that it fits and
-// follows the scheme.
+// screenshot returns the page in a colour scheme, as PNG. It checks that the page
+// fits its screen and follows the scheme.
 func (b *tab) screenshot(scheme string) []byte {
 	b.t.Helper()
 	send(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -48,7 +48,8 @@ func (b *tab) screenshot(scheme string) []byte {
 	return shot
 }
 
-// brightness is that of the average pixel, from 0 to 1.
+// brightness returns the average brightness of the pixels, from 0 to 1. It looks at
+// every third pixel of every third line.
 func brightness(m image.Image) float64 {
 	sum, n := 0.0, 0.0
 	for y := m.Bounds().Min.Y; y < m.Bounds().Max.Y; y += 3 {

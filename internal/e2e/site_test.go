@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A site is a web server of the test, which any host name reaches. / is the
-// recorder.
+// A site is the test's own web server. It accepts any host name and serves
+// testdata/recorder.html at /.
 type site struct {
 	*http.ServeMux
 	port string
@@ -31,16 +31,16 @@ func startSite(t *testing.T) *site {
 	return s
 }
 
-// handleDir serves a directory's files below path.
+// handleDir serves the files of a directory below path.
 func (s *site) handleDir(path, dir string) {
 	s.Handle(path, http.StripPrefix(path, http.FileServer(http.Dir(dir))))
 }
 
-// origin is the site under a host name.
+// origin returns the site's origin under a host name.
 func (s *site) origin(host string) string { return "http://" + host + ":" + s.port }
 
-// openRecorder opens the recorder on an origin of its own: to it, every hub
-// is another origin.
+// openRecorder opens the recorder on a site of its own, so every hub is another
+// origin to it.
 func openRecorder(t *testing.T) *tab {
 	t.Helper()
 	return openTab(t, startSite(t).origin("127.0.0.1")+"/")

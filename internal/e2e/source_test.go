@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A report is what happened to an EventSource: which of its handlers was
-// called, with what, and the readyState as that handler saw it.
+// A report is a call of one of an EventSource's handlers: which one, the event's
+// fields, and the readyState during the call.
 type report struct {
 	Source, Handler, Type, Data, ID, Origin string
 	State                                   int
@@ -26,27 +26,27 @@ type source struct {
 	reports chan report
 }
 
-// connection says how a source is opened.
+// connection says how to open a source.
 type connection struct {
-	types           []string // those with a listener of their own
+	types           []string // event types to add a listener for
 	withCredentials bool
 }
 
-// connect opens an EventSource. The tab must show the recorder.
+// connect opens an EventSource in the tab, which must show the recorder.
 func (b *tab) connect(url string, c connection) *source {
 	b.t.Helper()
 	b.mu.Lock()
 	s := &source{tab: b, name: fmt.Sprintf("source %d", len(b.sources)+1), reports: make(chan report, 100_000)}
 	b.sources[s.name] = s
 	b.mu.Unlock()
-	types := append([]string{}, c.types...) // null is not iterable
+	types := append([]string{}, c.types...) // not nil: null is not iterable
 	if state := js[int](b, `connect($1, $2, $3, $4)`, s.name, url, types, c.withCredentials); state != connecting {
 		b.t.Errorf("a new EventSource has readyState %d, not CONNECTING", state)
 	}
 	return s
 }
 
-// next waits for what happens next.
+// next waits for the source's next report.
 func (s *source) next() report {
 	s.tab.t.Helper()
 	select {
@@ -58,8 +58,8 @@ func (s *source) next() report {
 	}
 }
 
-// expect waits for what happens next, which must be that handler's call with
-// that readyState.
+// expect waits for the next report, which must be of the given handler with the
+// given readyState.
 func (s *source) expect(handler string, state int) report {
 	s.tab.t.Helper()
 	r := s.next()
@@ -69,8 +69,8 @@ func (s *source) expect(handler string, state int) report {
 	return r
 }
 
-// expectEvent waits for the next event, which must be that one, and come by
-// that handler, on an open source.
+// expectEvent waits for the next report, which must be a call of handler with the
+// given event on an open source.
 func (s *source) expectEvent(handler, typ, data, id string) {
 	s.tab.t.Helper()
 	r := s.expect(handler, open)
@@ -79,8 +79,8 @@ func (s *source) expectEvent(handler, typ, data, id string) {
 	}
 }
 
-// nextEvent waits for the next event, through any number of reconnections in
-// between, each of which must be told as an error with readyState CONNECTING.
+// nextEvent waits for the next event. The source may reconnect any number of times
+// before; each time, onerror must see readyState CONNECTING.
 func (s *source) nextEvent() report {
 	s.tab.t.Helper()
 	for {
@@ -95,8 +95,8 @@ func (s *source) nextEvent() report {
 	}
 }
 
-// expectNumbers waits for the numbers from first on, with those ids: each, in
-// order, once.
+// expectNumbers waits for one event for each id, in order. Their data must be the
+// numbers from first on.
 func (s *source) expectNumbers(first int, ids []string) {
 	s.tab.t.Helper()
 	for i, id := range ids {

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// A rawStream is an open stream as its bytes come, line by line.
+// A rawStream is an open stream whose lines the test reads itself.
 type rawStream struct {
 	header http.Header
 	lines  <-chan string
 }
 
-// openRaw opens a stream without EventSource's ways.
+// openRaw opens a stream with net/http. It neither parses nor reconnects.
 func openRaw(t *testing.T, target string) *rawStream {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
@@ -57,8 +57,8 @@ func openRawRequest(t *testing.T, req *http.Request) *rawStream {
 	return &rawStream{resp.Header, lines}
 }
 
-// subscribeOn opens a stream on a connection, and reads no further than its place:
-// what comes then waits, here and in the hub, for whoever reads on.
+// subscribeOn opens a stream on a connection and reads only its first block. What
+// follows stays in the sockets and the hub until the caller reads on.
 func subscribeOn(t *testing.T, conn net.Conn, h *hub, topic string) *bufio.Reader {
 	t.Helper()
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
@@ -71,19 +71,19 @@ func subscribeOn(t *testing.T, conn net.Conn, h *hub, topic string) *bufio.Reade
 	for lines := bufio.NewReader(conn); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			t.Fatalf("no place at the beginning of a stream: %v", err)
+			t.Fatalf("no position at the beginning of a stream: %v", err)
 		}
-		if line == "\n" { // of the first block
+		if line == "\n" { // the end of the first block
 			return lines
 		}
 	}
 }
 
-// A block is what stands between two blank lines: its fields, by name.
+// A block holds the fields between two blank lines, by name.
 type block map[string]string
 
-// next waits for the next block that has such a field. A position has no data that
-// anybody sent.
+// next waits for the next block that has the given field. Positions do not count as
+// blocks with data.
 func (s *rawStream) next(t *testing.T, field string) block {
 	t.Helper()
 	deadline := time.After(patience)

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A peer that is gone without a word, its machine dead or its cable cut, is
-// noticed within the heartbeat and the write timeout together: whether the hub
-// had nothing for it or much. TCP alone would take a quarter of an hour.
+// The hub notices a peer that vanished without a FIN, because its machine died or
+// its cable was cut, within the heartbeat plus the write timeout, whether the hub had
+// little to send to it or much. TCP alone would take a quarter of an hour.
 func TestVanishedPeerIsNoticed(t *testing.T) {
 	t.Parallel()
 	far := newFarMachine(t)
@@ -34,18 +34,18 @@ func TestVanishedPeerIsNoticed(t *testing.T) {
 		t.Fatalf("the hub has %d sockets to the far machine, want %d", len(streams), 2*each)
 	}
 	far.unplug()
-	for range 8 { // more than a socket's buffers hold
+	for range 8 { // more than the sockets' buffers hold
 		h.publish("busy", strings.Repeat("x", 1<<19))
 	}
-	eventually(t, "the hub to close what nobody reads", func() (bool, string) {
+	eventually(t, "the hub to close the sockets to the far machine", func() (bool, string) {
 		n := h.holds(streams)
 		return n == 0, fmt.Sprintf("%d of %d sockets", n, len(streams))
 	})
 }
 
-// TestVanishedPeerIsNoticedWhileCatchingUp pulls the cable of streams that look through a
-// long history for nothing. The hub notices at their heartbeats, while a stream of a peer
-// that is there still looks through the same history.
+// TestVanishedPeerIsNoticedWhileCatchingUp cuts the cable of streams that search a long
+// history in which nothing matches. The hub notices when it sends their heartbeats. A
+// stream whose peer is still there goes on searching the same history.
 func TestVanishedPeerIsNoticedWhileCatchingUp(t *testing.T) {
 	t.Parallel()
 	far := newFarMachine(t)
@@ -58,7 +58,7 @@ func TestVanishedPeerIsNoticedWhileCatchingUp(t *testing.T) {
 			t.Fatalf("a batch: %d %.200s", status, answer)
 		}
 	}
-	slow := func(i int) string { // templates that the topics match nearly
+	slow := func(i int) string { // templates that almost match the topics
 		q := url.Values{"last_event_id": {"earliest"}}
 		for j := range 99 {
 			q.Add("topic", fmt.Sprintf("{+a}7{+b}x{+c}7{+d}z%d/%d{e}", i, j))
@@ -77,20 +77,20 @@ func TestVanishedPeerIsNoticedWhileCatchingUp(t *testing.T) {
 	subscribeOn(t, conn, h, slow(streams))
 	sockets := h.socketsTo(far.addr)
 	if n := h.streamStats().CatchingUp; len(sockets) != streams || n != streams+1 {
-		t.Fatalf("the hub has %d sockets to the far machine, and %d streams that catch up; want %d and one more", len(sockets), n, streams)
+		t.Fatalf("the hub has %d sockets to the far machine and %d streams that catch up; want %d and %d", len(sockets), n, streams, streams+1)
 	}
 	far.unplug()
-	eventually(t, "the hub to close what nobody reads", func() (bool, string) {
+	eventually(t, "the hub to close the sockets to the far machine", func() (bool, string) {
 		n := h.holds(sockets)
 		return n == 0, fmt.Sprintf("%d of %d sockets", n, len(sockets))
 	})
 	if n := h.streamStats().CatchingUp; n != 1 {
-		t.Errorf("%d streams catch up; the one whose peer is there was to be at it still", n)
+		t.Errorf("%d streams catch up; want 1, whose peer is still there", n)
 	}
 }
 
-// socketsTo returns the sockets of the hub's port to an address, as the names
-// that /proc/PID/fd has for them.
+// socketsTo returns the sockets connected to an IPv4 address in the hub's network
+// namespace, by the names that the links in /proc/PID/fd have.
 func (h *hub) socketsTo(addr string) map[string]bool {
 	h.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", h.cmd.Process.Pid))
@@ -109,7 +109,7 @@ func (h *hub) socketsTo(addr string) map[string]bool {
 	return found
 }
 
-// holds counts those sockets that the hub's process has open.
+// holds counts how many of the sockets the hub's process has open.
 func (h *hub) holds(sockets map[string]bool) (n int) {
 	h.t.Helper()
 	dir := fmt.Sprintf("/proc/%d/fd", h.cmd.Process.Pid)
@@ -118,18 +118,18 @@ func (h *hub) holds(sockets map[string]bool) (n int) {
 		h.t.Fatal(err)
 	}
 	for _, e := range entries {
-		if name, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && sockets[name] { // else closed meanwhile
+		if name, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && sockets[name] { // err: closed meanwhile
 			n++
 		}
 	}
 	return n
 }
 
-// A farMachine is a network stack of its own, with a cable to this one.
+// A farMachine is a network namespace, connected to this one by a pair of veth devices.
 type farMachine struct {
 	t          *testing.T
 	name       string
-	near, addr string // this end's address and the far one's
+	near, addr string // the addresses of this end and of the far end
 }
 
 func newFarMachine(t *testing.T) *farMachine {
@@ -141,7 +141,7 @@ func newFarMachine(t *testing.T) *farMachine {
 	if out, err := exec.Command(ip, "netns", "add", far.name).CombinedOutput(); err != nil {
 		t.Skipf("a network cannot be made here (%v %s), so a peer that vanishes is not tested; run this as root", err, out)
 	}
-	t.Cleanup(func() { _ = exec.Command(ip, "netns", "delete", far.name).Run() }) // the cable goes with it
+	t.Cleanup(func() { _ = exec.Command(ip, "netns", "delete", far.name).Run() }) // this deletes the cable, too
 	for _, args := range []string{
 		"link add " + far.name + " type veth peer name far netns " + far.name,
 		"address add " + far.near + "/30 dev " + far.name,
@@ -156,7 +156,7 @@ func newFarMachine(t *testing.T) *farMachine {
 	return far
 }
 
-// unplug has nothing reach the far machine any more, nor come from it.
+// unplug cuts the cable: no packet reaches or leaves the far machine any more.
 func (far *farMachine) unplug() {
 	if out, err := exec.Command("ip", "-n", far.name, "link", "set", "far", "down").CombinedOutput(); err != nil {
 		far.t.Fatalf("%v %s", err, out)
@@ -174,8 +174,8 @@ func (far *farMachine) subscribe(h *hub, topic string) {
 	subscribeOn(far.t, conn, h, topic)
 }
 
-// dial connects from the far machine. A socket belongs to the network of the
-// thread that makes it.
+// dial connects from the far machine. A socket belongs to the network namespace of
+// the thread that creates it.
 func (far *farMachine) dial(addr string) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
@@ -183,7 +183,7 @@ func (far *farMachine) dial(addr string) (net.Conn, error) {
 	}
 	dialled := make(chan result)
 	go func() {
-		runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
 		conn, err := func() (net.Conn, error) {
 			ns, err := os.Open("/run/netns/" + far.name)
 			if err != nil {

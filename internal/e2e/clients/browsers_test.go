@@ -15,12 +15,12 @@ import (
 	"testing"
 )
 
-// scripts is the directory of js/page.mjs with its clients, for browsers.
+// scripts is the directory with js/page.mjs and its clients, bundled for browsers.
 var scripts string
 
-// serve serves a page with a frame for each client, which has the hub under a
-// host name of its own: a browser opens six connections to one. The frames send
-// what they see.
+// serve serves a page with a frame for each client, and returns its URL. Each frame
+// uses a host name of its own for the hub, because a browser opens at most six
+// connections to one host. The frames post the events that they get.
 func serve(t *testing.T, listeners []*listener) (page string) {
 	t.Helper()
 	var frames strings.Builder
@@ -32,7 +32,7 @@ func serve(t *testing.T, listeners []*listener) (page string) {
 	respond := func(path, content string) {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
-			_, _ = w.Write([]byte(content)) // a browser that is gone
+			_, _ = w.Write([]byte(content)) // an error: the browser has gone
 		})
 	}
 	respond("/{$}", "<!doctype html>\n"+frames.String())
@@ -61,15 +61,15 @@ func startChromium(t *testing.T, listeners []*listener) {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.Command("chromium", "--headless=new", "--user-data-dir="+dir,
-		"--no-sandbox", // which containers and root cannot have
+		"--no-sandbox", // it does not work in containers and for root
 		"--no-first-run", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 		serve(t, listeners))
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	start(t, cmd)
 }
 
-// firefoxPrefs keep Firefox from asking the network for anything but the page:
-// whatever is not on this machine would have to come by a proxy that is not there.
+// firefoxPrefs keep Firefox from reaching any other machine: for those, it has to use
+// a proxy that does not exist.
 const firefoxPrefs = `
 user_pref("browser.aboutwelcome.enabled", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);

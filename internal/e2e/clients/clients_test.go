@@ -10,14 +10,15 @@ import (
 // A client is a row of the table.
 type client struct {
 	name string
-	// everyType is set if the client has but one handler, which gets events of
-	// every type: position among them, whose data is {}.
+	// everyType is set if the client has a single handler for events of every
+	// type. It then also gets positions, whose data is {}.
 	everyType bool
-	// form is how the client wants number n as an event; nil is plain data.
+	// form returns the event that the client needs for number n; nil: the number
+	// as data.
 	form func(n int) (typ, data string)
 }
 
-// inBrowsers are clients of js/clients.mjs.
+// inBrowsers are the clients of js/clients.mjs for browsers.
 var inBrowsers = append([]client{
 	{name: "EventSource"},
 	{name: "Turbo stream source", form: turboStream},
@@ -32,13 +33,14 @@ var inBrowsers = append([]client{
 	{name: "fetch-event-source, JSON.parse", everyType: true},
 }, anywhere...)
 
-// inNode are clients of js/clients.mjs, too.
+// inNode are the clients of js/clients.mjs for Node.js.
 var inNode = append([]client{
 	{name: "eventsource 2"},
 	{name: "launchdarkly-eventsource"},
 	{name: "undici EventSource"},
 }, anywhere...)
 
+// anywhere are the clients of js/clients.mjs for both.
 var anywhere = []client{
 	{name: "eventsource 3"},
 	{name: "eventsource 4"},
@@ -47,7 +49,7 @@ var anywhere = []client{
 	{name: "extended-eventsource"},
 }
 
-// inGo are clients of golang_test.go.
+// inGo are the clients of golang_test.go.
 var inGo = []client{
 	{name: "r3labs/sse", everyType: true},
 	{name: "donovanhide/eventsource", everyType: true},
@@ -58,7 +60,7 @@ var inGo = []client{
 
 var inPHP = []client{{name: "EventSourceHttpClient", everyType: true}}
 
-// unavailable says what is not in the table, and why.
+// unavailable lists clients that are not in the table, with the reason.
 var unavailable = []string{
 	"Datastar 1.0: not on npm, where 0.21.4 is the newest; the table has that one",
 	"httpx-sse: not among Debian's packages",
@@ -72,15 +74,15 @@ func mergeSignals(n int) (string, string) {
 	return "datastar-merge-signals", fmt.Sprintf(`signals {"n":%d}`, n)
 }
 
-// A place is where some of the clients run. start runs them until the test
-// ends, each on its topic.
-type place struct {
+// A platform is a browser or a language in which some of the clients run. start runs
+// them until the test ends, each on its own topic.
+type platform struct {
 	name    string
 	clients []client
 	start   func(t *testing.T, listeners []*listener)
 }
 
-var places = []place{
+var platforms = []platform{
 	{"Chromium", inBrowsers, startChromium},
 	{"Firefox", inBrowsers, startFirefox},
 	{"Node.js", inNode, startNode},
@@ -90,7 +92,7 @@ var places = []place{
 
 var notInTopic = regexp.MustCompile(`[^a-z0-9]+`)
 
-// topic names a client's own topic, which is also a label of a host name.
-func topic(place, client string) string {
-	return strings.Trim(notInTopic.ReplaceAllString(strings.ToLower(place+"-"+client), "-"), "-")
+// topic returns the name of a client's own topic. It is also a label of a host name.
+func topic(platform, client string) string {
+	return strings.Trim(notInTopic.ReplaceAllString(strings.ToLower(platform+"-"+client), "-"), "-")
 }

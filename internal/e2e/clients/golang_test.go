@@ -14,7 +14,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// goClients read a stream until their context ends, or they give up.
+// goClients read a stream until their context ends or they give up.
 var goClients = map[string]func(ctx context.Context, url string, saw func(typ, data string)) error{
 	"r3labs/sse": func(ctx context.Context, url string, saw func(typ, data string)) error {
 		return r3labs.NewClient(url).SubscribeRawWithContext(ctx, func(e *r3labs.Event) { saw(string(e.Event), string(e.Data)) })
@@ -29,7 +29,7 @@ var goClients = map[string]func(ctx context.Context, url string, saw func(typ, d
 			select {
 			case e := <-stream.Events:
 				saw(e.Event(), e.Data())
-			case <-stream.Errors: // it goes on
+			case <-stream.Errors: // the stream reconnects
 			case <-ctx.Done():
 				return nil
 			}
@@ -45,7 +45,7 @@ var goClients = map[string]func(ctx context.Context, url string, saw func(typ, d
 			select {
 			case e := <-stream.Events:
 				saw(e.Event(), e.Data())
-			case <-stream.Errors: // it goes on
+			case <-stream.Errors: // the stream reconnects
 			case <-ctx.Done():
 				return nil
 			}

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// A hub is a running `tidings serve` with a log on disk, so that it knows its
-// events when it starts again at its address.
+// A hub is a running `tidings serve` with its log on disk, so that it has its events
+// after a restart.
 type hub struct {
 	binary string
 	port   string
@@ -33,9 +33,9 @@ func startHub(t *testing.T, binary string) *hub {
 	return h
 }
 
-// freePort returns a port that nobody listens on, below those that systems give to
-// outgoing connections: while the hub is away, a client's attempt must not get
-// its port, and be connected to itself.
+// freePort returns a TCP port without a listener, below the range from which systems
+// take ports for outgoing connections: while the hub is down, a client's connection
+// must not take the hub's port and connect to itself.
 func freePort(t *testing.T) string {
 	t.Helper()
 	var errs error
@@ -52,8 +52,8 @@ func freePort(t *testing.T) string {
 	return ""
 }
 
-// start waits until the hub is ready. Heartbeats, which would mend what the
-// first block should have done, are rare.
+// start starts or restarts the hub, and waits until it is ready. Heartbeats are rare,
+// so that they do not hide a position missing from the first block.
 func (h *hub) start(t *testing.T) {
 	t.Helper()
 	h.process = start(t, exec.Command(h.binary, "serve", "--listen", "localhost:"+h.port, "--data", h.data,
@@ -68,10 +68,10 @@ func (h *hub) start(t *testing.T) {
 	})
 }
 
-// kill ends the hub as a power cut would.
+// kill ends the hub with SIGKILL.
 func (h *hub) kill(t *testing.T) { h.end(t, syscall.SIGKILL) }
 
-// drain ends the hub as an operator does.
+// drain ends the hub with SIGTERM, upon which it drains its streams.
 func (h *hub) drain(t *testing.T) { h.end(t, syscall.SIGTERM) }
 
 func (h *hub) end(t *testing.T, s syscall.Signal) {
@@ -86,12 +86,13 @@ func (h *hub) end(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// url is an address at the hub under one of this machine's names.
+// url returns the URL of a path of the hub, under one of this machine's names.
 func (h *hub) url(host, path string) string {
 	return "http://" + net.JoinHostPort(host, h.port) + path
 }
 
-// publish publishes number n to each listener, in its form.
+// publish publishes number n to each listener's topic, in the form that its client
+// needs.
 func (h *hub) publish(t *testing.T, n int, audience []*listener) {
 	t.Helper()
 	var batch bytes.Buffer
@@ -121,7 +122,7 @@ func (h *hub) publish(t *testing.T, n int, audience []*listener) {
 	}
 }
 
-// open returns the topics that have a stream which has been sent all there is.
+// open returns the topics that have a caught-up stream.
 func (h *hub) open() map[string]bool {
 	topics := map[string]bool{}
 	resp, err := http.Get(h.url("localhost", "/subscriptions?limit=1000"))
@@ -135,7 +136,7 @@ func (h *hub) open() map[string]bool {
 			State     string
 		}
 	}
-	_ = json.NewDecoder(resp.Body).Decode(&page) // none then, and asked again
+	_ = json.NewDecoder(resp.Body).Decode(&page) // an error: no topics; callers ask again
 	for _, s := range page.Subscriptions {
 		if s.State == "caught_up" {
 			topics[s.Selectors[0]] = true
@@ -144,8 +145,9 @@ func (h *hub) open() map[string]bool {
 	return topics
 }
 
-// settle returns when streams that are open have their first block: it waits
-// for those of later streams, of which each of the hub's loops has some.
+// settle returns when the open streams have been sent their first block. It opens
+// more streams, enough for each of the hub's shards to have some, and waits for
+// their first blocks.
 func (h *hub) settle(t *testing.T) {
 	t.Helper()
 	for range 16 {

@@ -7,23 +7,23 @@ import (
 	"sync"
 )
 
-// A sight is an event as a client's handler got it.
+// A sight is an event that a client's handler got.
 type sight struct{ Type, Data string }
 
-// A listener is a client in a scenario, and what it has seen.
+// A listener is a client in one scenario, with the events that it has got.
 type listener struct {
 	client
-	place string
-	hub   *hub
-	topic string
+	platform string
+	hub      *hub
+	topic    string
 
 	mu    sync.Mutex
 	seen  []sight
-	stuck string // what it was waited for in vain; then it is no longer
-	said  string // what it has seen, in a few words
+	stuck string // if not empty, what the test waited for in vain; it does not wait again
+	said  string // a summary of seen, for the table
 }
 
-// url is the listener's stream, at its hub under one of this machine's names.
+// url returns the URL of the listener's stream, under one of this machine's names.
 func (l *listener) url(host string) string { return l.hub.url(host, "/events/"+l.topic) }
 
 func (l *listener) saw(typ, data string) {
@@ -44,8 +44,8 @@ func (l *listener) has(n int) bool {
 	return false
 }
 
-// judge reports whether the listener has seen what it should: each number once,
-// in order, and nothing besides but positions, if it sees every type.
+// judge reports whether the listener has seen each number once and in order, and
+// nothing else except positions, if its client sees every type. It sets said.
 func (l *listener) judge() (ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +57,7 @@ func (l *listener) judge() (ok bool) {
 		switch {
 		case err == nil && n <= last:
 			numbers = append(numbers, n)
-		case err == nil: // the mark at the end
+		case err == nil: // the event that marks the end
 		case s == sight{"position", "{}"}:
 			positions++
 		default:

@@ -11,19 +11,18 @@ import (
 )
 
 const (
-	// last is the number of the last event; the one after it is a mark that it
-	// was the last.
+	// last is the number of the last event. One more event marks the end.
 	last = 15
 
-	// outage is how long there is no hub: less than a hub's reconnection time of
-	// 3 s, for Firefox's EventSource (153) closes for good when it is refused a
-	// connection, though the standard has it try again (WHATWG HTML §9.2.3).
+	// outage is how long the hub is down: less than its reconnection time of 3 s,
+	// because Firefox's EventSource (153) closes for good when its connection is
+	// refused, although the standard says to try again (WHATWG HTML §9.2.3).
 	outage = 500 * time.Millisecond
 )
 
-// scenarios are ways to lose the hub, after so many events. Each has a hub of its
-// own, and the clients are started once, for all of them: what takes longest is
-// to start browsers.
+// scenarios are ways to end the hub, after a number of events. Each has a hub of its
+// own. The clients of all scenarios start at once, because starting browsers takes
+// longest.
 var scenarios = []scenario{
 	{"kill", 5, (*hub).kill},
 	{"quiet", 0, (*hub).kill},
@@ -32,24 +31,24 @@ var scenarios = []scenario{
 
 type scenario struct {
 	name   string
-	before int
+	before int // how many events come first
 	lose   func(*hub, *testing.T)
 }
 
-// Real clients see each event once, in order, over the end of a hub.
+// Real clients get each event once and in order when a hub ends and restarts.
 func TestClients(t *testing.T) {
 	binary := prepare(t)
 	audiences := make([][]*listener, len(scenarios))
 	for i := range scenarios {
 		h := startHub(t, binary)
-		for _, p := range places {
+		for _, p := range platforms {
 			for _, c := range p.clients {
-				audiences[i] = append(audiences[i], &listener{client: c, place: p.name, hub: h, topic: topic(p.name, c.name)})
+				audiences[i] = append(audiences[i], &listener{client: c, platform: p.name, hub: h, topic: topic(p.name, c.name)})
 			}
 		}
 	}
-	for _, p := range places {
-		p.start(t, slices.DeleteFunc(slices.Concat(audiences...), func(l *listener) bool { return l.place != p.name }))
+	for _, p := range platforms {
+		p.start(t, slices.DeleteFunc(slices.Concat(audiences...), func(l *listener) bool { return l.platform != p.name }))
 	}
 	for _, audience := range audiences {
 		connected(t, audience, startup, "did not connect")
@@ -61,7 +60,7 @@ func TestClients(t *testing.T) {
 				s.play(t, audiences[i])
 				for _, l := range audiences[i] {
 					if !l.judge() {
-						t.Errorf("%s: %s: %s", l.place, l.name, l.said)
+						t.Errorf("%s: %s: %s", l.platform, l.name, l.said)
 					}
 				}
 			})
@@ -70,8 +69,8 @@ func TestClients(t *testing.T) {
 	printTable(audiences)
 }
 
-// play publishes the numbers: the first ones, five or ten while the clients are
-// away, and five when they are back.
+// play publishes the numbers: s.before of them first, those up to ten while the
+// clients are away, and the rest when they are back.
 func (s scenario) play(t *testing.T, audience []*listener) {
 	h := audience[0].hub
 	n := 0
@@ -97,7 +96,7 @@ func (s scenario) play(t *testing.T, audience []*listener) {
 	seen()
 }
 
-// connected waits until each listener has a stream that has been sent all there is.
+// connected waits until each listener has a caught-up stream.
 func connected(t *testing.T, audience []*listener, within time.Duration, what string) {
 	t.Helper()
 	h := audience[0].hub
@@ -106,8 +105,9 @@ func connected(t *testing.T, audience []*listener, within time.Duration, what st
 	h.settle(t)
 }
 
-// await waits until each listener has been ok once, and marks those for which it
-// was in vain: they are not waited for again. look is called before they are asked.
+// await waits until ok has reported true for each listener, and calls look before
+// each round. It marks the listeners that are not ok in time as stuck; later calls do
+// not wait for those.
 func await(audience []*listener, within time.Duration, what string, look func(), ok func(*listener) bool) {
 	left := slices.DeleteFunc(slices.Clone(audience), func(l *listener) bool { return l.stuck != "" })
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
@@ -121,7 +121,8 @@ func await(audience []*listener, within time.Duration, what string, look func(),
 	}
 }
 
-// printTable prints what each client has seen. The audiences have the clients in one order.
+// printTable prints what each client has seen. All audiences list the clients in the
+// same order.
 func printTable(audiences [][]*listener) {
 	fmt.Printf("%-53s", "client")
 	for _, s := range scenarios {
@@ -129,7 +130,7 @@ func printTable(audiences [][]*listener) {
 	}
 	fmt.Println()
 	for i, l := range audiences[0] {
-		fmt.Printf("%-53s", l.place+": "+l.name)
+		fmt.Printf("%-53s", l.platform+": "+l.name)
 		for _, audience := range audiences {
 			fmt.Printf("  %-18s", audience[i].said)
 		}
@@ -140,9 +141,9 @@ func printTable(audiences [][]*listener) {
 	}
 }
 
-// prepare installs npm's clients, bundles those for browsers, and builds the
-// hub. It skips the test where a program is missing, or fails it where
-// everything is to be tested.
+// prepare installs the clients from npm, bundles those for browsers, and builds the
+// hub. It skips the test if a program is missing, or fails it with
+// TIDINGS_E2E=require.
 func prepare(t *testing.T) (binary string) {
 	t.Helper()
 	for _, program := range []string{"chromium", "firefox-esr", "node", "npm", "php"} {
@@ -158,7 +159,7 @@ func prepare(t *testing.T) (binary string) {
 	for _, args := range [][]string{
 		{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"},
 		{"node_modules/.bin/esbuild", "js/page.mjs", "--bundle", "--format=esm", "--splitting", "--log-level=error", "--outdir=" + scripts,
-			"--external:eventsource2", "--external:launchdarkly-eventsource", "--external:undici"}, // which are for Node.js alone
+			"--external:eventsource2", "--external:launchdarkly-eventsource", "--external:undici"}, // for Node.js only
 		{"go", "build", "-C", "../../..", "-o", binary, "./cmd/tidings"},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {

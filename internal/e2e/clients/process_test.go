@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	// patience is how long anything may take. It is only ever waited for in full
-	// when something fails. Some clients wait longer after each failure.
+	// patience is how long anything may take. Only a test that fails waits for all
+	// of it. Some clients wait longer after each failure.
 	patience = time.Minute
 
-	// startup is how long browsers may take to start, and to load their pages.
+	// startup is how long browsers may take to start and to load their pages.
 	startup = 3 * time.Minute
 )
 
-// eventually asks again and again until ok.
+// eventually calls ok every 20 ms until it reports true, and fails the test after
+// patience.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -32,7 +33,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A process is a running program, with those that it has started itself.
+// A process is a running program, with its child processes.
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -48,7 +49,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	}
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = time.Second // for what a program that is killed leaves behind with its output
+	cmd.WaitDelay = time.Second // children of a killed program may keep its output open
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have exited
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // an error: it has exited already
 		<-p.exited
 		if t.Failed() {
 			t.Logf("%s:\n%s", strings.Join(cmd.Args, " "), said.tail())
@@ -85,7 +86,7 @@ func (o *output) tail() []byte {
 	return b[max(0, len(b)-4000):]
 }
 
-// startProgram runs a client that prints what it sees.
+// startProgram runs a client that prints the events it gets, as JSON lines.
 func startProgram(t *testing.T, l *listener, cmd *exec.Cmd) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -94,7 +95,7 @@ func startProgram(t *testing.T, l *listener, cmd *exec.Cmd) {
 	}
 	cmd.Stdout = w
 	start(t, cmd)
-	_ = w.Close() // the program has it
+	_ = w.Close() // the program has a copy
 	go func() {
 		defer func() { _ = r.Close() }()
 		for sc := bufio.NewScanner(r); sc.Scan(); {

@@ -1,5 +1,5 @@
 <?php
-// php symfony.php URL prints what Symfony's EventSourceHttpClient sees, as JSON lines.
+// php symfony.php URL prints the events that Symfony's EventSourceHttpClient gets, as JSON lines.
 require 'Symfony/Component/HttpClient/autoload.php';
 
 use Symfony\Component\HttpClient\Chunk\ServerSentEvent;

@@ -1,5 +1,5 @@
-// Loaded before a server, this tells on each line of input how many timers keep
-// the process busy.
+// Loaded before a server, this prints how many timers keep the process alive, for
+// each line of input.
 "use strict";
 process.stdin.on("data", () => {
   const timers = process.getActiveResourcesInfo().filter((name) => name === "Timeout");

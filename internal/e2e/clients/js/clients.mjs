@@ -1,8 +1,7 @@
-// The clients, each connected to url as its README says. saw(type, data) is
-// called with what the handler gets that a page has for its messages, and when a
-// client says that it has given up.
+// Each client connects to url as its README says. It calls saw(type, data) with each
+// event that a page's handler for messages gets, and when it gives up.
 
-// listen is for those that have EventSource's interface.
+// listen sets the handlers of a client with EventSource's interface.
 const listen = (source, saw) => {
   source.onmessage = (e) => saw(e.type, e.data);
   source.onerror = () => {
@@ -73,7 +72,7 @@ export const clients = {
       onclose() {
         throw new RetriableError(); // the README: if the server closes the connection unexpectedly, retry
       },
-      onerror() {}, // to retry
+      onerror() {}, // returning retries
     });
   },
 
@@ -125,7 +124,7 @@ export const clients = {
         const reader = body.pipeThrough(new TextDecoderStream()).getReader();
         for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) parser.feed(value);
       } catch {
-        // broken, as at an end
+        // a broken stream: reconnect, as after its end
       }
       await new Promise((resolve) => setTimeout(resolve, reconnectionTime));
     }

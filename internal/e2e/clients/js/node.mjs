@@ -1,7 +1,7 @@
-// node js/node.mjs CLIENT URL prints what the client sees, as JSON lines.
+// node js/node.mjs CLIENT URL prints the events that the client gets, as JSON lines.
 import { clients } from "./clients.mjs";
 
 const [name, url] = process.argv.slice(2);
-const tell = (type, data = "") => console.log(JSON.stringify({ type, data }));
-await clients[name](url, tell);
-setInterval(() => {}, 60_000); // a client that has given up does not end the program
+const saw = (type, data = "") => console.log(JSON.stringify({ type, data }));
+await clients[name](url, saw);
+setInterval(() => {}, 60_000); // keeps the program running when the client gives up

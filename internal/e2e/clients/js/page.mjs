@@ -1,15 +1,15 @@
-// A page with one client in it, ?client=NAME&url=URL&listener=N, that sends what
-// the client sees, in order, to /saw/N.
+// A page that runs one client, ?client=NAME&url=URL&listener=N, and posts the events
+// that the client gets to /saw/N, in order.
 import { clients } from "./clients.mjs";
 
 const query = new URLSearchParams(location.search);
 let sent = Promise.resolve();
-const tell = (type, data = "") => {
+const saw = (type, data = "") => {
   const body = JSON.stringify({ type, data });
   sent = sent.then(() => fetch(`/saw/${query.get("listener")}`, { method: "POST", body }));
 };
 try {
-  await clients[query.get("client")](query.get("url"), tell);
+  await clients[query.get("client")](query.get("url"), saw);
 } catch (err) {
-  tell("error", String(err));
+  saw("error", String(err));
 }

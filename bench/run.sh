@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Reproduces the comparison of docs/performance.md on this machine:
+# Repeats the comparison of docs/performance.md on this machine:
 #   bash bench/run.sh [SUITE…]
-# and leaves the raw numbers and the plots in bench/results. All suites take
-# about 22 minutes, of which most is waiting; each by itself under 3 minutes,
-# but for `return`, which waits until memory is given back. Needs Linux, a C
-# compiler, 20,000 open files, and for one rival nginx with Nchan.
+# It writes the raw numbers and the plots to bench/results. All suites take about
+# 22 minutes, most of it waiting; each alone takes less than 3 minutes, except
+# `return`, which waits until the hub has given memory back. The script needs
+# Linux, a C compiler, 20,000 open files, and nginx with Nchan for one rival.
 set -euo pipefail
 cd "$(dirname "$0")"
 

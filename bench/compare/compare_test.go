@@ -13,8 +13,8 @@ import (
 	"github.com/tidings-sse/tidings/internal/load"
 )
 
-// TestContenders has the load drive each contender, so that a figure of theirs
-// is one of events that came whole and in order.
+// TestContenders runs `tidings bench` against each contender, and checks that every
+// event arrives whole and in order.
 func TestContenders(t *testing.T) {
 	p := build(t)
 	common := "fanout --publishers 3 --settle 100ms --warmup 0s --duration 300ms "
@@ -38,7 +38,7 @@ func TestContenders(t *testing.T) {
 	t.Run("sink", func(t *testing.T) {
 		args := "publish --publishers 3 --warmup 0s --duration 300ms --publish-url SERVER/events/{topic}"
 		if r := measure(t, p, row{Contender: "sink", Args: strings.Fields(args)}); r.Checked != "answers" {
-			t.Errorf("a sink was read back: %+v", r)
+			t.Errorf("the report of a sink checks more than answers: %+v", r)
 		}
 	})
 }
@@ -52,7 +52,7 @@ func measure(t *testing.T, p *programs, r row) *load.Report {
 		t.Fatal(err)
 	}
 	if !r.Runs[0].OK {
-		t.Fatalf("not all events came: %+v", r.Runs[0])
+		t.Fatalf("events are missing: %+v", r.Runs[0])
 	}
 	return r.Runs[0]
 }
@@ -72,7 +72,8 @@ func build(t *testing.T) *programs {
 	return &programs{filepath.Join(dir, "tidings"), filepath.Join(dir, "floor"), filepath.Join(dir, "rivals"), "/usr/sbin/nginx"}
 }
 
-// TestLossDoesNotCount has a server that drops most of what it is given.
+// TestLossDoesNotCount measures a server that drops most events: its run must not
+// count as a result.
 func TestLossDoesNotCount(t *testing.T) {
 	p := build(t)
 	args := "fanout --subscribers 50 --publishers 64 --settle 0s --warmup 0s --duration 1s --under-way 1000000 --patience 500ms"
@@ -85,7 +86,7 @@ func TestLossDoesNotCount(t *testing.T) {
 	}
 	f := figure{of: deliveries}
 	if v := f.best(r); v != 0 {
-		t.Errorf("it counts all the same: %v", v)
+		t.Errorf("the run counts all the same: %v deliveries/s", v)
 	}
 }
 
@@ -121,12 +122,13 @@ func TestRatios(t *testing.T) {
 		text, _ := json.Marshal(got)
 		want := "[" + strings.ReplaceAll(q.ratios, " ", ",") + "]"
 		if string(text) != want {
-			t.Errorf("%s, not %s", text, want)
+			t.Errorf("ratios %s, want %s", text, want)
 		}
 	}
 }
 
-// TestSuitesParse refuses what the load would refuse, before an hour of it.
+// TestSuitesParse checks that `tidings bench` accepts the arguments of every suite:
+// it must get as far as connecting, which is refused.
 func TestSuitesParse(t *testing.T) {
 	p := build(t)
 	for _, s := range suites {

@@ -18,8 +18,9 @@ import (
 	"github.com/tidings-sse/tidings/internal/load"
 )
 
-// driveEngine appends to the log on disk, without a hub or HTTP: 256 goroutines
-// that append so many records at a time as the last argument says.
+// driveEngine measures the log on disk alone, without a hub or HTTP. 256 goroutines
+// append records of 100 bytes for five seconds; the last argument is how many each
+// appends at a time. The rate is that of the last four seconds.
 func driveEngine(ctx context.Context, args []string) (*load.Report, error) {
 	batch, err := strconv.Atoi(args[len(args)-1])
 	if err != nil {
@@ -29,7 +30,7 @@ func driveEngine(ctx context.Context, args []string) (*load.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // temporary
+	defer func() { _ = os.RemoveAll(dir) }()
 	engine, err := disklog.Open(dir, disklog.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		return nil, err
@@ -70,7 +71,8 @@ func driveEngine(ctx context.Context, args []string) (*load.Report, error) {
 	}, nil
 }
 
-// checkLog reads all that has been appended, in order.
+// checkLog reads the log and reports an error unless it has exactly want records, in
+// ascending order.
 func checkLog(engine eventlog.Log, want int64) error {
 	bounds, err := engine.Bounds(context.Background())
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/tidings-sse/tidings/internal/load"
 )
 
-// A figure is one number of a report, and what is aimed at.
+// A figure is one number of a report, with its aim.
 type figure struct {
 	name string
 	of   func(*load.Report) float64
-	less bool    // is better
-	aim  float64 // of ours to the other's; 0 only tells
-	to   string  // the contender it is aimed at; all, unless given
+	less bool    // less is better
+	aim  float64 // for the ratio of ours to the other's, or for ours if there is no other; 0: none
+	to   string  // the contender to compare with; empty: all
 }
 
 var (
@@ -32,7 +32,8 @@ var (
 	kept = func(r *load.Report) float64 { return float64(r.Server.RSSAfter) / float64(r.Server.RSSBefore) }
 )
 
-// best is the best of a row's runs; 0 if there is none in which everything came.
+// best returns the best of a row's runs. Runs in which events were missing do not
+// count; if there is no other, it returns 0.
 func (f *figure) best(r row) (v float64) {
 	for _, run := range r.Runs {
 		if !run.OK {
@@ -45,7 +46,7 @@ func (f *figure) best(r row) (v float64) {
 	return v
 }
 
-// compare sets the first row, which is ours, against the others.
+// compare compares the first row, which is ours, with each of the others.
 func (f *figure) compare(rows []row) (ratios []ratio) {
 	ours := f.best(rows[0])
 	for _, r := range rows[1:] {
@@ -77,7 +78,7 @@ func (f *figure) compare(rows []row) (ratios []ratio) {
 	return ratios
 }
 
-// print writes ratios as a table, and what did not come whole.
+// print writes the ratios as a table, and then the runs in which events were missing.
 func (c *comparison) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\n%s\t\tours\tto\tits\tratio\taim\t\n", c.Suite)
@@ -98,5 +99,5 @@ func (c *comparison) print(out io.Writer) {
 			}
 		}
 	}
-	_ = w.Flush() // the raw numbers are kept elsewhere
+	_ = w.Flush() // save keeps the raw numbers
 }

@@ -1,6 +1,6 @@
-// Command compare runs `tidings bench` against the hub, the floor and the
-// rivals, each started for each run, and says how they compare: as ratios, from
-// one run on one machine. bench/run.sh builds what it needs and runs all of it.
+// Command compare runs `tidings bench` against the hub, the floor and the rivals,
+// and prints how they compare, as ratios within one run on one machine. It starts a
+// contender anew for each run. bench/run.sh builds the programs and runs all suites.
 //
 //	go run ./compare -bin DIR -out results saturated steady topics
 package main
@@ -29,7 +29,7 @@ func main() {
 	log.SetFlags(0)
 	bin := flag.String("bin", "", "directory of the programs tidings, floor and rivals")
 	out := flag.String("out", "results", "directory for the raw numbers")
-	rounds := flag.Int("rounds", 2, "runs of each contender, by turns, of which the best counts")
+	rounds := flag.Int("rounds", 2, "runs of each contender, in turns; the best one counts")
 	plotsOnly := flag.Bool("plot", false, "draw the plots from the raw numbers of earlier runs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,7 +69,7 @@ func kernel() string {
 	return strings.TrimSpace(string(out))
 }
 
-// A comparison is what one suite has measured.
+// A comparison is the result of one suite.
 type comparison struct {
 	Suite  string   `json:"suite"`
 	Go     string   `json:"go"`
@@ -81,7 +81,7 @@ type comparison struct {
 	Absent []string `json:"absent,omitempty"` // contenders that are not installed
 }
 
-// A row is one contender's runs of one case.
+// A row holds one contender's runs of one case.
 type row struct {
 	Case      string         `json:"case"`
 	Contender string         `json:"contender"`
@@ -89,7 +89,7 @@ type row struct {
 	Runs      []*load.Report `json:"runs"`
 }
 
-// A ratio is ours to another's, of one figure.
+// A ratio is our figure divided by another contender's.
 type ratio struct {
 	Figure string  `json:"figure"`
 	Case   string  `json:"case"`
@@ -101,8 +101,8 @@ type ratio struct {
 	Holds  bool    `json:"holds"`
 }
 
-// run goes round the contenders, so that a busy spell of the machine hits none
-// of them alone.
+// run measures the contenders in turns, so that a busy moment of the machine does not
+// affect just one of them.
 func (c *comparison) run(ctx context.Context, p *programs, s *suite, rounds int) error {
 	if s.once {
 		rounds = 1
@@ -129,7 +129,7 @@ func (c *comparison) run(ctx context.Context, p *programs, s *suite, rounds int)
 	return nil
 }
 
-// measure starts the contender and runs the benchmark.
+// measure starts the contender, runs the benchmark, and stops the contender.
 func (r *row) measure(ctx context.Context, p *programs) error {
 	log.Printf("== %s: %s", r.Case, r.Contender)
 	if r.Contender == engine {
@@ -148,8 +148,8 @@ func (r *row) measure(ctx context.Context, p *programs) error {
 	return errors.Join(err, s.stop())
 }
 
-// bench runs `tidings bench`. A server that lost something is no error: it has
-// a report that says so.
+// bench runs `tidings bench` and returns its report. Lost events are not an error;
+// the report shows them.
 func bench(ctx context.Context, p *programs, s *server, args []string) (*load.Report, error) {
 	args = append(slices.Clone(args), "--json", "--server", s.url, "--pid", fmt.Sprint(s.pid))
 	for i, a := range args {

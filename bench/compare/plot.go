@@ -18,7 +18,7 @@ import (
 	"github.com/tidings-sse/tidings/internal/load"
 )
 
-// A chart shows how a figure grows with what a suite varies.
+// A chart shows how a figure grows with the number that a suite varies.
 type chart struct {
 	suite, title, x, y string
 	series             []series
@@ -46,7 +46,8 @@ var colors = []color.Color{
 	color.RGBA{R: 0xd9, G: 0x5f, B: 0x0e, A: 0xff},
 }
 
-// drawAll draws what there are numbers for.
+// drawAll draws every plot from the raw numbers in dir. It fails if those of a suite are
+// missing.
 func drawAll(dir string) error {
 	for _, c := range charts {
 		rows, err := readRows(dir, c.suite)
@@ -80,7 +81,7 @@ func (c *chart) draw(rows []row, path string) error {
 	p.X.Scale = plot.LogScale{}
 	p.Y.Min = 0
 	var ticks plot.ConstantTicks
-	for i, s := range c.series { // whose rows have the same cases, in ascending order
+	for i, s := range c.series { // the rows of all series have the same cases, in ascending order
 		var points plotter.XYs
 		for _, r := range rows {
 			x, err := strconv.ParseFloat(r.Case, 64)
@@ -147,7 +148,7 @@ func drawHighest(rows []row, path string) error {
 
 func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
-	p.BackgroundColor = color.White // also where the page is dark
+	p.BackgroundColor = color.White // not transparent: the page may be dark
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.Title.Padding = vg.Points(6)
 	p.Title.TextStyle.Font.Size = font.Points(12)

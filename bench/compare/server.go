@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// programs are where the binaries are that a comparison starts.
+// programs holds the paths of the binaries that a comparison starts.
 type programs struct{ tidings, floor, rivals, nginx string }
 
 // A server is a contender that runs on this machine.
 type server struct {
 	url  string
-	pid  int // of the process that does the work
+	pid  int // of the process that serves: nginx's worker, not its master
 	cmd  *exec.Cmd
 	log  bytes.Buffer
 	temp string
 }
 
-// start starts a contender by its name, with nothing in it, and waits until it
+// start starts a contender by its name, without any events, and waits until it
 // listens.
 func (p *programs) start(name string) (*server, error) {
 	temp, err := os.MkdirTemp("", "bench-")
@@ -100,9 +100,9 @@ func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return errors.Join(fmt.Errorf("the server ended by itself: %w\n%s", err, &s.log), os.RemoveAll(s.temp))
 	}
-	kill := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Kill() }) // it may have gone
+	kill := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Kill() }) // an error: it has ended
 	defer kill.Stop()
-	_ = s.cmd.Wait() // by the signal
+	_ = s.cmd.Wait() // the error is the signal
 	return os.RemoveAll(s.temp)
 }
 
@@ -114,7 +114,7 @@ func freeAddress() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// child returns the one child of a process: nginx's worker.
+// child returns a process's only child: nginx's worker.
 func child(pid int) (int, error) {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
@@ -132,8 +132,8 @@ func child(pid int) (int, error) {
 
 const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so" // Debian's libnginx-mod-nchan
 
-// nchanConfig has one worker, as the other contenders have one process, and
-// keeps enough of what is published for nobody to lose any by being slow.
+// nchanConfig starts one worker, because the other contenders are one process. It
+// buffers enough events that slow streams lose none.
 const nchanConfig = `
 load_module %[3]s;
 daemon off;
@@ -172,7 +172,7 @@ func (p *programs) nchan(addr, dir string) (*exec.Cmd, error) {
 	}
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // nobody else may enter the directory
+		user = "user root;" // no other user may enter the directory
 	}
 	config := filepath.Join(dir, "nginx.conf")
 	err := os.WriteFile(config, fmt.Appendf(nil, nchanConfig, dir, addr, nchanModule, user), 0o600)

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// A suite is cases that are measured alike. The first contender of each is ours.
+// A suite is a set of cases with the same figures. The first contender of each case
+// is ours.
 type suite struct {
 	name    string
-	once    bool // one run each will do
+	once    bool // one run of each contender is enough
 	figures []figure
 	cases   []setting
 }
@@ -21,7 +22,7 @@ type setting struct {
 
 type contender struct {
 	name string
-	args []string // beside the case's
+	args []string // added to the case's
 }
 
 const engine = "log engine"
@@ -171,9 +172,9 @@ var suites = []suite{
 	},
 }
 
-// saturated has two floors. One takes publishers' requests while it writes, and
-// so has as many events for each write as can be had; the other takes them
-// between two rounds of writes, which is one write for each batch.
+// saturated compares with two floors. One takes publishers' requests while it writes,
+// so each write carries as many events as possible. The other takes them only between
+// two rounds of writes, so each batch is one write.
 func saturated(streams int) suite {
 	return suite{
 		name:    fmt.Sprintf("saturated-%d", streams),
@@ -188,6 +189,7 @@ func saturated(streams int) suite {
 	}
 }
 
+// grid returns a setting for each pair of values.
 func grid(a, b []int, f func(a, b int) setting) (settings []setting) {
 	for _, x := range a {
 		for _, y := range b {

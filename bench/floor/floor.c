@@ -1,14 +1,14 @@
 /*
- * floor: the least that a server of event streams can do, as a measure for the
- * others. One thread, one epoll set. It does not understand HTTP or JSON: it
- * looks for what `tidings bench` sends, at the places where that is. Whatever
- * there is for a stream when its turn comes goes out in one write(2), and what
- * is published meanwhile is taken meanwhile; a socket that is full waits for
- * EPOLLOUT with an offset. The bytes on the wire are those of a
- * real hub: an id and the data of each event, in a chunk of its own.
+ * floor: the least work that a server of event streams can do, as a measure for
+ * the others. It is one thread with one epoll set. It does not parse HTTP or JSON,
+ * but finds what `tidings bench` sends at fixed places. When it is a stream's turn,
+ * one send(2) writes all that is pending for it. Between the writes, the floor takes
+ * what is published meanwhile. A stream whose socket is full waits for EPOLLOUT with
+ * an offset. The bytes on the wire are those of a real hub: each event's id and data,
+ * in a chunk of its own.
  *
  *	floor PORT          every stream gets every event
- *	floor PORT rounds   takes what is published between two rounds of writes
+ *	floor PORT rounds   takes what is published only between two rounds of writes
  *	floor PORT topics   topics end in a number, and have one stream each
  *
  * Build: cc -O2 -o floor floor.c
@@ -29,31 +29,31 @@
 #include <unistd.h>
 
 enum { MAX_FD = 1 << 20, MAX_TOPIC = 1 << 20, REQUEST = 1 << 20 };
-#define LOG_SIZE (1UL << 32) /* of address space; what is used is touched */
+#define LOG_SIZE (1UL << 32) /* of address space; only used pages take memory */
 
 enum kind { UNKNOWN, STREAM, PUBLISHER };
 
 struct conn {
 	enum kind kind;
 	int full;       /* waits for EPOLLOUT */
-	int dirty;      /* is in the list of those to write to */
-	size_t offset;  /* in the log of all, or in out */
-	char *in;       /* a publisher's request, while it is not whole */
+	int dirty;      /* is in the list of streams to write to */
+	size_t offset;  /* in log_bytes, or with topics in out */
+	char *in;       /* a publisher's incomplete request */
 	size_t in_len;
-	char *out;      /* with topics: what this stream has to get */
+	char *out;      /* with topics: what is pending for this stream */
 	size_t out_len, out_cap;
 };
 
-static struct conn *conns;  /* by descriptor */
+static struct conn *conns;  /* indexed by descriptor */
 static int *streams, n_streams, cap_streams;
-static int *by_topic;       /* descriptors */
+static int *by_topic;       /* descriptors, indexed by a topic's number */
 static int *dirty, n_dirty, cap_dirty;
 static int with_topics, in_rounds;
-static int epfd;            /* all descriptors, among them */
-static int publishers;      /* an epoll set of those that publish */
-static char *log_bytes;     /* all that streams have to get, while one still does */
+static int epfd;            /* all descriptors, including publishers */
+static int publishers;      /* an epoll set of the publishers' descriptors */
+static char *log_bytes;     /* the events since all streams had everything */
 static size_t log_len;
-static int n_full;          /* streams that wait */
+static int n_full;          /* streams that wait for EPOLLOUT */
 
 static void die(const char *what)
 {
@@ -89,7 +89,7 @@ static void drop(int fd)
 	close(fd);
 }
 
-/* Writes what a stream has pending, once. */
+/* Writes what is pending for a stream, with a single send. */
 static void flush_stream(int fd)
 {
 	struct conn *c = &conns[fd];
@@ -99,7 +99,7 @@ static void flush_stream(int fd)
 		return;
 	ssize_t n = send(fd, from + c->offset, end - c->offset, MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN)
-		return; /* epoll tells of its end */
+		return; /* epoll reports its end */
 	if (n > 0)
 		c->offset += n;
 	int full = c->offset < end;
@@ -146,7 +146,7 @@ static void publish(long topic, const char *data, size_t len)
 	}
 }
 
-/* The number at the end of a topic, which ends at a byte. */
+/* Returns the number at the end of a topic; end points behind it. */
 static long topic_before(const char *end)
 {
 	const char *p = end;
@@ -155,7 +155,7 @@ static long topic_before(const char *end)
 	return atol(p);
 }
 
-/* Takes a whole request, if there is one; returns its length. */
+/* Handles a request and returns its length, or 0 if it is incomplete. */
 static size_t take(int fd, const char *in, size_t len)
 {
 	char *head = memmem(in, len, "\r\n\r\n", 4);
@@ -240,7 +240,7 @@ static void readable(int fd)
 	}
 }
 
-/* Takes what has been published meanwhile, without waiting. */
+/* Takes what has been published meanwhile. It does not wait. */
 static void take_published(void)
 {
 	static struct epoll_event events[256];
@@ -299,7 +299,7 @@ int main(int argc, char **argv)
 	epoll_ctl(epfd, EPOLL_CTL_ADD, publishers, &ev);
 
 	static struct epoll_event events[1024];
-	size_t flushed = 0; /* how much of the log each stream has got, or waits for */
+	size_t flushed = 0; /* how much of the log each stream has got or waits to write */
 	for (;;) {
 		int n = epoll_wait(epfd, events, 1024, log_len > flushed ? 0 : -1);
 		for (int i = 0; i < n; i++) {
@@ -318,7 +318,7 @@ int main(int argc, char **argv)
 				flush_stream(fd);
 		}
 		if (log_len > flushed) {
-			flushed = log_len; /* at least; what comes meanwhile may need another round */
+			flushed = log_len; /* at least; what comes during this round may need another */
 			for (int i = 0; i < n_streams; i++) {
 				if (!in_rounds && i % 64 == 63)
 					take_published();

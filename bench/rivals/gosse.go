@@ -8,7 +8,7 @@ import (
 	"github.com/tmaxmax/go-sse"
 )
 
-// goSSE is a server of tmaxmax/go-sse, as its README has it.
+// goSSE is a server with tmaxmax/go-sse, written as its README shows.
 type goSSE struct {
 	server *sse.Server
 	id     atomic.Int64
@@ -27,8 +27,8 @@ func (g *goSSE) publish(topic string, data []byte) error {
 }
 
 func (g *goSSE) subscribe(w http.ResponseWriter, r *http.Request, _ string) {
-	// The server's own first flush comes with the first event, and a stream has
-	// to be known to be open before that.
+	// The library first flushes with the first event, but the client has to know
+	// before that that the stream is open.
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.(http.Flusher).Flush()

@@ -1,4 +1,4 @@
-// Command rivals serves event streams the way others do, for `tidings bench` to
+// Command rivals serves event streams as other Go programs do, for `tidings bench` to
 // measure: GET and POST /events/TOPIC, where the body is the event's data.
 //
 //	go run ./rivals usual 127.0.0.1:7000
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// A rival is one way to serve.
+// A rival is a way to serve event streams.
 type rival interface {
 	subscribe(w http.ResponseWriter, r *http.Request, topic string)
 	publish(topic string, data []byte) error
@@ -62,8 +62,8 @@ func handler(rv rival) http.Handler {
 	return mux
 }
 
-// A sink reads what is published and answers; nobody gets it. It is the floor
-// of a net/http server that is published to.
+// A sink reads and answers each publish, and drops the event. It is the floor for
+// publishing to a net/http server.
 type sink struct{}
 
 func (sink) publish(string, []byte) error { return nil }

@@ -8,8 +8,8 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// r3labs is a server of r3labs/sse, as its README has it, without the replay of
-// all that has ever been published.
+// r3labs is a server with r3labs/sse, written as its README shows, but without the
+// replay of everything ever published.
 type r3labs struct {
 	server *sse.Server
 	id     atomic.Int64
@@ -28,6 +28,6 @@ func (l *r3labs) publish(topic string, data []byte) error {
 }
 
 func (l *r3labs) subscribe(w http.ResponseWriter, r *http.Request, topic string) {
-	r.URL.RawQuery = "stream=" + topic // where it looks for it
+	r.URL.RawQuery = "stream=" + topic // the library reads the topic from here
 	l.server.ServeHTTP(w, r)
 }

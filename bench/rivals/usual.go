@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// usual is what tutorials teach: a goroutine and a channel for each stream, a
-// flush for each event, and who is slow misses some.
+// usual is the handler that tutorials teach: a goroutine and a channel for each
+// stream, a flush for each event; slow streams miss events.
 type usual struct {
 	mu     sync.Mutex
 	topics map[string]map[chan []byte]struct{}

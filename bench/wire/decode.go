@@ -18,8 +18,8 @@ import (
 	jetify "go.jetify.com/sse"
 )
 
-// A sink takes the data of events in the form a library gives it, and keeps it
-// only to check it.
+// A sink counts events, and takes their data in the form in which a library returns
+// it. With keep, it keeps the data for a check.
 type sink struct {
 	keep   bool
 	texts  []string
@@ -40,8 +40,8 @@ func (s *sink) raw(data []byte) {
 	}
 }
 
-// decoders read a whole stream. What they do beyond, such as to start a
-// goroutine or slurp all, is how they are made.
+// decoders read a whole stream. What else a library does, such as starting a
+// goroutine or reading the whole stream first, is part of its cost.
 var decoders = []struct {
 	name   string
 	decode func(io.Reader, *sink) error
@@ -77,7 +77,7 @@ func decodeTmaxmax(r io.Reader, s *sink) error {
 	return nil
 }
 
-// decodeR3labs goes through the client: the parser of fields is not public.
+// decodeR3labs uses the library's client, because its parser is not public.
 func decodeR3labs(r io.Reader, s *sink) error {
 	client := r3labs.NewClient("http://example.com/")
 	client.Connection = &http.Client{Transport: answer{r}}
@@ -168,7 +168,8 @@ func decodeAnthropic(r io.Reader, s *sink) error {
 	return d.Err()
 }
 
-// decodeFloor finds the line ends and copies the lines: less cannot be done.
+// decodeFloor finds the line ends and copies the lines: the least that a decoder
+// must do.
 func decodeFloor(in, buf []byte) (lines int) {
 	for len(in) > 0 {
 		i := bytes.IndexByte(in, '\n')

@@ -14,14 +14,14 @@ import (
 	jetify "go.jetify.com/sse"
 )
 
-// event is what the eventsource libraries want an event to be.
+// event implements the interface of the two eventsource libraries.
 type event struct{ id, name, data string }
 
 func (e event) Id() string    { return e.id }
 func (e event) Event() string { return e.name }
 func (e event) Data() string  { return e.data }
 
-// encoders write one event, as a server that has just been given it would.
+// encoders write one event, as a server would that has just received it.
 var encoders = []struct {
 	name   string
 	encode func(w *bytes.Buffer, e event) error

@@ -1,12 +1,12 @@
-// Command wire compares how fast Go libraries decode and encode Server-Sent
-// Events, in one run on one machine, against a floor that only searches for
-// line ends and copies. Each contender's output is checked before it is timed.
+// Command wire measures how fast Go libraries decode and encode Server-Sent Events,
+// in one run on one machine, beside a floor that only searches for line ends and
+// copies. It checks each contender's output before it times it.
 //
 //	go run ./wire -out results/wire.json
 //
-// GOMAXPROCS is 1 and GOGC at its default. A larger GOGC lets the heap grow
-// beyond the processor's cache, and then most of what is measured of whoever
-// hands out strings is the writing of memory that is not in it.
+// GOMAXPROCS is 1, and GOGC keeps its default. With a larger GOGC, the heap outgrows
+// the processor's cache, and the cost of libraries that return strings is mostly that
+// of writing memory outside the cache.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"text/tabwriter"
 )
 
-// A result is one contender's best of several runs at one task.
+// A result is the best of one contender's runs of one task.
 type result struct {
 	Task     string  `json:"task"`
 	Size     int     `json:"size"`
@@ -46,7 +46,7 @@ type report struct {
 func main() {
 	testing.Init()
 	out := flag.String("out", "", "file for the raw numbers, as JSON")
-	runs := flag.Int("runs", 5, "runs of each contender, of which the best counts")
+	runs := flag.Int("runs", 5, "runs of each contender; the best one counts")
 	flag.Parse()
 	flag.Set("test.benchtime", "100ms")
 	runtime.GOMAXPROCS(1)
@@ -69,7 +69,7 @@ func main() {
 	}
 }
 
-// A task is something that all contenders do with the same events.
+// A task is work that all contenders do on the same events.
 type task struct {
 	name       string
 	size       int // of an event's data
@@ -84,8 +84,8 @@ type contender struct {
 	run   func()
 }
 
-// run goes round the contenders, so that a busy spell of the machine hits none
-// of them alone.
+// run measures the contenders in turns, so that a busy moment of the machine does not
+// affect just one of them.
 func (t task) run(rounds int) []result {
 	results := make([]result, len(t.contenders))
 	for i, c := range t.contenders {

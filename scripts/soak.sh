@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the long forms of the checks that drive real hubs, one after another:
+# Runs the long forms of the checks that run real hubs, one after another:
 #   bash scripts/soak.sh [RESULTS]
-# and leaves their tables, with the machine and the commit they are from, in
-# RESULTS (test-artifacts/soak unless given). Takes five minutes on two cores;
-# full needs root, and says so if it has to skip.
+# It writes their tables, the machine and the commit to the directory RESULTS
+# (default: test-artifacts/soak). It takes five minutes on two cores. The check
+# "full" needs root; without root it says that it is skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +23,7 @@ go build -o "$bin/tidings" ./cmd/tidings && go build -o "$bin/checker" ./interna
 failed=()
 for check in kill stall storm churn full; do
 	printf '\n== %s\n' "$check"
-	# What it says meanwhile stays beside the table.
+	# Its progress messages go to a file beside the table.
 	"$bin/checker" "$check" --hub "$bin/tidings" 2>"$results/$check.log" | tee "$results/$check.txt"
 	[ "${PIPESTATUS[0]}" = 0 ] || failed+=("$check")
 done

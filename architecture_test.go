@@ -14,29 +14,29 @@ import (
 
 const module = "github.com/tidings-sse/tidings/"
 
-// modules are where the packages of the table are.
+// modules are the directories of the Go modules whose packages the table lists.
 var modules = []string{".", "bench", "examples/frameworks", "internal/e2e/clients"}
 
-// standardOnly are the packages that import the standard library alone.
+// standardOnly lists the packages that may import only the standard library.
 var standardOnly = []string{"sse", "eventlog", "budget"}
 
-// A place is a row of the table in docs/architecture.md: the packages of ours that a
-// package imports, and those that its tests import besides.
-type place struct{ imports, tests []string }
+// A row is a row of the table in docs/architecture.md: the packages of ours that a
+// package imports, and those that its tests import in addition.
+type row struct{ imports, tests []string }
 
-// TestArchitecture holds the imports of each package, and of its tests, to the table
-// in docs/architecture.md, and the table to the imports.
+// TestArchitecture checks that the imports of each package, and of its tests, are those
+// that the table in docs/architecture.md lists, and that the table lists no other package.
 func TestArchitecture(t *testing.T) {
 	table := readTable(t)
 	for _, dir := range modules {
 		for _, pkg := range listPackages(t, dir) {
 			name, ours := strings.CutPrefix(pkg.ImportPath, module)
-			if !ours || len(pkg.Imports)+len(pkg.TestImports)+len(pkg.XTestImports) == 0 { // the root is one of tests alone
+			if !ours || len(pkg.Imports)+len(pkg.TestImports)+len(pkg.XTestImports) == 0 { // the root has only tests
 				continue
 			}
 			want, known := table[name]
 			if !known {
-				t.Errorf("%s has no row in docs/architecture.md", name)
+				t.Errorf("%s has no row in docs/architecture.md: add one, and decide where the package belongs", name)
 				continue
 			}
 			delete(table, name)
@@ -48,11 +48,11 @@ func TestArchitecture(t *testing.T) {
 				return dep == name || slices.Contains(imports, dep)
 			})
 			if !slices.Equal(tests, want.tests) {
-				t.Errorf("the tests of %s import %q besides; docs/architecture.md says %q", name, tests, want.tests)
+				t.Errorf("the tests of %s import %q in addition; docs/architecture.md says %q", name, tests, want.tests)
 			}
 			for _, path := range pkg.Imports {
 				if strings.Contains(strings.Split(path, "/")[0], ".") && slices.Contains(standardOnly, name) {
-					t.Errorf("%s imports %s; it is to import the standard library alone", name, path)
+					t.Errorf("%s imports %s, but may import only the standard library", name, path)
 				}
 			}
 		}
@@ -62,14 +62,15 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-func readTable(t *testing.T) map[string]place {
+// readTable returns the rows of the table of packages, by package.
+func readTable(t *testing.T) map[string]row {
 	t.Helper()
 	doc, err := os.ReadFile("docs/architecture.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, doc2, _ := strings.Cut(string(doc), "\n## Packages\n")
-	doc2, _, _ = strings.Cut(doc2, "\n## ")
+	_, section, _ := strings.Cut(string(doc), "\n## Packages\n")
+	section, _, _ = strings.Cut(section, "\n## ")
 	quoted := regexp.MustCompile("`([^`]+)`")
 	names := func(cell string) (found []string) {
 		for _, m := range quoted.FindAllStringSubmatch(cell, -1) {
@@ -78,13 +79,13 @@ func readTable(t *testing.T) map[string]place {
 		slices.Sort(found)
 		return found
 	}
-	table := map[string]place{}
-	for line := range strings.Lines(doc2) {
+	table := map[string]row{}
+	for line := range strings.Lines(section) {
 		cells := strings.Split(strings.TrimSpace(line), "|")
 		if len(cells) != 6 || !strings.HasPrefix(cells[1], " `") {
 			continue
 		}
-		table[names(cells[1])[0]] = place{names(cells[3]), names(cells[4])}
+		table[names(cells[1])[0]] = row{names(cells[3]), names(cells[4])}
 	}
 	if len(table) < 20 {
 		t.Fatalf("docs/architecture.md has %d rows of packages", len(table))
@@ -97,7 +98,7 @@ type listedPackage struct {
 	Imports, TestImports, XTestImports []string
 }
 
-// listPackages returns the packages of the module in a directory.
+// listPackages returns the packages of the module in dir.
 func listPackages(t *testing.T, dir string) (pkgs []listedPackage) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-C", dir, "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()

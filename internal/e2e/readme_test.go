@@ -13,8 +13,8 @@ import (
 
 const root = "../.."
 
-// TestReadme runs what the READMEs say, as a reader would: each command of a terminal
-// session, and its output; each flag, and each link.
+// TestReadme runs the commands of the READMEs' terminal sessions and compares their
+// output. It checks that each flag and each linked file exists.
 func TestReadme(t *testing.T) {
 	require(t, "curl", "curl")
 	for _, name := range []string{"README.md", "README.zh-CN.md"} {
@@ -30,12 +30,13 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// A session is a command in a console block, and what the block says it prints.
+// A session is a command in a console block, with the output that the block shows.
 type session struct {
 	command string
 	prints  []string
 }
 
+// sessions returns the sessions of a text, in order.
 func sessions(text string) (found []session) {
 	for _, m := range regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		for line := range strings.Lines(m[1]) {
@@ -51,8 +52,8 @@ func sessions(text string) (found []session) {
 	return found
 }
 
-// runSessions runs the commands in the order of the text: the hub first, then a
-// subscriber, then a publisher, whose event both have to show.
+// runSessions runs the commands in the order of the text: a hub, a subscriber, and a
+// publisher, whose event the subscriber must print.
 func runSessions(t *testing.T, text string) {
 	addr := address(freePort(t))
 	var subscriber *process
@@ -82,15 +83,15 @@ func runSessions(t *testing.T, text string) {
 			}
 			published++
 		case strings.HasPrefix(s.command, "bash "):
-			if _, err := os.Stat(filepath.Join(root, args[1])); err != nil { // it runs this test
+			if _, err := os.Stat(filepath.Join(root, args[1])); err != nil { // the script runs this test, so it is only looked for
 				t.Error(err)
 			}
 		default:
-			t.Errorf("this test does not know how to run %q", s.command)
+			t.Errorf("this test cannot run %q: teach it to, or leave the command out", s.command)
 		}
 	}
 	if hubs != 1 || published != 1 || subscriber == nil {
-		t.Fatalf("%d hubs, %d publishers, a subscriber: %v", hubs, published, subscriber != nil)
+		t.Fatalf("the text has %d hubs, %d publishers, a subscriber: %v; want one of each", hubs, published, subscriber != nil)
 	}
 	want := shape(subscribed.prints)
 	eventually(t, subscribed.command, func() (bool, string) {
@@ -99,7 +100,8 @@ func runSessions(t *testing.T, text string) {
 	})
 }
 
-// shape matches lines with any ids, where others' events may come between the blocks.
+// shape returns a pattern that matches lines with any ids. Other events may come between
+// the blocks.
 func shape(lines []string) *regexp.Regexp {
 	id := regexp.MustCompile(`_[0-9A-Za-z-]+`)
 	var b strings.Builder
@@ -115,8 +117,7 @@ func shape(lines []string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
-// checkFlags checks that each flag that the text names is one of a command of tidings,
-// or of the programs that it shows.
+// checkFlags checks that each flag in the text is a flag of one of tidings' commands.
 func checkFlags(t *testing.T, text string) {
 	var help strings.Builder
 	for _, command := range []string{"serve", "pub", "sub", "token", "bench fanout"} {
@@ -128,20 +129,20 @@ func checkFlags(t *testing.T, text string) {
 	}
 	flags := slices.Compact(slices.Sorted(slices.Values(regexp.MustCompile(`--[a-z][a-z-]+`).FindAllString(text, -1))))
 	if len(flags) < 10 {
-		t.Errorf("the text names %q, which are too few to be all", flags)
+		t.Errorf("found only the flags %q in the text", flags)
 	}
 	for _, flag := range flags {
 		if flag != "--help" && !regexp.MustCompile(regexp.QuoteMeta(flag)+`\b`).MatchString(help.String()) {
-			t.Errorf("%s is no flag of tidings", flag)
+			t.Errorf("tidings has no flag %s", flag)
 		}
 	}
 }
 
-// checkLinks checks that files which the text links to exist.
+// checkLinks checks that the files to which the text links exist.
 func checkLinks(t *testing.T, text string) {
 	links := regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(text, -1)
 	if len(links) < 10 {
-		t.Errorf("the text has %d links, which are too few to be all", len(links))
+		t.Errorf("found only %d links in the text", len(links))
 	}
 	for _, m := range links {
 		if strings.Contains(m[1], "://") {

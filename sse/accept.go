@@ -15,11 +15,11 @@ func Accepts(r *http.Request) bool {
 	return weight > 0
 }
 
-// Accepted returns the weight that r's Accept header gives a media type, which is
-// lower case, from 0, not acceptable, to 1; and whether the header names the type
-// itself, rather than by a wildcard or by its absence. The most specific range
-// decides, of several alike the weightiest (RFC 9110 §12.5.1). A weight that is none
-// counts as 1.
+// Accepted returns the weight, from 0 (not acceptable) to 1, that r's Accept header
+// gives mediaType, which must be lower case. named reports whether the header names the
+// type itself, and not only a wildcard that covers it. The most specific range decides;
+// of several equally specific ones, the one with the highest weight (RFC 9110 §12.5.1).
+// An invalid weight counts as 1, and so does an absent header.
 func Accepted(r *http.Request, mediaType string) (weight float64, named bool) {
 	values := r.Header.Values("Accept")
 	if strings.Join(values, "") == "" {
@@ -38,7 +38,8 @@ func Accepted(r *http.Request, mediaType string) (weight float64, named bool) {
 	return weight, best == 2
 }
 
-// specificity ranks the media ranges that cover a media type; -1 does not.
+// specificity returns how specifically the media range name covers mediaType: 2 by
+// name, 1 by class/*, 0 by */*, and -1 not at all.
 func specificity(name, mediaType string) int {
 	class, _, _ := strings.Cut(mediaType, "/")
 	switch name {
@@ -65,8 +66,8 @@ func qvalue(params string) float64 {
 	return 1
 }
 
-// split yields the parts of s between separators, of which those in a
-// quoted-string are none (RFC 9110 §5.6.4).
+// split yields the parts of s between separators. A separator inside a quoted-string
+// does not separate (RFC 9110 §5.6.4).
 func split(s string, separator byte) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		start, quoted := 0, false

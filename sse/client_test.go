@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A script answers the n-th request by its n-th step, and any more with 204,
-// which ends a loop. It records what it was asked.
+// A script answers the n-th request with its n-th step, and later ones with 204,
+// which ends a loop. It records the requests.
 type script struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -46,7 +46,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	step(w, r)
 }
 
-// headers returns what each request said under a name, "-" if nothing.
+// headers returns the named header of each request, "-" if it is absent.
 func (s *script) headers(name string) (values []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +105,7 @@ func redirects(code int, to string) http.HandlerFunc {
 	}
 }
 
-// quick is a client that loses no time between attempts.
+// quick returns a client that hardly waits between attempts.
 func quick() *Client {
 	return &Client{ReconnectionTime: -1, MaxBackoff: time.Millisecond}
 }
@@ -240,7 +240,7 @@ func TestStatusErrorCarriesTheAnswer(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 		io.WriteString(w, strings.Repeat("no", 4<<10))
 		http.NewResponseController(w).Flush()
-		<-r.Context().Done() // a body without end holds nobody up
+		<-r.Context().Done() // a body that never ends must not block the client
 	})
 	_, err := collect(quick().Events(get(t, srv.URL)))
 	e, ok := errors.AsType[*StatusError](err)
@@ -317,8 +317,8 @@ func TestClientReconnects(t *testing.T) {
 	}
 }
 
-// A resuming server sends an event that is too large again, and so does one that
-// begins anew. Only the caller can help, and must be told how.
+// A server that resumes or starts over sends the event that is too large again. Only
+// the caller can help, so the error must say how.
 func TestEventTooLargeEndsTheLoop(t *testing.T) {
 	for why, rest := range map[string]string{
 		"a line without end":  strings.Repeat("x", 4<<10),
@@ -344,8 +344,8 @@ func TestEventTooLargeEndsTheLoop(t *testing.T) {
 	}
 }
 
-// What a server says with a 200 that is no stream, as a model's API does about
-// an error, must not be lost.
+// The body of a 200 response that is not a stream, such as an API's error, must not
+// be lost.
 func TestContentTypeErrorCarriesTheAnswer(t *testing.T) {
 	const said = `{"error":{"message":"model not loaded"}}`
 	srv := newScript(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -355,7 +355,7 @@ func TestContentTypeErrorCarriesTheAnswer(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, strings.Repeat("no", 4<<10))
 		http.NewResponseController(w).Flush()
-		<-r.Context().Done() // a body without end holds nobody up
+		<-r.Context().Done() // a body that never ends must not block the client
 	})
 	for _, want := range []struct {
 		contentType string
@@ -371,8 +371,8 @@ func TestContentTypeErrorCarriesTheAnswer(t *testing.T) {
 	}
 }
 
-// A Tidings hub says where a stream stands by events of its own type. They move
-// the last event ID, and are no events of the topics.
+// A Tidings hub reports a stream's position by events of a type of their own. They
+// move the last event ID, and are not events of the topics.
 func TestPositions(t *testing.T) {
 	const position = "retry: 10\nevent: position\ndata: {}\nid: p1\n\n"
 	for _, tt := range []struct {
@@ -386,8 +386,8 @@ func TestPositions(t *testing.T) {
 		{"as a heartbeat", position + "id: 1\ndata: a\n\nevent: position\ndata: {}\nid: p2\n\n", []string{"a"}, "p2"},
 		{"its id is that of later events without one", position + "data: a\n\n", []string{"a"}, "p1"},
 		{"a block with an id alone, as on Mercure's path", "id: p1\n\n", nil, "p1"},
-		{"a gap is told", "event: gap\ndata: {\"requested\":\"x\"}\nid: p1\n\n", []string{`{"requested":"x"}`}, "p1"},
-		// The same type on another server: somebody's place on a map.
+		{"a gap is yielded", "event: gap\ndata: {\"requested\":\"x\"}\nid: p1\n\n", []string{`{"requested":"x"}`}, "p1"},
+		// Another server may use the same type, here for a position on a map.
 		{"with other data", "event: position\ndata: {\"lat\":1}\nid: 1\n\n", []string{`{"lat":1}`}, "1"},
 		{"with none", "event: position\ndata:\nid: 1\n\n", []string{""}, "1"},
 		{"of a hub that cannot serve now", "id: 1\ndata: a\n\nretry: 10\nevent: position\ndata: {}\n\n", []string{"a"}, "1"},
@@ -440,7 +440,7 @@ func TestIdleTimeoutCountsBytesNotEvents(t *testing.T) {
 		var got []string
 		err := s.read(ctx, idleReader{r, idle, timeout}, func(e Event, _ error) bool {
 			got = append(got, e.Data)
-			time.Sleep(2 * timeout) // the loop's own time does not count
+			time.Sleep(2 * timeout) // time spent in the loop does not count
 			return true
 		})
 		wantAll(t, "events", got, []string{"slow", "more"})

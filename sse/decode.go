@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// DefaultReadLimit is how many bytes a [Decoder] holds for one event unless
-// told otherwise.
+// DefaultReadLimit is how many bytes a [Decoder] holds for one event by default:
+// 16 MiB.
 const DefaultReadLimit = 16 << 20
 
 // ErrEventTooLarge reports an event, or a line of any kind, that is larger
@@ -21,54 +21,53 @@ const DefaultReadLimit = 16 << 20
 var ErrEventTooLarge = errors.New("sse: event too large")
 
 const (
-	readSize = 4 << 10  // what a stream begins with
-	busySize = 16 << 10 // what one that fills its buffer at once goes on with
-	maxKept  = 64 << 10 // what one large event may leave behind, in each buffer
+	readSize = 4 << 10  // the buffer's first size
+	busySize = 16 << 10 // its size once a read has filled it
+	maxKept  = 64 << 10 // the largest buffer kept after a large event, each
 
 	maxTypes    = 64 // event types kept, so that a repeated one costs nothing
 	maxTypeSize = 64
 
-	// An ID shares its allocation with the data of its event, which the last
-	// event ID then keeps alive; up to here that is cheaper than a second one.
+	// An ID shares its allocation with the data of its event, so the last event ID
+	// keeps that data alive. Up to this size that is cheaper than a second allocation.
 	maxShared = 4 << 10
 
-	// Events of middling size that arrive in a burst share allocations of
-	// slabSize. Half of what a 1 KB string costs is the runtime's work for the
-	// span that it is in, and this size class needs few: 56 KiB for six.
+	// Medium-sized events that arrive in a burst share allocations of slabSize
+	// bytes. Half of what a 1 KB string costs is the runtime's work on the span that
+	// holds it, and this size class needs few spans: six slabs fit one of 56 KiB.
 	slabSize = 9472
-	minSlab  = 512 // an event that is kept keeps less than 20 times its size
+	minSlab  = 512 // so a kept event holds less than 20 times its size
 	maxSlab  = slabSize / 3
 )
 
-// A Decoder reads events from a byte stream as WHATWG HTML §9.2.5–9.2.6 asks.
-// It reads ahead, holds at most one unfinished event, and allocates at most
-// once an event. It is not safe for concurrent use.
+// A Decoder reads events from a byte stream as WHATWG HTML §9.2.5–9.2.6 requires.
+// It reads ahead, holds at most one unfinished event, and makes at most one
+// allocation per event. It is not safe for concurrent use.
 //
 // Events of 0.5 to 3 KiB that arrive together may share an allocation of
-// 9.25 KiB. Whoever keeps few out of many for long, and counts bytes, keeps a
-// [strings.Clone] of their data.
+// 9.25 KiB. If a program keeps a few of many events for long and memory matters, it
+// should keep a [strings.Clone] of their data.
 type Decoder struct {
 	// OnComment, unless nil, is called with each comment as soon as its line
 	// has ended, without the colon and the one space that may follow it. Set
 	// it before the first read.
 	OnComment func(string)
 
-	// onID is called when a block that dispatches nothing has moved the last
-	// event ID.
+	// onID is called when a block without data has changed the last event ID.
 	onID func(string)
 
 	r     io.Reader
-	err   error // of r, or ErrEventTooLarge wrapped; reported once buf is used up
+	err   error // of r, or wrapping ErrEventTooLarge; returned once buf is used up
 	limit int64
 
 	buf        []byte
 	start, end int // buf[start:end] is unread
-	lf, cr     int // the first LF and CR in it, or end; each byte is searched once
+	lf, cr     int // the first LF and CR in it, or end; kept so that each byte is searched once
 	skipLF     bool
 	begun      bool
 
-	// The block being read. Its data is one line in view, which lies in buf
-	// and so ends with the next read, or any number of them in data.
+	// The block being read. Its data is either a single line in view, which points
+	// into buf and is valid until the next read, or any number of lines in data.
 	view    []byte
 	data    []byte
 	hasData bool
@@ -76,7 +75,7 @@ type Decoder struct {
 	hasID   bool
 	typ     string
 
-	slab strings.Builder // what events of middling size share, until it is full
+	slab strings.Builder // shared by medium-sized events until it is full
 
 	lastID   string
 	retry    time.Duration
@@ -108,15 +107,15 @@ func (d *Decoder) SetReadLimit(n int64) {
 	d.limit = n
 }
 
-// LastEventID returns the last event ID, which blocks without data move too.
+// LastEventID returns the last event ID. Blocks without data change it too.
 func (d *Decoder) LastEventID() string { return d.lastID }
 
-// ReconnectionTime returns what the stream's latest valid retry field said,
-// and false if there was none. It takes effect at the end of its line.
+// ReconnectionTime returns the value of the stream's latest valid retry field, and
+// false if there was none. A field takes effect at the end of its line.
 func (d *Decoder) ReconnectionTime() (time.Duration, bool) { return d.retry, d.hasRetry }
 
-// Events returns an iterator over the events to come. A clean end of the
-// stream ends it without an error; any other error is its last element.
+// Events returns an iterator over the remaining events. At a clean end of the
+// stream it stops without an error; any other error is its last element.
 func (d *Decoder) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for {
@@ -128,15 +127,15 @@ func (d *Decoder) Events() iter.Seq2[Event, error] {
 	}
 }
 
-// Next returns the next event. Its error is [io.EOF] at the end of the stream,
-// where an unfinished event is dropped, the reader's own, or one that wraps
-// [ErrEventTooLarge]; after it, Next returns the same again.
+// Next returns the next event. At the end of the stream it drops an unfinished
+// event and returns [io.EOF]. Other errors are the reader's, or wrap
+// [ErrEventTooLarge]. After an error, Next returns the same error again.
 func (d *Decoder) Next() (Event, error) {
 	for {
 		if e, ok := d.whole(); ok {
 			return e, nil
 		}
-		if d.lf == d.end && d.cr == d.end { // no line has ended; with more, it may be a whole event
+		if d.lf == d.end && d.cr == d.end { // no line has ended; after a read, whole may apply
 			if err := d.fill(); err != nil {
 				return Event{}, err
 			}
@@ -154,8 +153,8 @@ func (d *Decoder) Next() (Event, error) {
 	}
 }
 
-// whole takes an event that is one data line and stands complete in the buffer,
-// as most do, in one step. Whatever is otherwise it leaves to the rules.
+// whole decodes an event that is a single data line and complete in the buffer, as
+// most events are, in one step. It leaves everything else to line and field.
 func (d *Decoder) whole() (Event, bool) {
 	end := d.lf
 	if end+1 >= d.end || d.buf[end+1] != '\n' || d.cr < end || d.hasData || d.hasID || d.typ != "" || d.skipLF || !d.begun {
@@ -173,8 +172,8 @@ func (d *Decoder) whole() (Event, bool) {
 	return Event{DefaultType, text, d.lastID}, true
 }
 
-// text returns b as a string, in the slab if it is of that size and there is
-// more to be decoded: what is unread begins at buf[next].
+// text returns b as a string. It takes the string from the slab if b is of medium
+// size and there is more to decode; the unread bytes begin at buf[next].
 func (d *Decoder) text(b []byte, next int) string {
 	if len(b) < minSlab || len(b) > maxSlab {
 		return string(b)
@@ -191,7 +190,7 @@ func (d *Decoder) text(b []byte, next int) string {
 	return d.slab.String()[start:]
 }
 
-// line returns the next line without its end. It is valid until the next call.
+// line returns the next line without its end. The line is valid until the next call.
 func (d *Decoder) line() ([]byte, error) {
 	for {
 		if d.skipLF && d.start < d.end {
@@ -235,8 +234,8 @@ func (d *Decoder) consume(to int) {
 	}
 }
 
-// seek returns the place of the first c at or after from, or d.end. Blank lines
-// are every other one, so it is often the next byte.
+// seek returns the index of the first c at or after from, or d.end. The next byte is
+// often a hit, because every other line is blank.
 func (d *Decoder) seek(c byte, from int) int {
 	if from < d.end && d.buf[from] == c {
 		return from
@@ -260,7 +259,7 @@ func (d *Decoder) tooLarge() error {
 	return d.err
 }
 
-// fill reads more behind the unread bytes, none of which ends a line.
+// fill reads more bytes behind the unread ones, none of which ends a line.
 func (d *Decoder) fill() error {
 	unread := d.end - d.start
 	if d.held()+int64(unread) > d.limit {
@@ -288,8 +287,8 @@ func (d *Decoder) fill() error {
 }
 
 // makeRoom moves the unread bytes to the start of a buffer that has room for
-// more. A line too long for it doubles it; once that line is done with, the
-// buffer is let go.
+// more. It doubles the buffer for a line that does not fit, and drops the large
+// buffer once that line has been read.
 func (d *Decoder) makeRoom(unread int) {
 	size := len(d.buf)
 	switch {
@@ -354,8 +353,8 @@ func (d *Decoder) addData(line []byte) {
 	d.hasData = true
 }
 
-// intern returns the event type b as a string, which is shared if it is short
-// and among the first the stream has used.
+// intern returns the event type b as a string. It shares strings that are short
+// and among the first that the stream uses.
 func (d *Decoder) intern(b []byte) string {
 	if t, ok := d.types[string(b)]; ok {
 		return t
@@ -370,8 +369,8 @@ func (d *Decoder) intern(b []byte) string {
 	return t
 }
 
-// parseRetry reads a retry value, which must be ASCII digits alone; what no
-// Duration can hold becomes the longest one. An empty value says nothing.
+// parseRetry parses a retry value, which must consist of ASCII digits. A value too
+// large for a Duration becomes the longest one. An empty value is invalid.
 func parseRetry(value []byte) (time.Duration, bool) {
 	const longest = math.MaxInt64 / int64(time.Millisecond)
 	var ms int64
@@ -384,8 +383,8 @@ func parseRetry(value []byte) (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, len(value) > 0
 }
 
-// dispatch ends the block (§9.2.6, "dispatch the event"). A block that had no
-// data is no event.
+// dispatch ends the block (§9.2.6, "dispatch the event"). A block without data is
+// not an event.
 func (d *Decoder) dispatch() (e Event, ok bool) {
 	payload := d.data
 	if d.view != nil {
@@ -422,7 +421,7 @@ func join(a, b []byte) (string, string) {
 	return s.String()[:len(a)], s.String()[len(a):]
 }
 
-// emptied returns b for reuse, unless it has grown too large to be kept.
+// emptied returns b for reuse, or nil if it is too large to keep.
 func emptied(b []byte) []byte {
 	if cap(b) > maxKept {
 		return nil

@@ -99,7 +99,7 @@ func events(data ...string) (list []Event) {
 	return list
 }
 
-// decode returns what a Decoder makes of a stream, in the oracle's terms.
+// decode runs a Decoder over a stream and returns the result in the oracle's terms.
 func decode(r io.Reader) (res standardResult, err error) {
 	d := NewDecoder(r)
 	d.OnComment = func(s string) { res.Comments = append(res.Comments, s) }
@@ -114,7 +114,7 @@ func decode(r io.Reader) (res standardResult, err error) {
 	return res, nil
 }
 
-// An event must not depend on how the bytes came.
+// Events must not depend on how the bytes are split into reads.
 func TestDecode(t *testing.T) {
 	for _, tt := range decodeTests {
 		want := standard([]byte(tt.in))
@@ -172,8 +172,8 @@ func TestDecodeComments(t *testing.T) {
 	}
 }
 
-// A proxy's client sees an event when the byte that ends it is there, not when
-// the next one comes: the reader here would block for ever.
+// A client behind a proxy must get an event when the byte that ends it arrives, not
+// when the next one does. Here the reader would block for ever.
 func TestDecodeDoesNotWait(t *testing.T) {
 	for _, end := range []string{"\n\n", "\r\r", "\r\n\r", "\r\n\r\n", "\n\r"} {
 		r, w := io.Pipe()
@@ -283,7 +283,7 @@ func TestReadLimitDefaults(t *testing.T) {
 	}
 }
 
-// endless is a reader of one text over and over.
+// endless is a reader that repeats a text.
 type endless string
 
 func (s endless) Read(p []byte) (int, error) {
@@ -302,8 +302,8 @@ func TestEndlessLineIsTooLarge(t *testing.T) {
 	}
 }
 
-// A decoder that searched from the line's start at each read, or for LF at
-// each CR, would take minutes.
+// A decoder that searched from the line's start at each read, or for an LF at each
+// CR, would take minutes.
 func TestDecodeIsLinear(t *testing.T) {
 	const size = 4 << 20
 	for why, r := range map[string]io.Reader{
@@ -337,7 +337,7 @@ func TestDecodeAllocatesOncePerEvent(t *testing.T) {
 			}
 		}
 	}
-	read() // buffers and types
+	read() // allocates buffers and types
 	if got := testing.AllocsPerRun(10, read) / n; got > 1 {
 		t.Errorf("%v allocations an event; want 1", got)
 	}

@@ -8,8 +8,8 @@ import (
 
 // AppendEvent appends e as one block: its type unless that is the default, its
 // id unless empty, one data line per line of Data, and the blank line that
-// dispatches it. Empty Data is an event with empty data. On an error, which
-// wraps [ErrInvalidField], dst is returned as it was.
+// dispatches it. Empty Data makes an event with empty data. On an error, which
+// wraps [ErrInvalidField], it returns dst unchanged.
 func AppendEvent(dst []byte, e Event) ([]byte, error) {
 	if strings.ContainsAny(e.Type, "\r\n") {
 		return dst, errInvalidType
@@ -27,8 +27,8 @@ func AppendEvent(dst []byte, e Event) ([]byte, error) {
 	return append(dst, '\n'), nil
 }
 
-// AppendComment appends text as comment lines, one for each of its lines. A
-// receiver ignores them, which makes the empty comment a heartbeat.
+// AppendComment appends text as comment lines, one for each of its lines. Receivers
+// ignore comments, so an empty one serves as a heartbeat.
 func AppendComment(dst []byte, text string) []byte {
 	if text == "" {
 		return append(dst, ":\n"...)
@@ -36,9 +36,9 @@ func AppendComment(dst []byte, text string) []byte {
 	return appendLines(dst, ": ", text)
 }
 
-// AppendRetry appends a block that sets the receiver's reconnection time to d,
-// in whole milliseconds, rounded up; a negative d counts as zero. A receiver
-// dispatches nothing.
+// AppendRetry appends a block that sets the receiver's reconnection time to d, in
+// whole milliseconds, rounded up. A negative d counts as zero. Receivers dispatch
+// no event for it.
 func AppendRetry(dst []byte, d time.Duration) []byte {
 	ms := max(int64(d), 0) / int64(time.Millisecond)
 	if d > 0 && d%time.Millisecond != 0 {
@@ -49,13 +49,13 @@ func AppendRetry(dst []byte, d time.Duration) []byte {
 	return append(dst, "\n\n"...)
 }
 
-// AppendID appends a block that sets the receiver's last event ID and
-// dispatches nothing; the empty id resets it, so that a reconnecting client
-// sends none. WHATWG HTML §9.2.6 asks for that, but Firefox and many libraries
-// keep an id only from a block that has data, and others dispatch this one as
-// an empty event. An event of a type that no page listens to, with an ID, moves
-// the id of them all. On an error, which wraps [ErrInvalidField], dst is returned as
-// it was.
+// AppendID appends a block that sets the receiver's last event ID and dispatches
+// no event. The empty id resets it, so that a reconnecting client sends none.
+// WHATWG HTML §9.2.6 requires this of receivers, but Firefox and many libraries
+// take an id only from a block with data, and others dispatch this block as an
+// empty event. An event with an ID, of a type that no page listens to, moves the ID
+// in all of them. On an error, which wraps [ErrInvalidField], it returns dst
+// unchanged.
 func AppendID(dst []byte, id string) ([]byte, error) {
 	if strings.ContainsAny(id, "\x00\r\n") {
 		return dst, errInvalidID
@@ -66,20 +66,20 @@ func AppendID(dst []byte, id string) ([]byte, error) {
 	return append(appendField(dst, "id: ", id), '\n'), nil
 }
 
-// appendField appends one line. The name brings its own space: a parser strips
-// exactly one, so that values keep theirs.
+// appendField appends one line. name includes the colon and a space: a parser
+// strips exactly one space, so values keep theirs.
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, value...)
 	return append(dst, '\n')
 }
 
-// appendLines appends text with every line of it behind name. LF, CR and CRLF
-// end a line alike; a text that ends with one has an empty last line, which
-// the parser's own trimming of one LF gives back.
+// appendLines appends each line of text behind name. LF, CR and CRLF all end a
+// line. A text that ends with one has an empty last line, which the parser's own
+// trimming of one LF gives back.
 //
-// Two vectorised searches beat one loop over the bytes; the next LF is looked
-// for once, not once a CR, so that a text of CRs stays linear.
+// Two vectorised searches are faster than one loop over the bytes. The next LF is
+// searched once, not once per CR, so that a text of CRs takes linear time.
 func appendLines(dst []byte, name, text string) []byte {
 	start, lf := 0, nextLF(text, 0)
 	for {
@@ -101,7 +101,7 @@ func appendLines(dst []byte, name, text string) []byte {
 	}
 }
 
-// nextLF returns the place of the first LF at or after start, or len(s).
+// nextLF returns the index of the first LF at or after start, or len(s).
 func nextLF(s string, start int) int {
 	if i := strings.IndexByte(s[start:], '\n'); i >= 0 {
 		return start + i

@@ -8,24 +8,23 @@ import (
 // MediaType is the media type of an event stream (WHATWG HTML §9.2.7).
 const MediaType = "text/event-stream"
 
-// DefaultType is the type of an event that names none (WHATWG HTML §9.2.6).
+// DefaultType is the type of an event without a type field (WHATWG HTML §9.2.6).
 const DefaultType = "message"
 
-// An Event is one dispatched event: what a browser shows as a MessageEvent.
-// Its fields are UTF-8; a decoder replaces bytes that are not with U+FFFD.
+// An Event is one dispatched event, like a MessageEvent in a browser. Its fields
+// are UTF-8; a decoder replaces invalid bytes with U+FFFD.
 type Event struct {
 	// Type is the event's type. Empty and "message" are the same on the wire;
 	// a decoded event without a type has [DefaultType].
 	Type string
 
 	// Data is the payload. It may be empty and may hold several lines. The
-	// format knows line ends but not which: CR and CRLF are read back as LF.
+	// format does not distinguish line ends: CR and CRLF are read back as LF.
 	Data string
 
-	// ID is the last event ID. When encoding, an empty ID leaves the
-	// receiver's as it was (to reset it, see [AppendID]). When decoding, it is
-	// the stream's last event ID at this event, whether or not the event
-	// brought its own.
+	// ID is the last event ID. When encoding, an empty ID leaves the receiver's
+	// unchanged (to reset it, see [AppendID]). When decoding, it is the stream's
+	// last event ID at this event, whether or not the event has its own.
 	ID string
 }
 

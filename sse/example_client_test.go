@@ -27,12 +27,12 @@ func ExampleRead() {
 	// 7 message "done"
 }
 
-// clock sends one time a connection and then has its client come back, until
-// it has sent three.
+// clock sends one time per connection and then lets the client reconnect, until it
+// has sent three.
 var clock = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	n := len(r.Header.Get("Last-Event-ID")) + 1
 	if n > 3 {
-		w.WriteHeader(http.StatusNoContent) // no more: stay away
+		w.WriteHeader(http.StatusNoContent) // ends the client's loop
 		return
 	}
 	w.Header().Set("Content-Type", sse.MediaType)
@@ -77,8 +77,8 @@ func ExampleClient() {
 	// the server has no more
 }
 
-// A model's output is one answer to one request: its end is no reason to ask
-// again.
+// A model's output is the response to one request: its end is no reason to send the
+// request again.
 func ExampleClient_Once() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", sse.MediaType)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// chunks reads from data in pieces whose lengths a seed decides.
+// chunks reads from data in pieces whose lengths depend on a seed.
 type chunks struct {
 	data []byte
 	rand *rand.Rand
@@ -24,7 +24,7 @@ func (c *chunks) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// FuzzDecode holds the decoder against the standard's own words.
+// FuzzDecode compares the decoder with the oracle, which follows the standard's text.
 func FuzzDecode(f *testing.F) {
 	for i, tt := range decodeTests {
 		f.Add([]byte(tt.in), uint64(i))
@@ -38,8 +38,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzRoundTrip checks that what was encoded is read back, less what the
-// format cannot tell apart: line ends, and bytes that are not UTF-8.
+// FuzzRoundTrip checks that encoded events are read back, apart from what the format
+// cannot distinguish: line ends, and bytes that are not UTF-8.
 func FuzzRoundTrip(f *testing.F) {
 	for i, tt := range decodeTests {
 		f.Add("", tt.in, "", uint64(i))

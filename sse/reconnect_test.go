@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// answers is a server without a network, for tests in which time must be fake:
-// it answers the n-th request by the n-th text, or fails if that is "-", and
-// ends the loop with 204. It notes when it was asked.
+// answers is a server without a network, for tests that need fake time. It answers
+// the n-th request with the n-th text, or fails if that is "-", and ends the loop
+// with 204. It records when requests arrive.
 type answers struct {
 	texts []string
 	asked []time.Time
@@ -45,8 +45,8 @@ func (a *answers) RoundTrip(*http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// waits runs a loop over the answers and returns the time between requests,
-// which must be what OnError foretold.
+// waits runs a loop over the answers and returns the time between requests. It
+// checks that OnError announced the same times.
 func waits(t *testing.T, client *Client, texts ...string) (list []time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -63,14 +63,14 @@ func waits(t *testing.T, client *Client, texts ...string) (list []time.Duration)
 			list = append(list, a.asked[i+1].Sub(a.asked[i]))
 		}
 		if !slices.Equal(list, told) {
-			t.Errorf("waited %v, told %v", list, told)
+			t.Errorf("waited %v, announced %v", list, told)
 		}
 	})
 	return list
 }
 
-// After a connection that worked the wait is the reconnection time, no less
-// and no more, as in Chromium.
+// After a connection that worked, the wait is exactly the reconnection time, as in
+// Chromium.
 func TestReconnectionTime(t *testing.T) {
 	const event = "data: x\n\n"
 	for _, tt := range []struct {
@@ -101,7 +101,7 @@ func TestReconnectionTime(t *testing.T) {
 	}
 }
 
-// The same on a socket: one event a connection and no wait between them.
+// The same over a socket: one event per connection, and no wait between them.
 func TestRetryZeroIsNoFlood(t *testing.T) {
 	var asked atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,8 +117,8 @@ func TestRetryZeroIsNoFlood(t *testing.T) {
 	}
 }
 
-// After n failures in a row the wait is random between the reconnection time
-// and twice to the n times as much, or MaxBackoff.
+// After n failures in a row, the wait is random, between the reconnection time and
+// 2ⁿ times as much, or MaxBackoff.
 func TestBackoff(t *testing.T) {
 	for why, texts := range map[string][]string{
 		"no connection":                     slices.Repeat([]string{"-"}, 12),
@@ -156,8 +156,8 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A topic without events must not look like a broken server when a proxy cuts
-// its connections.
+// A topic without events must not count as a broken server when a proxy cuts its
+// connections.
 func TestQuietStreamIsNoFailure(t *testing.T) {
 	b := newBackoff(time.Second, 0)
 	synctest.Test(t, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestRedirects(t *testing.T) {
 		{303, "GET", []string{"GET /", "GET /new", "GET /new"}},
 		{307, "GET", []string{"GET /", "GET /new", "GET /new"}},
 		{308, "GET", []string{"GET /", "GET /new", "GET /new"}},
-		// As a GET, it can be sent again though the POST could not.
+		// As a GET it may be sent again, although the POST may not.
 		{301, "POST", []string{"POST / q", "GET /new", "GET /new"}},
 		{303, "POST", []string{"POST / q", "GET /new", "GET /new"}},
 		{307, "POST", []string{"POST / q", "POST /new q"}},
@@ -281,8 +281,8 @@ func TestRedirectWithoutLocation(t *testing.T) {
 	}
 }
 
-// What net/http keeps from another origin on the way there must not go there
-// on the next attempt, not even if Prepare puts it in each time.
+// Credentials that net/http removes on a redirect to another origin must not be sent
+// there on the next attempt either, even if Prepare sets them each time.
 func TestRedirectDropsCredentials(t *testing.T) {
 	other := newScript(t, sends("data: a\n\n"), sends("data: b\n\n"))
 	srv := newScript(t, redirects(307, strings.Replace(other.URL, "127.0.0.1", "localhost", 1)+"/x"))
@@ -335,14 +335,14 @@ func TestResend(t *testing.T) {
 		body   io.Reader
 		resend bool
 		want   []string
-		errs   []error // all of which the end is
+		errs   []error // all of which the last error wraps
 	}{
 		{"POST is not sent again", "POST", strings.NewReader("q"), false, []string{"POST / q"}, []error{errMethod, io.EOF}},
 		{"nor PATCH", "PATCH", strings.NewReader("q"), false, []string{"PATCH / q"}, []error{errMethod, io.EOF}},
-		{"unless told to", "POST", strings.NewReader("q"), true, []string{"POST / q", "POST / q"}, []error{ErrNoContent}},
+		{"unless Resend is set", "POST", strings.NewReader("q"), true, []string{"POST / q", "POST / q"}, []error{ErrNoContent}},
 		{"PUT is idempotent", "PUT", strings.NewReader("q"), false, []string{"PUT / q", "PUT / q"}, []error{ErrNoContent}},
 		{"a body must be had again", "PUT", onlyReader(), false, []string{"PUT / q"}, []error{errNoGetBody, io.EOF}},
-		{"also when told to", "POST", onlyReader(), true, []string{"POST / q"}, []error{errNoGetBody, io.EOF}},
+		{"also when Resend is set", "POST", onlyReader(), true, []string{"POST / q"}, []error{errNoGetBody, io.EOF}},
 		{"no body is no trouble", "POST", http.NoBody, true, []string{"POST /", "POST /"}, []error{ErrNoContent}},
 	} {
 		srv := newScript(t, sends("data: a\n\n"))

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// maxSendID is the longest ID that is sent. Servers and proxies refuse header
-// fields of 8 KiB or so, by a status that would end the stream.
+// maxSendID is the longest ID in bytes that is sent. Servers and proxies refuse
+// header fields of about 8 KiB with a status that would end the stream.
 const maxSendID = 4 << 10
 
 // request returns the request of the next attempt.
@@ -55,16 +55,16 @@ func (s *Source) setHeader(req *http.Request) {
 	}
 }
 
-// sendable tells whether net/http, and the servers there are, take id as a
-// header's value. Resuming from an older one repeats events, which is better
-// than to lose them or never to connect again.
+// sendable reports whether net/http and common servers accept id as the value of a
+// header. If not, the client resumes from an older ID: that repeats events, which is
+// better than losing them or never connecting again.
 func sendable(id string) bool {
 	return len(id) <= maxSendID && !strings.ContainsFunc(id, func(r rune) bool {
 		return r < ' ' && r != '\t' || r == 0x7F
 	})
 }
 
-// mayResend returns why the request may not be sent once more, if so.
+// mayResend returns why the request may not be sent again, or nil if it may.
 func (s *Source) mayResend() error {
 	switch {
 	case !s.sent:
@@ -79,7 +79,8 @@ func (s *Source) mayResend() error {
 	return nil
 }
 
-// idempotent lists RFC 9110 §9.2.2; the empty method is GET.
+// idempotent reports whether RFC 9110 §9.2.2 defines method as idempotent. The empty
+// method is GET.
 func idempotent(method string) bool {
 	switch method {
 	case "", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
@@ -88,23 +89,23 @@ func idempotent(method string) bool {
 	return false
 }
 
-// A target is where redirects led to. Like Chromium, and as the standard
-// leaves open, the next attempt goes straight there.
+// A target is where redirects led. The next attempt goes straight there, as in
+// Chromium; the standard leaves this open.
 type target struct {
 	url          *url.URL
 	method, host string
 	body         bool
-	dropped      []string // headers that the way there took off
+	dropped      []string // headers that net/http removed on the way there
 }
 
-// credentials are what net/http keeps from other hosts.
+// credentials are the headers that net/http does not send to other hosts.
 var credentials = []string{
 	"Authorization", "Cookie", "Cookie2", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate",
 }
 
-// follow takes note of where a request sent with header has come out. Of the
-// headers, only what net/http has let through goes there the next time; of
-// credentials that Prepare may add by then, none go to another origin.
+// follow records where redirects have led a request that was sent with header. Later
+// attempts send the target only the headers that net/http let through. If it is of
+// another origin, they never send it credentials, even if Prepare adds them.
 func (s *Source) follow(header http.Header, last *http.Request) {
 	if last == nil || last.Response == nil { // not redirected
 		return
@@ -128,8 +129,8 @@ func (s *Source) follow(header http.Header, last *http.Request) {
 	s.target = t
 }
 
-// goBack makes the next attempt ask the first URL again, as a redirector knows
-// best where to go when one of its targets is gone.
+// goBack makes the next attempt use the first URL again. If a target is gone, the
+// redirecting server knows best where to go now.
 func (s *Source) goBack() {
 	if t := s.target; t != nil {
 		s.target = nil

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// A State says what a [Source] is doing, as EventSource's readyState does.
+// A State is what a [Source] is doing, like EventSource's readyState.
 type State int
 
 const (
-	Connecting State = iota // or waiting to, or not yet begun
+	Connecting State = iota // or waiting to connect, or not started
 	Open
 	Closed
 )
@@ -30,24 +30,24 @@ func (s State) String() string {
 	return "closed"
 }
 
-// A Source is one logical stream of events: an EventSource. Its methods may be
-// called from any goroutine, and by its client's functions.
+// A Source is one logical stream of events, like an EventSource. Its methods may be
+// called from any goroutine, and from its client's functions.
 type Source struct {
 	client *Client
 	req    *http.Request
 	once   bool
 
-	// The loop's own.
-	sent    bool    // req has been, at least once
-	target  *target // where redirects led to; nil means where req says
+	// Used by the loop's goroutine only.
+	sent    bool    // req has been sent at least once
+	target  *target // where redirects led; nil: none
 	backoff backoff
 
 	mu      sync.Mutex
 	state   State
 	looping bool
 	closed  bool
-	again   bool                    // Reconnect was called and is not yet done
-	cancel  context.CancelCauseFunc // ends the round that is under way
+	again   bool                    // Reconnect was called and has not taken effect yet
+	cancel  context.CancelCauseFunc // ends the current round
 	lastID  string
 	sendID  string // the newest last event ID that a header can carry
 }
@@ -65,15 +65,15 @@ func (s *Source) ReadyState() State {
 	return s.state
 }
 
-// LastEventID returns the last event ID of the events that the loop was given,
-// and of position events and blocks without data since.
+// LastEventID returns the last event ID: that of the newest event yielded to the
+// loop, or of a position event or block without data after it.
 func (s *Source) LastEventID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lastID
 }
 
-// Close ends the loop, without an error and without waiting for it, for good.
+// Close ends the loop for good, without an error. It does not wait for the loop.
 func (s *Source) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,9 +83,9 @@ func (s *Source) Close() {
 	}
 }
 
-// Reconnect drops the connection, or ends the wait for one, and connects at
-// once. What had been received but not yet given to the loop is received anew,
-// if the server can resume.
+// Reconnect drops the connection, or ends the wait for one, and connects at once.
+// If the server can resume, it sends again what was received but not yet yielded to
+// the loop.
 func (s *Source) Reconnect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,9 +95,9 @@ func (s *Source) Reconnect() {
 	}
 }
 
-// Events returns the source's events: see [Client.Events]. One loop at a time
-// may read them; one that follows another, after a break, resumes where that
-// one stopped. After Close there are none.
+// Events returns the source's events: see [Client.Events]. Only one loop at a time
+// may read them; a loop that follows a break resumes where the last one stopped.
+// After Close it yields none.
 func (s *Source) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if !s.begin() {
@@ -129,7 +129,7 @@ func (s *Source) end() {
 	s.looping, s.state = false, Closed
 }
 
-// loop returns nil if the caller ended it, or else why it gave up.
+// loop returns nil if the caller ended it, and otherwise the reason why it gave up.
 func (s *Source) loop(yield func(Event, error) bool) error {
 	var wait time.Duration
 	for {
@@ -157,8 +157,8 @@ func (s *Source) loop(yield func(Event, error) bool) error {
 	}
 }
 
-// round waits, makes one attempt, and returns what ended it, which is never
-// nil. Its context ends with it, and with it all that the attempt had started.
+// round waits, makes one attempt, and returns the error that ended it, which is
+// never nil. Cancelling its context ends all that the attempt started.
 func (s *Source) round(wait time.Duration, yield func(Event, error) bool) error {
 	ctx, cancel := context.WithCancelCause(s.req.Context())
 	defer cancel(nil)
@@ -193,7 +193,7 @@ func (s *Source) attempt(ctx context.Context, cancel context.CancelCauseFunc, yi
 		idle = time.AfterFunc(timeout, func() { cancel(ErrIdleTimeout) })
 		defer idle.Stop()
 	}
-	header := req.Header.Clone() // a cookie jar adds to the request's own
+	header := req.Header.Clone() // because a cookie jar adds to the request's header
 	s.sent = true
 	resp, err := s.client.httpClient().Do(req)
 	if err != nil {
@@ -217,7 +217,7 @@ func (s *Source) attempt(ctx context.Context, cancel context.CancelCauseFunc, yi
 	return s.read(ctx, body, yield)
 }
 
-// read gives the loop the events in body, and returns what ended them.
+// read yields the events in body to the loop and returns the error that ended them.
 func (s *Source) read(ctx context.Context, body io.Reader, yield func(Event, error) bool) error {
 	d := NewDecoder(body)
 	d.SetReadLimit(s.client.ReadLimit)
@@ -244,7 +244,7 @@ func (s *Source) read(ctx context.Context, body io.Reader, yield func(Event, err
 		if err := s.accept(e); err != nil {
 			return err
 		}
-		if !position { // a hub that fails right after its first block has not worked
+		if !position { // a hub that fails right after its first block does not count as working
 			s.backoff.success()
 		}
 		if !yield(e, nil) {
@@ -257,8 +257,8 @@ func (s *Source) read(ctx context.Context, body io.Reader, yield func(Event, err
 // [Client.Positions]. Other servers may use the type for events of their own.
 func isPosition(e Event) bool { return e.Type == "position" && e.Data == "{}" }
 
-// accept moves the last event ID to that of an event about to be given to the
-// loop, or says why the loop is to have no more: then the ID stays, so that
+// accept moves the last event ID to that of an event about to be yielded. If the
+// loop must end instead, it returns the reason and leaves the ID unchanged, so that
 // the event is not lost.
 func (s *Source) accept(e Event) error {
 	if err := s.req.Context().Err(); err != nil {
@@ -300,7 +300,7 @@ func (s *Source) setState(state State) {
 	}
 }
 
-// sleep returns why it was cut short, if it was.
+// sleep waits for d. It returns the cause if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -312,8 +312,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// endedBy returns why ctx ended, which tells more than the error err that this
-// has led to, or err itself if it did not end.
+// endedBy returns the cause if ctx ended, because that explains more than err, which
+// follows from it. Otherwise it returns err.
 func endedBy(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -321,7 +321,7 @@ func endedBy(ctx context.Context, err error) error {
 	return err
 }
 
-// An idleReader has its timer run while a read lasts.
+// An idleReader runs its timer while a read blocks.
 type idleReader struct {
 	io.Reader
 	timer   *time.Timer

@@ -46,18 +46,18 @@ func TestSourceLastEventID(t *testing.T) {
 		s.Close()
 	}
 	for range s.Events() {
-		got = append(got, s.LastEventID()) // not yet that of the event behind
+		got = append(got, s.LastEventID()) // not yet that of the next event
 	}
 	wantAll(t, "last event IDs", got, []string{"0", "1", "2", "3"})
 }
 
-// However a loop ends, it ends at once and quietly, wherever it is.
+// A loop ends at once and without an error, whatever ends it and whatever it is doing.
 func TestLoopEndsPromptly(t *testing.T) {
 	refusing := newScript(t)
 	refusing.Close()
 	places := map[string]struct {
 		step    http.HandlerFunc
-		waiting func(*Client, func()) // arranges a call when the loop is there
+		waiting func(*Client, func()) // makes the client call a function when the loop is there
 	}{
 		"connecting": {
 			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// A stall ends a write whose peer takes nothing for a time. A deadline set before the
-// write would do as much, but it passes while the process does not run (SIGSTOP, a
-// frozen container, a debugger), although the peer reads on meanwhile. So the write is
-// given a last chance first: once the process runs again, it goes on at once if the
-// socket takes something.
+// A stall ends a write when the peer takes no bytes for a time. A deadline set before the
+// write is not enough: it also passes while the process does not run (SIGSTOP, a frozen
+// container, a debugger), although the peer keeps reading. So the write first gets a last
+// chance: once the process runs again, the write continues at once if the socket takes
+// bytes.
 type stall struct {
 	rc     *http.ResponseController
-	limit  time.Duration // how long a peer may take nothing; 0: for ever
-	chance time.Duration // of that, how long the last chance is
+	limit  time.Duration // how long a peer may take no bytes; 0: no limit
+	chance time.Duration // the last part of the limit, which is the last chance
 
 	mu      sync.Mutex // guards all below
 	timer   *time.Timer
 	writing bool
 	hurried bool
 	last    bool      // this is the last chance
-	due     time.Time // when to look again
+	due     time.Time // when the timer is due
 }
 
-// hurryTime is how long the peer has to take something when the stream is over.
+// hurryTime is how long a hurried write may take.
 const hurryTime = 100 * time.Millisecond
 
 func newStall(rc *http.ResponseController, limit time.Duration) stall {
@@ -35,7 +35,7 @@ func newStall(rc *http.ResponseController, limit time.Duration) stall {
 	return stall{rc: rc, limit: limit, chance: chance}
 }
 
-// begin begins a write, or the next part of one.
+// begin starts the clock for a write, or for the next part of one.
 func (s *stall) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,8 +47,8 @@ func (s *stall) begin() {
 	}
 }
 
-// end ends a write. The response is not touched any more after it; a deadline that
-// has ended the write stays, so that the end of the response does not wait either.
+// end stops the clock. The response is not used after it. A deadline that has ended the
+// write stays set, so that finishing the response does not block either.
 func (s *stall) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *stall) end() {
 	}
 }
 
-// hurry gives the write under way, and each one to come, no more than hurryTime.
+// hurry limits the current write and all later ones to hurryTime.
 func (s *stall) hurry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,9 +77,9 @@ func (s *stall) lookAfter(d time.Duration) {
 	}
 }
 
-// look runs when the peer has taken nothing for most of the limit, and at the end of
-// its last chance. If look comes late then, the whole process did not run, and the
-// peer needs another chance.
+// look runs when the peer has taken no bytes for most of the limit, and again at the end
+// of the last chance. If that second call is late, the whole process was not running, and
+// the peer gets another chance.
 func (s *stall) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A pipeListener gives a server one connection. It is a pipe, which holds no byte and on
-// which deadlines work, so that it can be used in a bubble of synctest.
+// A pipeListener gives a server one connection, a pipe. A pipe buffers no bytes and
+// supports deadlines, so it works in a synctest bubble.
 type pipeListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -37,8 +37,8 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// overPipe runs handler in a bubble of synctest and gives client the body of its
-// response, which takes nothing until it is read.
+// overPipe runs handler in a synctest bubble and passes client the body of its response.
+// Nothing is taken from the handler until client reads.
 func overPipe(t *testing.T, o AcceptOptions, handler func(t *testing.T, s *Stream), client func(t *testing.T, body *bufio.Reader)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -72,8 +72,8 @@ func overPipe(t *testing.T, o AcceptOptions, handler func(t *testing.T, s *Strea
 	})
 }
 
-// TestDeadlineIsLiftedBetweenWrites lets a stream be silent for longer than its peer may
-// take nothing, and for longer than a write may take once the stream is hurried.
+// TestDeadlineIsLiftedBetweenWrites keeps a stream silent for longer than its peer may
+// take no bytes, and for longer than a hurried write may take.
 func TestDeadlineIsLiftedBetweenWrites(t *testing.T) {
 	const events = 5
 	overPipe(t, AcceptOptions{WriteTimeout: 30 * time.Second, Heartbeat: -1}, func(t *testing.T, s *Stream) {
@@ -93,14 +93,14 @@ func TestDeadlineIsLiftedBetweenWrites(t *testing.T) {
 	})
 }
 
-// TestWhenStalledWritesEnd measures how long a peer may take nothing.
+// TestWhenStalledWritesEnd measures how long a peer may take no bytes.
 func TestWhenStalledWritesEnd(t *testing.T) {
 	const limit, chance = 30 * time.Second, time.Second
 	for _, tt := range []struct {
 		why     string
 		limit   time.Duration
 		hurry   time.Duration // when Hurry is called; 0: never; negative: before the write
-		reads   bool          // the peer takes a little, now and then
+		reads   bool          // the peer reads a little now and then
 		sleeps  bool          // the process does not run when the last chance ends
 		atLeast time.Duration
 		atMost  time.Duration
@@ -132,7 +132,7 @@ func TestWhenStalledWritesEnd(t *testing.T) {
 			}
 		}, func(t *testing.T, body *bufio.Reader) {
 			if tt.reads {
-				for range 5 { // less than the limit between two parts
+				for range 5 { // with less than the limit between two parts
 					time.Sleep(limit - 2*time.Second)
 					if _, err := io.CopyN(io.Discard, body, 2*writeSize); err != nil {
 						t.Error(err)
@@ -144,7 +144,7 @@ func TestWhenStalledWritesEnd(t *testing.T) {
 	}
 }
 
-// lookLate looks as a timer does that fires long after it was due.
+// lookLate calls look like a timer that fires long after it was due.
 func lookLate(s *stall) {
 	s.mu.Lock()
 	s.due = time.Now().Add(-2 * s.chance)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// standardResult is what a stream means by the standard.
+// standardResult is the content of a stream, as the standard defines it.
 type standardResult struct {
 	Events   []Event
 	Comments []string
@@ -16,9 +16,8 @@ type standardResult struct {
 	HasRetry bool
 }
 
-// standard is WHATWG HTML §9.2.5–9.2.6 in the order and the words of the text,
-// for whole streams, with no thought to speed. It is the oracle that the
-// decoder is held against.
+// standard follows WHATWG HTML §9.2.5–9.2.6 in the order and words of the text, for
+// whole streams and without regard to speed. It is the oracle for the decoder.
 func standard(stream []byte) (res standardResult) {
 	// "Streams must be decoded using the UTF-8 decode algorithm", which
 	// strips one leading BOM.

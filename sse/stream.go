@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// ErrNotAcceptable reports a request whose Accept header rules an event
-// stream out; [Accept] has answered it with 406.
+// ErrNotAcceptable reports a request whose Accept header excludes an event
+// stream. [Accept] has answered it with 406.
 var ErrNotAcceptable = errors.New("sse: the request does not accept " + MediaType)
 
 // ErrStreamClosed reports a write after [Stream.Close].
@@ -18,19 +18,19 @@ var ErrStreamClosed = errors.New("sse: stream closed")
 // AcceptOptions configures a [Stream]. Nil and the zero value work.
 type AcceptOptions struct {
 	// Heartbeat is how long the stream may be silent before it sends a
-	// comment, which keeps proxies from timing out and finds dead peers.
+	// comment, which keeps proxies from timing out and detects dead peers.
 	// 0 means 15 s, as WHATWG HTML §9.2.7 advises; negative means never.
 	Heartbeat time.Duration
 
-	// WriteTimeout is how long a peer may take nothing of a write before it counts
-	// as gone. It takes the place of the server's WriteTimeout, which would cut
-	// the stream however well it goes. Time in which the process does not run does
-	// not count. 0 means 30 s; negative means no limit.
+	// WriteTimeout is how long a peer may take no bytes of a write before the write
+	// fails. It replaces the server's WriteTimeout, which would end every stream
+	// after a fixed time. Time in which the process does not run does not count.
+	// 0 means 30 s; negative means no limit.
 	WriteTimeout time.Duration
 }
 
-// A Stream is one open response that carries events. Its methods may be called
-// by several goroutines at once; every call ends with one flush.
+// A Stream is one open response that carries events. Its methods are safe for
+// concurrent use, and each write ends with one flush.
 type Stream struct {
 	w           http.ResponseWriter
 	rc          *http.ResponseController
@@ -41,18 +41,19 @@ type Stream struct {
 	heartbeat   time.Duration // 0: none
 
 	mu    sync.Mutex // guards all below, and w
-	buf   []byte     // reused by Send and its like
+	buf   []byte     // reused by Send and other methods that encode
 	err   error      // of the first failed write, or ErrStreamClosed
 	timer *time.Timer
 }
 
 // Accept answers r with an event stream: it sends the headers at once, lifts
-// the server's read and write timeouts, and starts the heartbeat. Headers that
-// w has already stay, so middleware may set cookies or CORS. A request body
-// has to be read before.
+// the server's read and write timeouts, and starts the heartbeat. Headers already
+// set on w stay, so middleware may set cookies or CORS. A request body must be
+// read before the call.
 //
-// On an error it has answered the request itself: with 406 and
-// [ErrNotAcceptable], or with 500 if w cannot flush.
+// If Accept returns an error before it has sent the headers, it has answered the
+// request: with 406 and [ErrNotAcceptable], or with 500 if w cannot flush. Any other
+// error is that of sending the headers.
 //
 // The handler must call [Stream.Close] before it returns.
 func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Stream, error) {
@@ -83,12 +84,12 @@ func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Stream, 
 		// no-transform keeps proxies from compressing, which buffers.
 		h.Set("Cache-Control", "no-cache, no-transform")
 	}
-	h.Set("X-Accel-Buffering", "no") // nginx passes each write on at once
+	h.Set("X-Accel-Buffering", "no") // makes nginx forward each write at once
 	h.Del("Content-Length")
-	// A passed read deadline would end the request's context, and with it the
-	// stream. Writers without deadlines (tests) have none that could pass.
+	// If the read deadline passed, it would end the request's context and with it
+	// the stream. Writers without deadlines (in tests) return an error.
 	_ = s.rc.SetReadDeadline(time.Time{})
-	_ = s.rc.SetWriteDeadline(time.Time{}) // stall takes the place of the server's
+	_ = s.rc.SetWriteDeadline(time.Time{}) // stall replaces the server's
 	s.stall.begin()
 	w.WriteHeader(http.StatusOK)
 	err := s.rc.Flush()
@@ -120,36 +121,37 @@ func (s *Stream) Comment(text string) error {
 	return s.append(func(b []byte) ([]byte, error) { return AppendComment(b, text), nil })
 }
 
-// SetReconnectionTime tells the client how long to wait before it reconnects.
+// SetReconnectionTime sets how long the client waits before it reconnects: see
+// [AppendRetry].
 func (s *Stream) SetReconnectionTime(d time.Duration) error {
 	return s.append(func(b []byte) ([]byte, error) { return AppendRetry(b, d), nil })
 }
 
-// SetLastEventID moves the client's last event ID without an event; the empty
-// id resets it. Not every client follows: see [AppendID].
+// SetLastEventID sets the client's last event ID without an event; the empty id
+// resets it. Not every client supports this: see [AppendID].
 func (s *Stream) SetLastEventID(id string) error {
 	return s.append(func(b []byte) ([]byte, error) { return AppendID(b, id) })
 }
 
-// Write sends p, which must be whole blocks as the Append functions make them:
-// several events at once, or an event encoded once for many streams.
+// Write sends p, which must consist of whole blocks as the Append functions encode
+// them: several events at once, or an event encoded once for many streams.
 func (s *Stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.write(p)
 }
 
-// LastEventID returns the Last-Event-ID that the request came with: the place
-// to go on from, or empty.
+// LastEventID returns the request's Last-Event-ID header: the ID of the event to
+// resume after, or empty.
 func (s *Stream) LastEventID() string { return s.lastEventID }
 
-// Context ends when the peer goes, a write fails, or the stream is closed;
-// [context.Cause] tells which.
+// Context ends when the peer disconnects, a write fails, or the stream is closed.
+// [context.Cause] returns the reason.
 func (s *Stream) Context() context.Context { return s.ctx }
 
-// Hurry makes a write fail that its peer does not take within a tenth of a second: the
-// one under way, which may have waited for long, and each one after. Call it when the
-// stream is to end and another goroutine may be writing.
+// Hurry limits the current write, however long it has waited, and each later one to
+// 100 ms; then they fail. Call it when the stream must end and another goroutine may be
+// writing.
 func (s *Stream) Hurry() { s.stall.hurry() }
 
 // Close stops the heartbeat and makes later writes fail. The response itself
@@ -175,9 +177,9 @@ func (s *Stream) append(block func([]byte) ([]byte, error)) error {
 	return err
 }
 
-// writeSize is how much has to leave within one write timeout, the least that
-// net/http hands on. A slow peer that takes so much in that time is alive,
-// however long the whole takes it.
+// writeSize is how many bytes must be sent within one write timeout, the least that
+// net/http passes on. A slow peer that takes this much in time is alive, however long
+// the whole write takes.
 const writeSize = 4 << 10
 
 func (s *Stream) write(p []byte) (n int, err error) {
@@ -224,8 +226,8 @@ func (s *Stream) fail(err error) {
 	}
 }
 
-// canFlush reports whether an [http.ResponseController] will find a flusher,
-// before anything is sent that could not be taken back.
+// canFlush reports whether an [http.ResponseController] will find a flusher in w. It
+// is asked before anything is sent, while the response can still become an error.
 func canFlush(w http.ResponseWriter) bool {
 	for {
 		switch t := w.(type) {

@@ -119,7 +119,7 @@ func TestStreamSends(t *testing.T) {
 	})
 }
 
-// The server's own timeouts bound requests, and would cut every stream.
+// The server's own timeouts limit requests, and would end every stream.
 func TestStreamOutlivesServerTimeouts(t *testing.T) {
 	const timeout = 50 * time.Millisecond
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -132,7 +132,7 @@ func TestStreamOutlivesServerTimeouts(t *testing.T) {
 			defer s.Close()
 			for range 2 {
 				select {
-				case <-time.After(4 * timeout): // both timeouts have to pass
+				case <-time.After(4 * timeout): // both timeouts must have passed
 				case <-s.Context().Done():
 					t.Errorf("the stream ended: %v", context.Cause(s.Context()))
 				}
@@ -193,8 +193,8 @@ func TestContextEndsWhenThePeerGoes(t *testing.T) {
 	})
 }
 
-// A peer that takes nothing must not hold the handler for ever, nor the
-// server's timeouts decide when it is let go.
+// A peer that takes no bytes must not block the handler for ever, and the server's
+// timeouts must not decide how long it does.
 func TestWriteTimeoutEndsAStalledStream(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		ended := make(chan error, 1)
@@ -294,8 +294,8 @@ func TestClosedStream(t *testing.T) {
 	}
 }
 
-// buffered is the kind of middleware that compresses: what it holds back is
-// out only once it is flushed itself, not the writer within.
+// buffered buffers like middleware that compresses: its bytes leave only when it is
+// flushed itself, not when the writer inside is.
 type buffered struct {
 	http.ResponseWriter
 	buf bytes.Buffer
@@ -309,8 +309,8 @@ func (w *buffered) Flush() {
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// wrapped hides all but Unwrap, as a logging middleware should, and notes the
-// status that it is told.
+// wrapped hides all methods but Unwrap, as logging middleware should, and records the
+// status.
 type wrapped struct {
 	http.ResponseWriter
 	status int
@@ -341,7 +341,7 @@ func TestStreamThroughMiddleware(t *testing.T) {
 				}
 				defer s.Close()
 				if l, ok := w.(*wrapped); ok && l.status != http.StatusOK {
-					t.Errorf("the middleware was told status %d", l.status)
+					t.Errorf("the middleware got status %d", l.status)
 				}
 				for range 3 {
 					<-next
@@ -422,8 +422,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestLargeEventsLeaveNoBuffer sends a large event between small ones: only a small
-// buffer stays with the stream.
+// TestLargeEventsLeaveNoBuffer sends a large event between small ones. The stream must
+// keep only a small buffer.
 func TestLargeEventsLeaveNoBuffer(t *testing.T) {
 	s, err := Accept(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), nil)
 	if err != nil {

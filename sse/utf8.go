@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// appendUTF8 appends src decoded as WHATWG Encoding's "UTF-8 decode without
-// BOM" does: each maximal subpart of an ill-formed sequence becomes one
-// U+FFFD. Go's own conversions replace every byte, or every run, instead.
+// appendUTF8 appends src, decoded like WHATWG Encoding's "UTF-8 decode without
+// BOM": each maximal subpart of an ill-formed sequence becomes one U+FFFD. Go's
+// own conversions replace every byte, or every run, instead.
 func appendUTF8(dst, src []byte) []byte {
 	if utf8.Valid(src) {
 		return append(dst, src...)
@@ -31,11 +31,11 @@ func toUTF8(b []byte) string {
 	return string(appendUTF8(nil, b))
 }
 
-// sequence returns the length of the UTF-8 sequence that b begins with, or
-// that of its maximal subpart and false if the sequence is ill-formed.
+// sequence returns the length of the UTF-8 sequence that b begins with. If the
+// sequence is ill-formed, it returns the length of its maximal subpart and false.
 //
-// The bounds on the second byte shut out overlong forms, surrogates and what
-// lies beyond U+10FFFF (Unicode, table 3-7).
+// The bounds on the second byte exclude overlong forms, surrogates and code points
+// beyond U+10FFFF (Unicode, table 3-7).
 func sequence(b []byte) (n int, ok bool) {
 	lower, upper, want := byte(0x80), byte(0xBF), 0
 	switch lead := b[0]; {
@@ -69,11 +69,11 @@ func sequence(b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// valid is [utf8.Valid], and faster on long ASCII, which most data is.
+// valid is [utf8.Valid], but faster on long ASCII text, which most data is.
 func valid(b []byte) bool { return ascii(b) || utf8.Valid(b) }
 
-// ascii looks at eight words at a time, in four that do not wait for each other,
-// and decides at the end: an early way out costs more than it saves.
+// ascii reads eight words at a time into four accumulators that do not depend on each
+// other, and decides at the end, because an early return costs more than it saves.
 func ascii(b []byte) bool {
 	var w0, w1, w2, w3 uint64
 	for len(b) >= 64 {

@@ -6,47 +6,47 @@ import (
 	"time"
 )
 
-// MaxStep is how far the system's clock may step at a time for a [Clock] to follow.
+// MaxStep is the largest step of the system's clock that a [Clock] follows.
 const MaxStep = time.Minute
 
-// A Clock gives a log's events their times. It follows the system's clock as long as
-// that goes by the time that passes, give or take MaxStep. A longer step, in either
-// direction, is refused: the Clock goes on by the time that passes, which steps do not
-// change, and follows again when the system's clock is back within MaxStep of that. So
-// an hour in the wrong year leaves no mark on a log, and no event is too old by it.
+// A Clock assigns times to a log's events. It follows the system's clock as long as that
+// agrees, within MaxStep, with the time that has passed. It refuses a longer step in
+// either direction: it then advances by the time that passes, which steps do not affect,
+// and follows the system's clock again once the two are within MaxStep. So an hour in the
+// wrong year leaves no trace in a log, and does not make events expire.
 //
-// Where a log begins, nothing tells a wrong time from a right one: a Clock begins with
-// the system's time, or with that of the log's last event if that is ahead of it.
+// A Clock cannot know whether the first time that it reads is right. It starts with the
+// system's time, or with the time of the log's last event if that is ahead.
 //
-// The zero value is ready. It belongs to one log; its methods may be called by several
-// goroutines at once.
+// The zero value is ready to use. A Clock belongs to one log and is safe for concurrent
+// use.
 type Clock struct {
-	// Read returns the system's time, and how much has passed since any fixed moment.
-	// Nil reads the system's clocks. Where those do not tell a step from a machine
-	// that slept, as on all but Linux, longer steps forward are followed.
+	// Read returns the system's time, and the time passed since any fixed moment.
+	// Nil reads the system's clocks. Except on Linux those do not distinguish a step
+	// forward from a machine that slept, so a Clock follows longer steps forward.
 	Read func() (wall time.Time, passed time.Duration)
 
 	Logger *slog.Logger // nil: slog.Default()
 
 	mu      sync.Mutex // guards what follows
 	begun   bool
-	time    time.Time // at the last reading,
+	time    time.Time // at the last reading
 	passed  time.Duration
-	slept   time.Duration // as the function of that name
-	refused bool          // the system's clock is elsewhere
+	slept   time.Duration // the result of slept at the last reading
+	refused bool          // the system's clock is more than MaxStep off
 	steps   uint64
 }
 
-// Now returns the time. It may be a little before what Now returned last: a log does
-// not go back with it.
+// Now returns the time. It may be slightly before the previous result; the log must not
+// let its own time run backward.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now()
 }
 
-// Begin makes the Clock go on from a log's last event, if that is more than MaxStep
-// ahead of the system's clock. Call it once, when the log is opened.
+// Begin makes the Clock continue from the time of a log's last event, if that is more
+// than MaxStep ahead of the system's clock. Call it once, when the log is opened.
 func (c *Clock) Begin(last time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,18 +92,18 @@ func (c *Clock) now() time.Time {
 	return wall
 }
 
-// refuse notes that the system's clock is somewhere else.
+// refuse records that the system's clock has stepped too far.
 func (c *Clock) refuse(wall time.Time) {
 	if c.refused {
 		return
 	}
 	c.refused = true
 	c.steps++
-	c.logger().Warn("eventlog: the system's clock is more than a minute off from the log's, which goes on by the time that passes; set the clock, or restart the hub if the clock is right",
+	c.logger().Warn("eventlog: the system's clock is more than a minute off the log's, which advances by the time that passes; set the clock, or restart the hub if the clock is right",
 		"clock", wall, "log", c.time)
 }
 
-// start is the moment from which time that passes is counted.
+// start is the moment from which passed time is counted.
 var start = time.Now()
 
 func (c *Clock) read() (wall time.Time, passed time.Duration) {

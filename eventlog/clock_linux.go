@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// slept returns how long the machine has slept since it was booted: its monotonic
-// clock, which Go's runtime reads, stands still meanwhile (clock_gettime(2)).
+// slept returns how long the machine has slept since it was booted. Go's runtime reads
+// the monotonic clock, which stands still during sleep (clock_gettime(2)).
 func slept() (d time.Duration, known bool) {
 	boot, ok := clock(7) // CLOCK_BOOTTIME
 	awake, also := clock(1)

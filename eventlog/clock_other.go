@@ -4,5 +4,5 @@ package eventlog
 
 import "time"
 
-// slept would return how long the machine has slept; it does not know.
+// slept reports that the time the machine has slept is not known.
 func slept() (d time.Duration, known bool) { return 0, false }

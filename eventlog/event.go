@@ -9,15 +9,15 @@ import (
 	"unsafe"
 )
 
-// oneTopic is an event with room for its topic, which most have one of.
+// oneTopic is an event with space for one topic, because most events have just one.
 type oneTopic struct {
 	Event
 	topic [1]string
 }
 
-// NewEvent returns the event that a record becomes. It shares no memory with the
-// record: a record's texts and data are often parts of something much larger, such
-// as a request's body, and an engine that keeps an event must keep no more than that.
+// NewEvent returns the event for a record. It copies the record's strings and data,
+// because these are often parts of something much larger, such as a request's body, which
+// an engine that keeps the event must not keep alive.
 func NewEvent(r Record, id ID, at time.Time) *Event {
 	e := &oneTopic{Event: Event{Record: r, ID: id, Time: at}}
 	e.Data = bytes.Clone(r.Data)
@@ -57,7 +57,7 @@ func textBytes(r *Record) int {
 	return n
 }
 
-// Footprint returns how many bytes of memory an event of [NewEvent] takes.
+// Footprint returns how many bytes of memory an event from [NewEvent] takes.
 func (e *Event) Footprint() int64 {
 	n := allocated(int(unsafe.Sizeof(oneTopic{}))) + allocated(textBytes(&e.Record)) + allocated(len(e.Data))
 	if len(e.Topics) > 1 {
@@ -66,8 +66,8 @@ func (e *Event) Footprint() int64 {
 	return int64(n)
 }
 
-// allocated returns about what the runtime allocates for n bytes: small objects have
-// size classes, eight or so to an octave, and large ones whole pages.
+// allocated estimates how many bytes the runtime allocates for n bytes. Small objects have
+// size classes, about eight per power of two; large ones take whole pages.
 func allocated(n int) int {
 	const largestClass, page = 32 << 10, 8 << 10
 	step := 8
@@ -80,16 +80,16 @@ func allocated(n int) int {
 	return (n + step - 1) / step * step
 }
 
-// What [Memory] spends on keeping things beside events themselves, in bytes. Slices
-// and maps have room for what comes: a place in a slice takes about 10, an entry of
-// a map its key and value and half as much again.
+// What [Memory]'s indexes cost per event, in bytes. Slices and maps have spare capacity: a
+// position in a slice takes about 10 bytes, and a map entry one and a half times its key
+// and value.
 const (
 	placeBytes = 10
 	entryBytes = 40 // of a map from a string to a word or a pointer
 )
 
-// size is what an event counts against the byte limit of [Memory]: what it takes,
-// and the places that the indexes keep of it.
+// size is what an event counts against the byte limit of [Memory]: its footprint and its
+// positions in the indexes.
 func (e *Event) size() int64 {
 	n := e.Footprint() + placeBytes + int64(len(e.Topics))*placeBytes
 	if e.PublisherID != "" {
@@ -101,10 +101,10 @@ func (e *Event) size() int64 {
 	return n
 }
 
-// topicSize is what the index of a topic takes, beside the places in it.
+// topicSize is what the index of a topic takes, without the positions in it.
 func topicSize(topic string) int64 {
 	return int64(allocated(len(topic))+int(unsafe.Sizeof(topicIndex{}))) + entryBytes
 }
 
-// publisherIDSize is what the index of a publisher's id takes, likewise.
+// publisherIDSize is what the index of a publisher's id takes, without its positions.
 func publisherIDSize(id string) int64 { return int64(allocated(len(id))) + entryBytes + 24 }

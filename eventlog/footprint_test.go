@@ -9,12 +9,12 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestMemoryBytes checks that what retention counts is what is held, within a tenth:
-// also where records are small parts of large requests, and after most of what there
-// was has been dropped.
+// TestMemoryBytes compares the bytes that retention counts with the heap, within a tenth:
+// also where records are small parts of large requests, and after most events have been
+// dropped.
 func TestMemoryBytes(t *testing.T) {
 	const retained = 8 << 20
-	body := func(i int) string { return fmt.Sprint(i, strings.Repeat("新", 1000)) } // what a request's texts are parts of
+	body := func(i int) string { return fmt.Sprint(i, strings.Repeat("新", 1000)) } // stands for a request's body
 	for name, record := range map[string]func(i int) eventlog.Record{
 		"a part of a body": func(i int) eventlog.Record {
 			b := body(i)
@@ -43,7 +43,7 @@ func TestMemoryBytes(t *testing.T) {
 			before := liveHeap()
 			log := eventlog.NewMemory(eventlog.Retention{Bytes: retained})
 			defer log.Close()
-			for i, n := 0, 0; n < 2*retained; i++ { // it fills, and is replaced
+			for i, n := 0, 0; n < 2*retained; i++ { // fill the log, and then replace its content
 				r := record(i)
 				if _, err := log.Append(t.Context(), r); err != nil {
 					t.Fatal(err)
@@ -65,7 +65,7 @@ func TestMemoryBytes(t *testing.T) {
 // liveHeap returns how many bytes of the heap are in use.
 func liveHeap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one has only found
+	runtime.GC() // frees what the first one has only found
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// IDPrefix begins the text of every ID, and of nothing else that may stand
-// where one does: no publisher's id begins with it.
+// IDPrefix begins the text form of every ID. No publisher's id may begin with it, so the
+// two cannot be confused.
 const IDPrefix = "_"
 
-// An ID is a place in a log: the event there, or the place after it. It is
-// opaque outside of its engine, and comparable within an epoch. The zero ID
+// An ID is a position in a log: that of one event, or the point right after it. It is
+// opaque outside its engine. IDs of the same epoch can be compared. The zero ID
 // belongs to no log.
 type ID struct {
-	Epoch  uint64 // one life of one log: a log that is wiped, restored or made anew has another; less than 2⁴⁸
+	Epoch  uint64 // changes when a log is wiped, restored or created anew; less than 2⁴⁸
 	Hi, Lo uint64
 }
 
@@ -33,13 +33,13 @@ func NewEpoch() uint64 {
 // IsZero reports whether id is the zero ID.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// Compare orders two IDs of one epoch as [cmp.Compare] does.
+// Compare orders two IDs of the same epoch like [cmp.Compare].
 func (id ID) Compare(other ID) int {
 	return cmp.Or(cmp.Compare(id.Hi, other.Hi), cmp.Compare(id.Lo, other.Lo))
 }
 
 // String returns the ID's text form, at most 40 bytes of [A-Za-z0-9_-]: the
-// prefix, then epoch, lo and, unless zero, hi in base 36.
+// prefix, then epoch, lo and, unless it is zero, hi, each in base 36.
 func (id ID) String() string { return string(id.Append(make([]byte, 0, maxText))) }
 
 const maxText = 40
@@ -59,7 +59,7 @@ func (id ID) Append(dst []byte) []byte {
 
 var errBadID = errors.New("eventlog: not an ID")
 
-// ParseID reads what String wrote, and nothing else.
+// ParseID parses the text form that String returns. It accepts no other spelling.
 func ParseID(s string) (ID, error) {
 	rest, ok := strings.CutPrefix(s, IDPrefix)
 	if !ok || len(s) > maxText {
@@ -77,13 +77,13 @@ func ParseID(s string) (ID, error) {
 		}
 	}
 	id := ID{Epoch: n[0], Lo: n[1], Hi: n[2]}
-	if id.Epoch > maxEpoch || id.String() != s { // one text for one place
+	if id.Epoch > maxEpoch || id.String() != s { // only one text per position
 		return ID{}, errBadID
 	}
 	return id, nil
 }
 
-// Prev returns the place just before id.
+// Prev returns the position just before id.
 func (id ID) Prev() ID {
 	if id.Lo--; id.Lo == ^uint64(0) {
 		id.Hi--

@@ -8,116 +8,118 @@ import (
 	"time"
 )
 
-// A Record is one event as its publisher gave it. Engines store it and look at
-// no more of it than their indexes need.
+// A Record is one event as its publisher sent it. Engines interpret only the fields that
+// their indexes need.
 type Record struct {
 	Topics  []string // at least one; the first is the canonical one
 	Type    string   // "" is an unnamed event
 	Data    []byte
-	Retry   time.Duration // a reconnection time to pass on; 0: none
+	Retry   time.Duration // the reconnection time sent with the event; 0: none
 	Private bool
 
-	// PublisherID is the publisher's own id, or "". It goes on the wire in
-	// place of the log's and can be resumed from as well.
+	// PublisherID is the publisher's own id, or "". Subscribers receive it in
+	// place of the log's ID and can resume from it as well.
 	PublisherID string
 
 	// Key makes appending idempotent while the event is retained; "" does
-	// not. Its scope, such as the publisher's subject, is part of it.
+	// not. It must include its scope, such as the publisher's subject.
 	Key string
 }
 
-// An Event is a record with its place in the log.
+// An Event is a record with its position in the log.
 type Event struct {
 	Record
 	ID   ID
-	Time time.Time // when it was appended; never runs backward along the log
+	Time time.Time // when it was appended; never decreases along the log
 }
 
-// A Result says where a record went.
+// A Result is the outcome of appending one record.
 type Result struct {
 	ID        ID
-	Duplicate bool // the log had it already, by its Key
+	Duplicate bool // the log already had the event, by its Key
 
-	// Err is nil or [ErrKeyReused]: the fate of this record alone.
+	// Err is nil or [ErrKeyReused]. It concerns this record alone.
 	Err error
 }
 
-// A Query narrows a read.
+// A Query limits which events a read yields. The zero Query yields all.
 type Query struct {
-	// Topics, if not empty, is an index hint: only events with one of these
-	// topics are asked for, and an engine may return others too. Match still
-	// decides.
+	// Topics, if not empty, is a hint for the engine's indexes: only events with
+	// one of these topics are wanted. The engine may consider others too, so
+	// Match must check.
 	Topics []string
 
 	// PublisherID, if not "", is such a hint as well: only events with this
-	// publisher's id are asked for.
+	// publisher's id are wanted.
 	PublisherID string
 
 	Match func(*Event) bool // nil matches all
-	UpTo  ID                // inclusive; zero is the end of the log
-	Limit int               // 0 is no limit
+	UpTo  ID                // inclusive; zero: the end of the log
+	Limit int               // on the number of events; 0: none
 }
 
-// Retention bounds what a log keeps; zero fields set no bound. The oldest
-// events go first, whatever their topics.
+// Retention limits what a log keeps. A zero field sets no limit. The oldest events are
+// dropped first, whatever their topics.
 type Retention struct {
 	Age    time.Duration
 	Bytes  int64
 	Events int64
 }
 
-// Bounds are the ends of the log. Every ID after Origin and up to Last is or
-// was an event's; those up to Origin are not retained.
+// Bounds are the ends of a log. Every ID after Origin and up to Last is or was an
+// event's. Events up to Origin are not retained.
 type Bounds struct {
-	Origin ID // the place just before the oldest retained event
+	Origin ID // the position just before the oldest retained event
 	Last   ID // the newest event, or Origin if there is none
 	Events int64
-	Bytes  int64 // as retention counts them
+	Bytes  int64 // what Retention.Bytes limits; the engine decides what it counts
 }
 
-// A Topic is what the log knows of one.
+// A Topic describes the retained events of one topic.
 type Topic struct {
 	Name   string
 	Events int64
-	Bytes  int64
-	Last   ID
+	Bytes  int64 // of these events, counted as in Bounds
+	Last   ID    // the newest of them
 }
 
-// A Log is one ordered, retained sequence of events. Its methods may be called
-// by several goroutines at once.
+// A Log is one ordered sequence of retained events. Its methods are safe for concurrent
+// use. After Close, appending and reading return [ErrClosed].
 type Log interface {
-	// Append adds records and returns a result for each. After an error the
-	// outcome of all of them is unknown if it is ErrUncertain, else none of
-	// them was added. A context that ends may be noticed a moment late.
+	// Append adds records and returns a result for each. On [ErrUncertain], the outcome
+	// of all records is unknown. On any other error, such as [ErrNoSpace], [ErrFailed]
+	// or the context's, none was added. The engine may notice a moment late that the
+	// context has ended.
 	Append(ctx context.Context, recs ...Record) ([]Result, error)
 
-	// Read yields what matches q, oldest first, beginning after the given
-	// place. It ends at the end of the log. An error comes last.
+	// Read yields the events that match q, oldest first, beginning after the given
+	// position. It stops at the end of the log. An error is the last element:
+	// [ErrTrimmed], [ErrAhead], [ErrEpoch], the context's or the engine's.
 	Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event, error]
 
-	// Tail is Read without end: it waits for what comes.
+	// Tail is like Read, but waits for new events at the end of the log.
 	Tail(ctx context.Context, after ID) iter.Seq2[*Event, error]
 
-	// Newest returns the newest n events of a topic that match, oldest first;
-	// a nil match matches all. It calls match with the newest first, and not again
-	// once it has n.
+	// Newest returns the newest n events of a topic that match, oldest first. A nil
+	// match matches all. It calls match for the newest event first, and stops once it
+	// has n.
 	Newest(ctx context.Context, topic string, n int, match func(*Event) bool) ([]*Event, error)
 
-	// At returns the place just before the first event of that time or later.
-	// It is ErrTrimmed if such an event may have been dropped.
+	// At returns the position just before the first event of time t or later. The
+	// error is an [ErrTrimmed] if such an event may have been dropped.
 	At(ctx context.Context, t time.Time) (ID, error)
 
-	// ByPublisherID returns the place of the oldest event with that id, or
-	// ErrNotFound. Deleted events count, until retention passes their places.
+	// ByPublisherID returns the position of the oldest event with that id, or
+	// ErrNotFound. Deleted events count until retention drops their positions.
 	ByPublisherID(ctx context.Context, id string) (ID, error)
 
-	// Delete removes what Read would yield, as far as the log goes now, and
-	// returns how many events that were. The zero place is the log's origin.
-	// The events' own places stay, and ByPublisherID finds them: reading from one
-	// goes on with what follows.
+	// Delete removes the events that Read would yield, up to the current end of the
+	// log, and returns how many it removed. The zero position means the log's origin.
+	// The positions of deleted events stay: ByPublisherID finds them, and reading from
+	// one continues with the next event.
 	Delete(ctx context.Context, after ID, q Query) (int, error)
 
-	// Topics yields what is retained of each topic, in no particular order.
+	// Topics yields every topic that has retained events, in no particular order.
 	Topics(ctx context.Context) iter.Seq2[Topic, error]
 
 	Bounds(ctx context.Context) (Bounds, error)
@@ -127,17 +129,17 @@ type Log interface {
 var (
 	ErrUncertain = errors.New("eventlog: submitted, outcome unknown: try again with the same key")
 	ErrKeyReused = errors.New("eventlog: this key was used for other content")
-	ErrAhead     = errors.New("eventlog: place is beyond the end of the log")
-	ErrEpoch     = errors.New("eventlog: place belongs to another log")
+	ErrAhead     = errors.New("eventlog: position is beyond the end of the log")
+	ErrEpoch     = errors.New("eventlog: position belongs to another log")
 	ErrNotFound  = errors.New("eventlog: not found")
-	ErrNoSpace   = errors.New("eventlog: too little space is left to append; reading goes on")
+	ErrNoSpace   = errors.New("eventlog: too little space left to append; reading continues")
 	ErrFailed    = errors.New("eventlog: a write failed; the log has stopped")
 	ErrClosed    = errors.New("eventlog: closed")
 )
 
-// ErrTrimmed reports a place that retention has passed.
+// ErrTrimmed reports a position before the retained events.
 type ErrTrimmed struct {
-	Origin ID // from where reading can go on
+	Origin ID // the position from which reading can continue
 }
 
 func (e *ErrTrimmed) Error() string {

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// pageSize is how many events a reader takes under one lock.
+// pageSize is how many events a reader takes per lock.
 const pageSize = 256
 
-// Memory is the engine that keeps its events in memory: for development,
-// tests, and hubs whose events may die with them. Its positions are dense, and
-// Lo alone counts.
+// Memory is an engine that keeps its events in memory: for development, tests, and
+// hubs that may lose their events at a restart. Its positions are consecutive values
+// of Lo.
 type Memory struct {
 	epoch     uint64
 	retention Retention
 	clock     *Clock
-	stop      chan struct{} // ends the sweeper
+	stop      chan struct{} // closed to end the sweeper
 	swept     sync.WaitGroup
 
 	mu          sync.RWMutex
@@ -44,10 +44,10 @@ type topicIndex struct {
 	bytes int64 // of its events
 }
 
-// NewMemory returns an empty log of a new epoch. Close ends it.
+// NewMemory returns an empty log of a new epoch. The caller must Close it.
 func NewMemory(r Retention) *Memory { return NewMemoryWith(r, new(Clock)) }
 
-// NewMemoryWith is NewMemory with a clock, which belongs to the log.
+// NewMemoryWith is like NewMemory, with the given clock, which then belongs to the log.
 func NewMemoryWith(r Retention, c *Clock) *Memory {
 	m := &Memory{
 		clock:       c,
@@ -65,7 +65,7 @@ func NewMemoryWith(r Retention, c *Clock) *Memory {
 	return m
 }
 
-// Append adds recs; in memory that is as durable as it gets.
+// Append adds recs. They are not durable: they end with the process.
 func (m *Memory) Append(ctx context.Context, recs ...Record) ([]Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (m *Memory) add(r Record, now time.Time) Result {
 		ix := m.topics[t]
 		if ix == nil {
 			ix = new(topicIndex)
-			m.topics[strings.Clone(t)] = ix // it may outlive e, and must not keep it
+			m.topics[strings.Clone(t)] = ix // the key may outlive e, and must not keep it alive
 			m.bytes += topicSize(t)
 		}
 		ix.at = append(ix.at, at)
@@ -113,7 +113,7 @@ func (m *Memory) add(r Record, now time.Time) Result {
 	}
 	if id := e.PublisherID; id != "" {
 		if m.publisherID[id] == nil {
-			id = strings.Clone(id) // likewise
+			id = strings.Clone(id) // for the same reason
 			m.bytes += publisherIDSize(id)
 		}
 		m.publisherID[id] = append(m.publisherID[id], at)
@@ -124,7 +124,7 @@ func (m *Memory) add(r Record, now time.Time) Result {
 	return Result{ID: e.ID}
 }
 
-// trim drops what retention no longer covers.
+// trim drops the events beyond the limits of retention.
 func (m *Memory) trim(now time.Time) {
 	r := m.retention
 	n := 0
@@ -138,9 +138,9 @@ func (m *Memory) trim(now time.Time) {
 		m.forget(e)
 		n++
 	}
-	clear(m.events[:n]) // the array outlives the slice's front
+	clear(m.events[:n]) // the array may live on and must not keep them alive
 	m.events = m.events[n:]
-	if n > len(m.events) { // most of the array is that front
+	if n > len(m.events) { // most of the array is unused now
 		m.events = slices.Clone(m.events)
 	}
 	m.origin += uint64(n)
@@ -160,8 +160,8 @@ func (m *Memory) forget(e *Event) {
 	}
 }
 
-// unindex takes e out of the indexes, but for that of publishers' ids, where
-// its place stays. Retention takes the oldest first, which stands at the front.
+// unindex removes e from all indexes but that of publishers' ids, which keeps its
+// position. Retention drops the oldest event, which is first in each index.
 func (m *Memory) unindex(e *Event) {
 	m.bytes -= e.size()
 	for _, t := range e.Topics {
@@ -184,8 +184,8 @@ func without(at []uint64, lo uint64) []uint64 {
 	return slices.Delete(at, i, i+1)
 }
 
-// Delete leaves a tombstone in the place of each: an event without topics, of
-// which nothing is left but its place and its publisher's id.
+// Delete replaces each event by a tombstone: an event without topics that keeps only the
+// position and the publisher's id.
 func (m *Memory) Delete(ctx context.Context, after ID, q Query) (int, error) {
 	b, err := m.Bounds(ctx)
 	if err != nil {
@@ -201,7 +201,7 @@ func (m *Memory) Delete(ctx context.Context, after ID, q Query) (int, error) {
 	})
 }
 
-// bury reports whether e was still there.
+// bury replaces e by a tombstone. It reports false if e was gone already.
 func (m *Memory) bury(e *Event) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -210,7 +210,7 @@ func (m *Memory) bury(e *Event) bool {
 	}
 	m.unindex(e)
 	m.tombs++
-	tomb := NewEvent(Record{PublisherID: e.PublisherID}, e.ID, e.Time) // keeps nothing of e
+	tomb := NewEvent(Record{PublisherID: e.PublisherID}, e.ID, e.Time) // shares no memory with e
 	m.bytes += tomb.size()
 	m.events[e.ID.Lo-m.origin-1] = tomb
 	return true
@@ -232,17 +232,17 @@ func (m *Memory) sweep() {
 	}
 }
 
-// Read yields what is there, page by page.
+// Read implements [Log].
 func (m *Memory) Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event, error] {
 	return PageFunc(m.page).Read(ctx, after, q)
 }
 
-// Tail yields what is there and then what comes.
+// Tail implements [Log].
 func (m *Memory) Tail(ctx context.Context, after ID) iter.Seq2[*Event, error] {
 	return PageFunc(m.page).Tail(ctx, after)
 }
 
-// page is a [PageFunc].
+// page implements [PageFunc].
 func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next ID, grown <-chan struct{}, _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, after, nil, err
@@ -273,15 +273,15 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 	end := min(last, after.Lo+pageSize)
 	page := make([]*Event, 0, end-after.Lo)
 	for _, e := range m.events[after.Lo-m.origin : end-m.origin] {
-		if len(e.Topics) > 0 { // no tombstone
+		if len(e.Topics) > 0 { // not a tombstone
 			page = append(page, e)
 		}
 	}
 	return page, m.id(end), m.grown, nil
 }
 
-// indexes returns those that hold all that q asks for, or nil if it does not say
-// where to look. They ascend.
+// indexes returns the indexes that contain all events that q asks for, each in
+// ascending order. It returns nil if q gives no hint.
 func (m *Memory) indexes(q Query) (indexes [][]uint64) {
 	if q.PublisherID != "" {
 		return [][]uint64{m.publisherID[q.PublisherID]}
@@ -296,8 +296,8 @@ func (m *Memory) indexes(q Query) (indexes [][]uint64) {
 	return indexes
 }
 
-// indexPage merges indexes: the cost of a page depends on what it returns, not
-// on what else the log holds.
+// indexPage merges indexes. The cost of a page depends on what it returns, not on what
+// else the log holds.
 func (m *Memory) indexPage(after, last uint64, indexes [][]uint64) (_ []*Event, end uint64) {
 	var at []uint64
 	for _, ix := range indexes {
@@ -307,7 +307,7 @@ func (m *Memory) indexPage(after, last uint64, indexes [][]uint64) (_ []*Event, 
 	slices.Sort(at)
 	at = slices.Compact(at)
 	end = last
-	if len(at) >= pageSize { // else no index has more
+	if len(at) >= pageSize { // otherwise no index has more
 		at = at[:pageSize]
 		end = min(end, at[pageSize-1])
 	}
@@ -316,14 +316,14 @@ func (m *Memory) indexPage(after, last uint64, indexes [][]uint64) (_ []*Event, 
 		if a > end {
 			break
 		}
-		if e := m.events[a-m.origin-1]; len(e.Topics) > 0 { // no tombstone
+		if e := m.events[a-m.origin-1]; len(e.Topics) > 0 { // not a tombstone
 			page = append(page, e)
 		}
 	}
 	return page, end
 }
 
-// Newest walks a topic's index from its end, a page at a time.
+// Newest walks a topic's index from its end, one page at a time.
 func (m *Memory) Newest(ctx context.Context, topic string, n int, match func(*Event) bool) ([]*Event, error) {
 	var found []*Event
 	for to := uint64(math.MaxUint64); len(found) < n; {
@@ -345,7 +345,7 @@ func (m *Memory) Newest(ctx context.Context, topic string, n int, match func(*Ev
 	return found, nil
 }
 
-// pageBefore returns the newest events of a topic before a place.
+// pageBefore returns the newest events of a topic before a position.
 func (m *Memory) pageBefore(ctx context.Context, topic string, to uint64) ([]*Event, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -364,7 +364,7 @@ func (m *Memory) pageBefore(ctx context.Context, topic string, to uint64) ([]*Ev
 	return page, ctx.Err()
 }
 
-// At searches by time, which never runs backward.
+// At implements [Log] by a binary search, because times never decrease.
 func (m *Memory) At(_ context.Context, t time.Time) (ID, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -378,7 +378,7 @@ func (m *Memory) At(_ context.Context, t time.Time) (ID, error) {
 	return m.id(m.origin + uint64(i)), nil
 }
 
-// ByPublisherID looks the id up in an index.
+// ByPublisherID implements [Log].
 func (m *Memory) ByPublisherID(_ context.Context, id string) (ID, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -392,7 +392,7 @@ func (m *Memory) ByPublisherID(_ context.Context, id string) (ID, error) {
 	return m.id(at[0]), nil
 }
 
-// Topics yields a copy of the index's heads.
+// Topics copies the state of all topics under the lock, and then yields the copy.
 func (m *Memory) Topics(ctx context.Context) iter.Seq2[Topic, error] {
 	return func(yield func(Topic, error) bool) {
 		m.mu.RLock()
@@ -409,7 +409,7 @@ func (m *Memory) Topics(ctx context.Context) iter.Seq2[Topic, error] {
 	}
 }
 
-// Bounds returns the ends and the size of what is retained.
+// Bounds implements [Log].
 func (m *Memory) Bounds(context.Context) (Bounds, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -420,7 +420,7 @@ func (m *Memory) Bounds(context.Context) (Bounds, error) {
 	return Bounds{m.id(m.origin), m.id(m.origin + uint64(n)), int64(n - m.tombs), m.bytes}, nil
 }
 
-// Close ends the log and every Tail of it.
+// Close ends the log and all its Tails.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	if m.closed {
@@ -437,7 +437,7 @@ func (m *Memory) Close() error {
 
 func (m *Memory) id(at uint64) ID { return ID{Epoch: m.epoch, Lo: at} }
 
-// sameContent reports whether publishing b after a would repeat it.
+// sameContent reports whether publishing b after a would be a repetition.
 func sameContent(a, b *Record) bool {
 	return a.Type == b.Type && a.Retry == b.Retry && a.Private == b.Private &&
 		a.PublisherID == b.PublisherID && slices.Equal(a.Topics, b.Topics) && bytes.Equal(a.Data, b.Data)

@@ -6,15 +6,15 @@ import (
 	"iter"
 )
 
-// A PageFunc is what an engine that reads page by page has to bring along: its
-// Read, Tail and Delete are then the methods here. It returns the next events
-// after a place as far as q.UpTo, whether they match or not, and with q.Topics
-// or q.PublisherID others or not; the place to go on from, which is the same at
-// the end; and a channel that is closed when there is more.
+// A PageFunc reads one page of a log. Its methods implement [Log].Read, Tail and Delete
+// for the engine. It returns the next events after a position, up to q.UpTo. It may use
+// the hints q.Topics and q.PublisherID or ignore them; the caller applies q.Match and
+// q.Limit. next is the position to continue from, and equals after at the end. grown is
+// closed when the log has more events.
 type PageFunc func(ctx context.Context, after ID, q Query) (page []*Event, next ID, grown <-chan struct{}, err error)
 
-// Read is the engine's [Log].Read. Nothing is held between pages, so that a slow
-// reader holds up nobody.
+// Read implements [Log].Read. It holds no lock or other resource between pages, so a
+// slow reader blocks nobody.
 func (p PageFunc) Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		left := q.Limit
@@ -43,7 +43,7 @@ func (p PageFunc) Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event,
 	}
 }
 
-// Tail is the engine's [Log].Tail.
+// Tail implements [Log].Tail.
 func (p PageFunc) Tail(ctx context.Context, after ID) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		for {
@@ -68,13 +68,13 @@ func (p PageFunc) Tail(ctx context.Context, after ID) iter.Seq2[*Event, error] {
 	}
 }
 
-// deleteBatch is how many events Delete has removed at once: publishers may have
-// to wait for that.
+// deleteBatch is how many events Delete removes at once. It is small, because publishers
+// may have to wait for each batch.
 const deleteBatch = 256
 
-// Delete is the engine's [Log].Delete, of what the log holds by now: remove
-// takes the events away and returns how many of them were still there. What
-// retention takes meanwhile counts as gone.
+// Delete implements [Log].Delete for a log with the current bounds b. remove removes
+// events and returns how many of them were still there. Events that retention drops in
+// the meantime need no deletion and are not counted.
 func (p PageFunc) Delete(ctx context.Context, b Bounds, after ID, q Query, remove func(context.Context, []*Event) (int, error)) (int, error) {
 	if after.IsZero() {
 		after = b.Origin
@@ -101,11 +101,11 @@ func (p PageFunc) Delete(ctx context.Context, b Bounds, after ID, q Query, remov
 		default:
 			after = batch[len(batch)-1].ID
 		}
-		left -= min(left, len(batch)) // 0 is no limit, and stays
+		left -= min(left, len(batch)) // stays 0, which is no limit
 	}
 }
 
-// collect returns what Read yields, before an error too.
+// collect returns the events that Read yields, including those before an error.
 func (p PageFunc) collect(ctx context.Context, after ID, q Query) (events []*Event, err error) {
 	for e, err := range p.Read(ctx, after, q) {
 		if err != nil {

@@ -8,9 +8,10 @@ import (
 
 const urnPrefix = "urn:uuid:"
 
-// URN returns the ID as a urn:uuid: of version 8 (RFC 9562 §5.8), for clients
-// that want an id to be an IRI: the epoch, then 74 bits that hold lo alone, or a
-// mark, 43 bits of hi and 30 of lo. An ID that does not fit is its text form.
+// URN returns the ID as a urn:uuid: of version 8 (RFC 9562 §5.8), for clients whose ids
+// must be IRIs. It consists of the epoch and 74 bits. These hold lo alone if hi is zero,
+// and otherwise a mark, 43 bits of hi and 30 of lo. If an ID does not fit, URN returns its
+// text form.
 func (id ID) URN() string {
 	high, low := uint64(0), id.Lo
 	if id.Hi != 0 {
@@ -26,7 +27,7 @@ func (id ID) URN() string {
 	return urnPrefix + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// ParseURN reads what URN wrote, and nothing else.
+// ParseURN parses the text that URN returns. It accepts no other spelling.
 func ParseURN(s string) (ID, error) {
 	text, ok := strings.CutPrefix(s, urnPrefix)
 	if !ok || len(text) != 36 {
@@ -46,7 +47,7 @@ func ParseURN(s string) (ID, error) {
 	if high != 0 {
 		id.Hi, id.Lo = high&(1<<9-1)<<34|low>>30, low&(1<<30-1)
 	}
-	if id.URN() != s { // one text for one place
+	if id.URN() != s { // only one text per position
 		return ID{}, errBadID
 	}
 	return id, nil

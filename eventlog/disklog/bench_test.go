@@ -11,8 +11,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// BenchmarkAppend has publishers append events of 200 bytes on 10,000 topics,
-// one a call: b.N of them in all.
+// BenchmarkAppend measures concurrent publishers that append events of 200 bytes on 10,000
+// topics, one per call, b.N in all.
 func BenchmarkAppend(b *testing.B) {
 	for _, mode := range []struct {
 		name      string

@@ -17,10 +17,10 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A slowDisk has the syncs of the write-ahead log wait while it is blocked.
+// While it is blocked, a slowDisk blocks syncs of the write-ahead log.
 type slowDisk struct {
 	vfs.FS
-	entered  chan struct{} // closed by the first that waits
+	entered  chan struct{} // closed by the first sync that waits
 	released chan struct{}
 	blocking atomic.Bool
 	first    sync.Once
@@ -45,7 +45,7 @@ func (d *slowDisk) release() {
 	close(d.released)
 }
 
-// TestCancelled has contexts end before and after the writer takes the event.
+// TestCancelled ends contexts before and after the writer takes the event.
 func TestCancelled(t *testing.T) {
 	disk := newSlowDisk()
 	l := open1(t, "data", Options{FS: disk})
@@ -78,10 +78,10 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestCancelledLater has a context end when the queue has been empty for a while.
-// Nobody else may use a job that the writer has still.
+// TestCancelledLater ends a context after the queue has been empty for a while. A job that
+// the writer still has must not be reused.
 func TestCancelledLater(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // then a pool gives what was put last
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that a pool returns what was put last
 	disk := newSlowDisk()
 	l := open1(t, "data", Options{FS: disk})
 	if _, err := l.Append(t.Context(), record("t", 1)); err != nil {
@@ -102,12 +102,12 @@ func TestCancelledLater(t *testing.T) {
 	<-disk.entered
 	cancel()
 	if err := <-left; !errors.Is(err, eventlog.ErrUncertain) || !errors.Is(err, context.Canceled) {
-		t.Errorf("who has left is told %v", err)
+		t.Errorf("a caller that gave up got %v", err)
 	}
 	l.queue.mu.Lock()
 	for range 10 {
 		if slices.Contains(l.queue.taken, l.queue.newJob(ctx)) {
-			t.Error("the writer's job is another's, too")
+			t.Error("a job that the writer has was reused")
 		}
 	}
 	l.queue.mu.Unlock()
@@ -120,8 +120,8 @@ func TestCancelledLater(t *testing.T) {
 	}
 }
 
-// TestFailedWhileStuck makes the log fail while a sync does not return. Append calls that
-// wait return: uncertain for what is being written, failed for the rest.
+// TestFailedWhileStuck makes the log fail while a sync blocks. Waiting Append calls must
+// return: ErrUncertain for what is being written, ErrFailed for the rest.
 func TestFailedWhileStuck(t *testing.T) {
 	disk := newSlowDisk()
 	l := open1(t, "data", Options{FS: disk})
@@ -151,8 +151,8 @@ func TestFailedWhileStuck(t *testing.T) {
 	}
 }
 
-// TestDeleteCancelled has the context end while the tombstones are written.
-// Retention, and another Delete, must not find the events as they were before.
+// TestDeleteCancelled ends the context while tombstones are being written. Retention and
+// another Delete must not find the events as they were before.
 func TestDeleteCancelled(t *testing.T) {
 	disk := newSlowDisk()
 	l := open1(t, "data", Options{FS: disk})
@@ -173,7 +173,7 @@ func TestDeleteCancelled(t *testing.T) {
 	go remove(ctx)
 	<-disk.entered
 	cancel()
-	for range 1000 { // whoever looks at the context has seen it end
+	for range 1000 { // let other goroutines see that the context has ended
 		runtime.Gosched()
 	}
 	if l.prune.TryLock() {

@@ -22,9 +22,9 @@ import (
 //	publisher  a string
 //	data       what is left
 //
-// and a tombstone's, after the time, nothing or the hash of the publisher's id.
-// There is one way to write a record, so equal records are equal bytes after
-// the time. The store below has checksums of its own.
+// and a tombstone's is, after the time, either nothing or the hash of the publisher's
+// id. A record has only one encoding, so equal records have equal bytes after the time.
+// The store adds checksums of its own.
 const (
 	kindEvent = 1
 	kindTomb  = 2
@@ -34,8 +34,8 @@ const (
 
 var errEncoding = errors.New("not an event's encoding")
 
-// tombstone returns what is left of a deleted record: one without topics, whose
-// PublisherID is no more than the bytes of the id's hash.
+// tombstone returns what remains of a deleted record: a record without topics, whose
+// PublisherID holds the bytes of the id's hash.
 func tombstone(r *eventlog.Record) *eventlog.Record {
 	if r.PublisherID == "" {
 		return new(eventlog.Record)
@@ -46,7 +46,7 @@ func tombstone(r *eventlog.Record) *eventlog.Record {
 
 func isTombstone(r *eventlog.Record) bool { return len(r.Topics) == 0 }
 
-// publisherHash is what a record that has a publisher's id is indexed by.
+// publisherHash returns the hash by which a record with a publisher's id is indexed.
 func publisherHash(r *eventlog.Record) hash {
 	if isTombstone(r) {
 		return hash([]byte(r.PublisherID))
@@ -54,11 +54,10 @@ func publisherHash(r *eventlog.Record) hash {
 	return hashOf(r.PublisherID)
 }
 
-// encode returns the value of a record or a tombstone. Its time is stamped on
-// later.
+// encode returns the value of a record or a tombstone, with a zero time; see stamp.
 func encode(r *eventlog.Record) []byte { return appendValue(make([]byte, 0, roomFor(r)), r) }
 
-// roomFor is how long a record's value is at most.
+// roomFor returns an upper bound of the length of a record's value.
 func roomFor(r *eventlog.Record) int {
 	n := valueHeader + 1 + 7*binary.MaxVarintLen64 + len(r.Key) + len(r.Type) + len(r.PublisherID) + len(r.Data)
 	for _, t := range r.Topics {
@@ -104,9 +103,8 @@ func stamped(value []byte) (int64, error) {
 	return int64(binary.BigEndian.Uint64(value[1:])), nil
 }
 
-// decode reads what encode wrote into an event that shares no memory with
-// value. All that the event refers to is in one copy, of which nothing but Data
-// could ever be written to.
+// decode parses a value into an event that shares no memory with value. The event
+// refers to a single copy, of which callers can only modify the part in Data.
 func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	nanos, err := stamped(value)
 	if err != nil {
@@ -138,7 +136,7 @@ func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	}
 	e.Retry = time.Duration(retry)
 	n, b, err := cutUvarint(b)
-	if err != nil || n == 0 || n > uint64(len(b)) { // each takes a byte at least
+	if err != nil || n == 0 || n > uint64(len(b)) { // each topic takes at least a byte
 		return nil, errEncoding
 	}
 	if e.Topics = one.topic[:]; n != 1 {
@@ -180,9 +178,8 @@ func cutUvarint(b []byte) (uint64, []byte, error) {
 	return v, b[n:], nil
 }
 
-// sizeOf is what an event or a tombstone with that value counts against the byte
-// limit: the value, its key, and the index entries, before the store compresses
-// them.
+// sizeOf returns what an event or a tombstone counts against the byte limit: its value,
+// key and index entries, before the store compresses them.
 func sizeOf(valueLen int, e *eventlog.Record) int64 {
 	n := valueLen + 9
 	n += 25 * len(e.Topics)

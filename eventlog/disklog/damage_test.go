@@ -14,8 +14,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestDamage has each kind of damage refused, in a sentence that helps, and
-// nothing changed that a repair might need.
+// TestDamage checks that each kind of damage is refused, with an error that says what to
+// do, and that Open changes nothing that a repair might need.
 func TestDamage(t *testing.T) {
 	made := t.TempDir()
 	l := open1(t, made, Options{tune: small})
@@ -24,7 +24,7 @@ func TestDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.CopyFS(filepath.Join(made, "..", "running"), os.DirFS(made)); err != nil { // as kill -9 would leave it
+	if err := os.CopyFS(filepath.Join(made, "..", "running"), os.DirFS(made)); err != nil { // the state after kill -9
 		t.Fatal(err)
 	}
 	running := filepath.Join(made, "..", "running")
@@ -75,20 +75,20 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.damage(t, dir)
-			for range 2 { // the second time it is no better
+			for range 2 { // the second attempt must fail too
 				l, err := openQuiet(dir, Options{tune: small})
 				if err == nil {
 					t.Fatalf("it opened, with %d events", len(all(t, l)))
 				}
 				if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "mv "+dir+" "+dir+".damaged") {
-					t.Fatalf("%v; want ErrDamaged with what helps", err)
+					t.Fatalf("%v; want ErrDamaged that says what to do", err)
 				}
 			}
 		})
 	}
 }
 
-// one returns the last file of that kind.
+// one returns the last file that matches the pattern.
 func one(t *testing.T, dir, pattern string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -104,7 +104,7 @@ func flip(t *testing.T, name string, where float64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content := len(strings.TrimRight(string(b), "\x00")) // without what is preallocated
+	content := len(strings.TrimRight(string(b), "\x00")) // without preallocated space
 	b[int(float64(content)*where)] ^= 0x55
 	if err := os.WriteFile(name, b, 0o644); err != nil {
 		t.Fatal(err)
@@ -158,8 +158,8 @@ func TestNewDirectory(t *testing.T) {
 	}
 }
 
-// TestHalfMade has the making of a log be cut short: nobody was told of any
-// event, and it is begun anew.
+// TestHalfMade interrupts the creation of a log. No event was acknowledged, so Open starts
+// over.
 func TestHalfMade(t *testing.T) {
 	dir := t.TempDir()
 	l := open1(t, dir, Options{})
@@ -186,7 +186,7 @@ func TestOtherFormat(t *testing.T) {
 	}
 }
 
-// TestDeletedIsGone looks for what was deleted in the very files.
+// TestDeletedIsGone searches the log's files for deleted data.
 func TestDeletedIsGone(t *testing.T) {
 	dir := t.TempDir()
 	l := open1(t, dir, Options{tune: small})
@@ -205,7 +205,7 @@ func TestDeletedIsGone(t *testing.T) {
 	found := func() (names []string) {
 		err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
-				return nil // gone meanwhile
+				return nil // removed meanwhile
 			}
 			if b, err := os.ReadFile(name); err == nil && strings.Contains(string(b), "SECRET-") {
 				names = append(names, filepath.Base(name))
@@ -218,27 +218,27 @@ func TestDeletedIsGone(t *testing.T) {
 		return names
 	}
 	if len(found()) == 0 {
-		t.Fatal("the test looks for what it cannot see")
+		t.Fatal("the test cannot see the data that it looks for")
 	}
 	if n, err := l.Delete(t.Context(), eventlog.ID{}, eventlog.Query{Topics: []string{"SECRET-topic"}, Match: func(e *eventlog.Event) bool { return e.Topics[0] == "SECRET-topic" }}); n != 30 || err != nil {
 		t.Fatalf("Delete = %d, %v", n, err)
 	}
 	eventually(t, "leave the disk", func() bool { return len(found()) == 0 })
 	if _, err := l.ByPublisherID(t.Context(), "SECRET-id2900"); err != nil {
-		t.Errorf("the place of a deleted id: %v", err)
+		t.Errorf("the position of a deleted id: %v", err)
 	}
 }
 
-// TestNewEpochOfNothing has the backup be restored elsewhere.
+// TestNewEpochOfNothing asks for a new epoch in a directory without a log.
 func TestNewEpochOfNothing(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := openQuiet(dir, Options{NewEpoch: true}); err == nil || !strings.Contains(err.Error(), "restore the backup") {
-		t.Errorf("%v; want an error that says what helps", err)
+		t.Errorf("%v; want an error that says what to do", err)
 	}
-	open1(t, dir, Options{}) // nothing was made there
+	open1(t, dir, Options{}) // the failed Open has left nothing behind
 }
 
-// TestNewEpoch has a backup be restored.
+// TestNewEpoch opens a restored backup with a new epoch.
 func TestNewEpoch(t *testing.T) {
 	dir := t.TempDir()
 	l := open1(t, dir, Options{})
@@ -253,7 +253,7 @@ func TestNewEpoch(t *testing.T) {
 		l = open1(t, dir, o)
 		for _, err := range l.Read(t.Context(), old[0].ID, eventlog.Query{}) {
 			if !errors.Is(err, eventlog.ErrEpoch) {
-				t.Errorf("a place of before: %v; want ErrEpoch", err)
+				t.Errorf("an earlier position: %v; want ErrEpoch", err)
 			}
 		}
 		if events := all(t, l); len(events) != 1 || events[0].ID.Lo != old[0].ID.Lo {
@@ -265,8 +265,8 @@ func TestNewEpoch(t *testing.T) {
 	}
 }
 
-// The store's own work may meet damage before it is open: that is an error like
-// others, and nothing waits for a log that never comes to be.
+// The store's background work may find damage before the log is open. Open must return an
+// error, and nothing may wait for a log that was never opened.
 func TestDamageMetWhileOpening(t *testing.T) {
 	dir := t.TempDir()
 	if err := open1(t, dir, Options{}).Close(); err != nil {

@@ -8,16 +8,16 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// It is looked again and again, ever more rarely, whether deleted values are gone:
-// the store may have its reasons not to rewrite a file now, as when the clock was
-// set back behind its making.
+// firstLook and lastLooks bound the exponential backoff with which rewriteValues polls
+// until the store has removed deleted values. The store may defer a rewrite, for example
+// if the clock was set back to before the file was created.
 const (
 	firstLook = 20 * time.Millisecond
 	lastLooks = time.Minute
 )
 
-// Delete leaves a tombstone in the place of each event, and has the files that
-// held them rewritten.
+// Delete replaces each event by a tombstone. The files that held the events are then
+// rewritten in the background.
 func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (int, error) {
 	b, err := l.Bounds(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (
 	return n, err
 }
 
-// bury returns how many of the events were still there.
+// bury replaces events by tombstones and returns how many were still there.
 func (l *Log) bury(ctx context.Context, events []*eventlog.Event) (int, error) {
 	if len(events) == 0 {
 		return 0, nil
@@ -45,8 +45,8 @@ func (l *Log) bury(ctx context.Context, events []*eventlog.Event) (int, error) {
 	l.prune.Lock()
 	defer l.prune.Unlock()
 	buried := 0
-	// Whoever gives up does so between batches: retention must find what this
-	// one has changed, not what it is about to.
+	// A caller may give up only between batches: retention must see what this batch has
+	// changed, not what it is about to change.
 	err := l.change(context.WithoutCancel(ctx), func(w *writer) (err error) {
 		buried, err = w.bury(at)
 		return err
@@ -57,14 +57,14 @@ func (l *Log) bury(ctx context.Context, events []*eventlog.Event) (int, error) {
 	return buried, nil
 }
 
-// scrub changes nothing: a commit of its own has the store begin a new file of
-// its log when it flushes.
+// scrub adds a record that changes nothing. Its commit makes the store begin a new
+// write-ahead log file at the next flush.
 func (w *writer) scrub() error {
 	_ = w.batch.Set(scrubKey, nil, nil)
 	return nil
 }
 
-// bury puts tombstones into the batch. It reads all before it changes any.
+// bury adds tombstones to the batch. It reads all events before it changes any.
 func (w *writer) bury(at []uint64) (int, error) {
 	l := w.l
 	var events []*eventlog.Event
@@ -77,7 +77,7 @@ func (w *writer) bury(at []uint64) (int, error) {
 			events = append(events, e)
 		}
 	}
-	topics := map[string]uint64{} // the newest of each that stays
+	topics := map[string]uint64{} // the newest remaining position of each
 	for _, e := range events {
 		for _, t := range e.Topics {
 			if _, ok := topics[t]; ok {
@@ -100,14 +100,14 @@ func (w *writer) bury(at []uint64) (int, error) {
 		w.entomb(e)
 	}
 	for t, last := range topics {
-		if h := hashOf(t); w.tallies[h].last <= l.tip { // else the group has appended a newer one
+		if h := hashOf(t); w.tallies[h].last <= l.tip { // otherwise the group has appended a newer event
 			w.tallies[h] = w.tallies[h].then(tally{topic: t, last: last})
 		}
 	}
 	return len(events), nil
 }
 
-// entomb puts a tombstone in the place of an event that was removed.
+// entomb adds a tombstone at the position of an event that was removed.
 func (w *writer) entomb(e *eventlog.Event) {
 	at := e.ID.Lo
 	tomb := tombstone(&e.Record)
@@ -122,7 +122,7 @@ func (w *writer) entomb(e *eventlog.Event) {
 	w.buried = append(w.buried, at)
 }
 
-// remove takes an event or a tombstone out of the indexes and the counts.
+// remove removes an event or a tombstone from the indexes and the counts.
 func (w *writer) remove(e *eventlog.Event) {
 	w.settling = true
 	at := e.ID.Lo
@@ -146,7 +146,8 @@ func (w *writer) remove(e *eventlog.Event) {
 	w.at.bytes -= size
 }
 
-// scrubDeleted takes off the disk what Delete has made unreadable.
+// scrubDeleted removes deleted events from the disk, after each Delete, until the log
+// ends.
 func (l *Log) scrubDeleted() {
 	ctx, cancel := l.untilEnd()
 	defer cancel()
@@ -159,7 +160,7 @@ func (l *Log) scrubDeleted() {
 		case <-l.scrub:
 			start := time.Now()
 			err := l.rewrite(ctx)
-			l.options.Logger.Debug("eventlog: deleted events are off the disk", "took", time.Since(start), "error", err)
+			l.options.Logger.Debug("eventlog: removed deleted events from the disk", "took", time.Since(start), "error", err)
 		}
 	}
 }
@@ -178,9 +179,9 @@ func (l *Log) untilEnd() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// rewrite has every file of the store that holds what was deleted written anew,
-// without it. The files of the write-ahead log are kept for reuse with what they
-// held: so many flushes change them all.
+// rewrite makes the store rewrite every file that holds deleted events. The store
+// recycles the files of the write-ahead log with their old contents, so rewrite flushes
+// as often as there are such files.
 func (l *Log) rewrite(ctx context.Context) error {
 	if err := l.sweepTallies(ctx); err != nil {
 		return err
@@ -200,8 +201,8 @@ func (l *Log) rewrite(ctx context.Context) error {
 	return l.rewriteValues(ctx)
 }
 
-// rewriteValues waits until each value beside the tables is referred to. The
-// store looks for one that is not when a flush or a merge is done.
+// rewriteValues waits until the blob files hold only values that tables refer to. The
+// store looks for unreferenced values after each flush and compaction.
 func (l *Log) rewriteValues(ctx context.Context) error {
 	for wait := firstLook; ; wait = min(2*wait, lastLooks) {
 		m := l.db.Metrics()
@@ -221,7 +222,7 @@ func (l *Log) rewriteValues(ctx context.Context) error {
 	}
 }
 
-// flush has the store flush, and begin a new file of its log.
+// flush makes the store flush and begin a new write-ahead log file.
 func (l *Log) flush(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

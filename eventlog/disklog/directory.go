@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The files of a log's directory. The lock is the system's, and the file stays.
+// The files of a log's directory. The lock is held on LOCK; the file itself stays.
 const (
 	manifestName = "log.json"
 	storeName    = "db"
@@ -22,63 +22,64 @@ const (
 )
 
 var (
-	// ErrInUse is matched by the error of opening a log that is open.
+	// ErrInUse is wrapped by the error of opening a log that a process has open.
 	ErrInUse = errors.New("in use by another process")
 
-	// ErrDamaged is matched by the error of opening what is no whole log.
+	// ErrDamaged is wrapped by the error of opening a damaged log, or a directory
+	// that is not a log.
 	ErrDamaged = errors.New("cannot be opened as an event log")
 )
 
-// manifest is the content of log.json: what the store cannot say of itself.
+// manifest is the content of log.json: what the store does not record itself.
 type manifest struct {
 	Version int    `json:"version"`
 	Epoch   uint64 `json:"epoch"`
 
-	// Before is the epoch that the store may still have, while it gets this one.
+	// Before is the epoch that the store may still have while it changes to Epoch.
 	Before uint64 `json:"before,omitempty"`
 
-	// Made is set once the store has been: before, nobody was told of any event
-	// and a directory left half done is begun anew.
+	// Made is set once the store is complete. Until then no event has been
+	// acknowledged, and Open starts over with the directory.
 	Made bool `json:"made"`
 
-	// WAL is the newest file of the store's write-ahead log, which the store
-	// does not miss when it is gone.
+	// WAL is the newest file of the store's write-ahead log. The store does not
+	// notice if it is missing.
 	WAL string `json:"wal,omitempty"`
 
-	// Relaxed says that its end was not synced.
+	// Relaxed reports that the end of that file was not synced.
 	Relaxed bool `json:"relaxed,omitempty"`
 
-	// Closed is set by a clean end, with the last position there was.
+	// Closed is set by Close, together with Last, the newest position then.
 	Closed bool   `json:"closed"`
 	Last   uint64 `json:"last"`
 }
 
-// A directory is where a log is kept.
+// A directory holds a log's files.
 type directory struct {
 	fs   vfs.FS // the guard
 	path string
 	lock io.Closer
 }
 
-// lockDirectory makes the directory where there is none, and locks it.
+// lockDirectory creates the directory if necessary, and locks it.
 func lockDirectory(fs vfs.FS, path string) (*directory, error) {
 	if err := makeDirectory(fs, path); err != nil {
 		return nil, err
 	}
 	d := &directory{fs: fs, path: path}
-	// The lock's file would be left in a directory that is somebody else's.
+	// Check first, so as not to leave a lock file in a directory of other files.
 	if err := d.checkForeign(); err != nil {
 		return nil, err
 	}
 	lock, err := fs.Lock(d.join(lockName))
 	if err != nil {
-		return nil, fmt.Errorf("%s is %w: stop that one, or give this one a directory of its own (%w)", path, ErrInUse, err)
+		return nil, fmt.Errorf("%s is %w: stop that process, or use another directory (%w)", path, ErrInUse, err)
 	}
 	d.lock = lock
 	return d, nil
 }
 
-// makeDirectory is MkdirAll whose every step is on the disk.
+// makeDirectory is like MkdirAll, and syncs every directory that it creates.
 func makeDirectory(fs vfs.FS, path string) error {
 	if _, err := fs.Stat(path); err == nil {
 		return nil
@@ -107,7 +108,7 @@ func (d *directory) join(elem ...string) string {
 	return d.fs.PathJoin(append([]string{d.path}, elem...)...)
 }
 
-// checkForeign refuses a directory with anything in it and no manifest.
+// checkForeign returns an error if the directory has other files but no manifest.
 func (d *directory) checkForeign() error {
 	names, err := d.fs.List(d.path)
 	if err != nil {
@@ -125,17 +126,17 @@ func (d *directory) checkForeign() error {
 	case slices.Contains(names, storeName):
 		return d.damaged(fmt.Errorf("%s is missing", manifestName))
 	}
-	return fmt.Errorf("%s %w: it has files in it that are none of an event log (%s); name an empty directory, or a new one",
+	return fmt.Errorf("%s %w: it contains files that are not part of an event log (%s); use an empty or a new directory",
 		d.path, ErrDamaged, strings.Join(names[:min(3, len(names))], ", "))
 }
 
-// damaged says what is wrong with the directory and what to do about it.
+// damaged returns an error that says what is wrong with the directory and what to do.
 func (d *directory) damaged(err error) error {
-	return fmt.Errorf("%s %w: %w; restore a backup in its place and begin a new epoch with it, or, to begin anew without the events in it: mv %s %s.damaged",
+	return fmt.Errorf("%s %w: %w; restore a backup in its place and open it with a new epoch, or start over without its events: mv %s %s.damaged",
 		d.path, ErrDamaged, err, d.path, strings.TrimRight(d.path, `/\`))
 }
 
-// read returns the manifest; nil where there is none yet.
+// read returns the manifest, or nil if there is none yet.
 func (d *directory) read() (*manifest, error) {
 	f, err := d.fs.Open(d.join(manifestName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -154,13 +155,12 @@ func (d *directory) read() (*manifest, error) {
 		return nil, d.damaged(fmt.Errorf("%s: %w", manifestName, err))
 	}
 	if m.Version != formatVersion {
-		return nil, fmt.Errorf("%s is an event log of format %d, and this program knows %d: use the one that wrote it", d.path, m.Version, formatVersion)
+		return nil, fmt.Errorf("%s is an event log of format %d, but this program supports format %d: use the version that wrote it", d.path, m.Version, formatVersion)
 	}
 	return m, nil
 }
 
-// write replaces the manifest: whatever happens, the old or the new one is
-// there.
+// write replaces the manifest. After a crash, either the old or the new one is there.
 func (d *directory) write(m *manifest) error {
 	text, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {

@@ -26,7 +26,7 @@ func TestLog(t *testing.T) {
 	for name, o := range map[string]Options{
 		"Disk":    {},
 		"Relaxed": {Relaxed: true},
-		"Small":   {Window: 1, tune: small}, // all reads come from the store, in pieces
+		"Small":   {Window: 1, tune: small}, // all reads come from the store, page by page
 	} {
 		t.Run(name, func(t *testing.T) {
 			logtest.RunDurable(t, func(t *testing.T) logtest.Place {
@@ -50,7 +50,7 @@ func TestLog(t *testing.T) {
 				},
 				Crash: func(t *testing.T) {
 					after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(1, 2))})
-					_ = l.Close() // of a file system that is no more
+					_ = l.Close() // of a file system that no longer counts
 					fs = after
 				},
 			}
@@ -69,7 +69,7 @@ func TestClock(t *testing.T) {
 	logtest.RunClockDurable(t, place)
 }
 
-// small makes for flushes, compactions and new log files within few events.
+// small causes flushes, compactions and new log files after few events.
 func small(p *pebble.Options) {
 	p.MemTableSize = 64 << 10
 	p.CacheSize = 1 << 20
@@ -83,7 +83,7 @@ func small(p *pebble.Options) {
 	}
 }
 
-// open1 opens a log as tests do: no floor, and logging to nowhere.
+// open1 opens a log for a test, without a floor by default, and discards its log lines.
 func open1(t testing.TB, dir string, o Options) *Log {
 	t.Helper()
 	l, err := openQuiet(dir, o)
@@ -110,7 +110,7 @@ func record(topic string, i int) eventlog.Record {
 	return eventlog.Record{Topics: []string{topic}, Data: fmt.Append(nil, i)}
 }
 
-// all returns every event there is.
+// all returns all retained events.
 func all(t testing.TB, l *Log) (events []*eventlog.Event) {
 	t.Helper()
 	b, err := l.Bounds(t.Context())
@@ -119,7 +119,7 @@ func all(t testing.TB, l *Log) (events []*eventlog.Event) {
 	}
 	for e, err := range l.Read(t.Context(), b.Origin, eventlog.Query{}) {
 		if trimmed := (*eventlog.ErrTrimmed)(nil); errors.As(err, &trimmed) {
-			return all(t, l) // retention was at it
+			return all(t, l) // retention has dropped some meanwhile
 		} else if err != nil {
 			t.Fatal(err)
 		}

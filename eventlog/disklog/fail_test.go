@@ -15,8 +15,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestFailStop has one write or sync fail, and the log say so everywhere. What
-// was acknowledged is there when it is opened again.
+// TestFailStop makes one write or sync fail, and checks that all methods report it. What
+// was acknowledged must be there when the log is opened again.
 func TestFailStop(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -76,7 +76,7 @@ func TestFailStop(t *testing.T) {
 				t.Errorf("Tail ended with %v; want ErrFailed", err)
 			}
 			expectEverywhere(t, l, eventlog.ErrFailed)
-			armed.Store(false) // a disk that is well again changes nothing
+			armed.Store(false) // a disk that has recovered changes nothing
 			expectEverywhere(t, l, eventlog.ErrFailed)
 			if err := l.Close(); !errors.Is(err, eventlog.ErrFailed) {
 				t.Errorf("Close: %v; want ErrFailed", err)
@@ -93,25 +93,25 @@ func TestFailStop(t *testing.T) {
 	}
 }
 
-// TestFailureIsKnownFirst has nobody be told that a write succeeded which was
-// left out after a failure, before that failure can be found.
+// TestFailureIsKnownFirst checks that the failure is recorded before a write is dropped
+// and reported as a success.
 func TestFailureIsKnownFirst(t *testing.T) {
 	known := false
 	g := &guard{FS: vfs.NewMem(), wound: make(chan struct{})}
 	g.failed = func(error) {
 		known = true
 		if g.frozen.Load() {
-			t.Error("writes are left out, and nobody was told of the failure")
+			t.Error("writes are dropped before the failure is reported")
 		}
 	}
 	g.armed.Store(true)
 	if err := g.fail(syscall.EIO); err != nil || !known || !g.frozen.Load() {
-		t.Errorf("fail: %v; told of it: %v, writes are left out: %v", err, known, g.frozen.Load())
+		t.Errorf("fail: %v; failure reported: %v, writes dropped: %v", err, known, g.frozen.Load())
 	}
 }
 
-// TestOpeningWaits lets every file fail to open for want of descriptors or memory while
-// events are appended. The log waits, and then has them all.
+// TestOpeningWaits makes the opening of every file fail, for want of descriptors or memory,
+// while events are appended. The log must wait, and lose none of them.
 func TestOpeningWaits(t *testing.T) {
 	for _, scarce := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
 		disk := vfs.NewMem()
@@ -180,7 +180,7 @@ func TestCloseWhileOpeningWaits(t *testing.T) {
 	}
 }
 
-// expectEverywhere calls all of the log's methods.
+// expectEverywhere checks the error of all of the log's methods.
 func expectEverywhere(t *testing.T, l *Log, want error) {
 	t.Helper()
 	ctx := t.Context()
@@ -207,8 +207,8 @@ func expectEverywhere(t *testing.T, l *Log, want error) {
 	}
 }
 
-// TestDiskRunsFull has another take the last byte in spite of the floor: what
-// was submitted waits, what comes is refused, and both go on with the space.
+// TestDiskRunsFull fills the disk in spite of the floor. What was submitted must wait, new
+// appends must be refused, and both must continue once there is space.
 func TestDiskRunsFull(t *testing.T) {
 	var full atomic.Bool
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -248,7 +248,7 @@ func TestDiskRunsFull(t *testing.T) {
 		return err == nil
 	})
 
-	full.Store(true) // and a full disk does not keep a log from being closed
+	full.Store(true) // a full disk must not block Close
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := l.Append(ctx, testRecord(1, 3)); !errors.Is(err, eventlog.ErrUncertain) {
@@ -268,7 +268,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// TestFloor has the file system say what it has left.
+// TestFloor appends until the file system reports too little free space.
 func TestFloor(t *testing.T) {
 	fs := vfs.NewMem()
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10 << 20, TotalBytes: 100 << 20})
@@ -292,8 +292,8 @@ func TestFloor(t *testing.T) {
 	}
 }
 
-// TestPreallocationLeavesRoom has a store that could take, for later, all that
-// is left above the floor.
+// TestPreallocationLeavesRoom checks that preallocation does not take the space above the
+// floor.
 func TestPreallocationLeavesRoom(t *testing.T) {
 	fs := vfs.NewMem()
 	f := &preallocated{}

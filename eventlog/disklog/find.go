@@ -39,14 +39,14 @@ func (l *Log) Newest(ctx context.Context, topic string, n int, match func(*event
 	return found, nil
 }
 
-// shown returns what readers may see.
+// shown returns the state and the newest position that readers may see.
 func (l *Log) shown() (at state, tip uint64) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.at, l.tip
 }
 
-// backward yields the events of a topic from to down to just after origin.
+// backward yields the events of a topic in (origin, to], newest first.
 func (l *Log) backward(topic string, origin, to uint64) iter.Seq2[*eventlog.Event, error] {
 	return func(yield func(*eventlog.Event, error) bool) {
 		for at, err := range l.indexed(topicSpace, topic, origin, to, (*pebble.Iterator).Last, (*pebble.Iterator).Prev) {
@@ -64,8 +64,8 @@ func (l *Log) backward(topic string, origin, to uint64) iter.Seq2[*eventlog.Even
 	}
 }
 
-// indexed yields the positions in (origin, to] that stand under the hash of a
-// name, in the order that first and next say.
+// indexed yields the positions in (origin, to] that an index lists for a name, in the
+// order given by first and next.
 func (l *Log) indexed(space byte, name string, origin, to uint64, first, next func(*pebble.Iterator) bool) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
 		h := hashOf(name)
@@ -89,7 +89,7 @@ func (l *Log) indexed(space byte, name string, origin, to uint64, first, next fu
 	}
 }
 
-// At searches by time, which never runs backward.
+// At implements [eventlog.Log] by a binary search, because times never decrease.
 func (l *Log) At(ctx context.Context, t time.Time) (eventlog.ID, error) {
 	done, err := l.use(ctx)
 	if err != nil {
@@ -105,24 +105,24 @@ func (l *Log) At(ctx context.Context, t time.Time) (eventlog.ID, error) {
 		if err != nil {
 			return eventlog.ID{}, fmt.Errorf("disklog: at: %w", err)
 		}
-		if now, _ := l.shown(); now.origin == at.origin { // nothing went meanwhile
+		if now, _ := l.shown(); now.origin == at.origin { // retention has dropped nothing meanwhile
 			return l.id(place), nil
 		}
 	}
 }
 
-// before returns the place in [origin, last] just before the first event of
-// that time or later.
+// before returns the position in [origin, last] just before the first event of time t
+// or later.
 func (l *Log) before(t time.Time, origin, last uint64) (_ uint64, err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, origin+1), UpperBound: eventKey(nil, last+1)})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = closeIter(it, err) }()
-	// What is up to low is before t; what is at found or later is not.
+	// Events up to low are before t; those at found or later are not.
 	low, high, found := origin, last, last+1
 	for low < high {
-		middle := low + (high-low)/2 // is below high, and so is what is up to it
+		middle := low + (high-low)/2 // is less than high, so the loop ends
 		if !it.SeekGE(eventKey(nil, middle+1)) {
 			high = middle
 			continue
@@ -144,7 +144,7 @@ func (l *Log) before(t time.Time, origin, last uint64) (_ uint64, err error) {
 	return found - 1, nil
 }
 
-// ByPublisherID looks the id up in an index.
+// ByPublisherID implements [eventlog.Log].
 func (l *Log) ByPublisherID(ctx context.Context, id string) (eventlog.ID, error) {
 	done, err := l.use(ctx)
 	if err != nil {
@@ -160,7 +160,7 @@ func (l *Log) ByPublisherID(ctx context.Context, id string) (eventlog.ID, error)
 		if err != nil {
 			return eventlog.ID{}, fmt.Errorf("disklog: by publisher's id: %w", err)
 		}
-		if e == nil { // a tombstone, unless retention has taken it meanwhile
+		if e == nil { // a tombstone, unless retention has dropped the event meanwhile
 			at, _ = l.shown()
 		}
 		if e == nil && p > at.origin || e != nil && e.PublisherID == id {
@@ -170,7 +170,7 @@ func (l *Log) ByPublisherID(ctx context.Context, id string) (eventlog.ID, error)
 	return eventlog.ID{}, eventlog.ErrNotFound
 }
 
-// Bounds returns the ends and the size of what is retained.
+// Bounds implements [eventlog.Log].
 func (l *Log) Bounds(ctx context.Context) (eventlog.Bounds, error) {
 	done, err := l.use(ctx)
 	if err != nil {

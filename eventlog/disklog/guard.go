@@ -14,43 +14,43 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// A guard is the file system below the store, with the promises on it that the
-// store does not make. The store panics, retries for ever or goes on where a
-// write fails, depending on which; so it never sees one fail.
+// A guard is the file system below the store. It adds promises that the store does not
+// keep: after a failed write the store panics, retries for ever or continues, depending
+// on which write it was. So the guard never lets it see a failure.
 //
-//   - Where the disk is full, a write waits until there is room, after the
-//     ballast has made some.
-//   - Where the process or the system has no descriptor or no memory left to open a
-//     file, opening it waits: nothing has been written yet, so nothing has failed.
-//   - Any other failed write or sync is the last one: it is reported, and from
-//     then on the disk is as it was, as after a power cut. Nothing reaches it
-//     any more, which the store is not told, so that it can be wound down. Files
-//     to be made wait until then, lest the store be busy with them.
-//   - Relaxed leaves out the syncs of the write-ahead log, except for those
-//     that are asked for. A log file is synced before the next one begins, so
-//     that a power cut costs no more than the end of the last.
-//   - A file of values whose end is damaged cannot be opened.
+//   - If the disk is full, a write waits until there is space. The ballast is removed
+//     to make some.
+//   - If the process or the system has no descriptor or memory left to open a file,
+//     opening it waits. Nothing has been written yet, so nothing has failed.
+//   - Any other failed write or sync is the last one. The guard reports it, and from
+//     then on freezes the disk: it drops all changes, as a power cut would. The store
+//     is not informed, so that it can be closed. The creation of files waits until
+//     then, to keep the store from working with them.
+//   - If Relaxed, the write-ahead log is not synced, except where syncWAL asks for it.
+//     A log file is synced before the next one begins, so that a power cut loses only
+//     the end of the newest file.
+//   - A blob file whose end is damaged cannot be opened.
 //
-// Until it is armed, when opening is done, errors are passed on.
+// Until the guard is armed, at the end of opening the log, it returns errors.
 type guard struct {
 	vfs.FS
 	relaxed  bool
-	failed   func(error) // called with each failure, of which the first counts
-	fullDisk func()      // called when the disk is full; makes room if it can
-	scarce   func(error) // called while a file cannot be opened, again and again
+	failed   func(error) // called with each failure; the first one counts
+	fullDisk func()      // called when the disk is full; makes space if possible
+	scarce   func(error) // called repeatedly while a file cannot be opened
 	newWAL   func(name string) error
-	needed   func(name string) bool // not to be removed yet
-	dir      string                 // where the disk's free space is asked for
-	spare    int64                  // how much of it is to be left when files are preallocated
+	needed   func(name string) bool // reports whether a file must not be removed yet
+	dir      string                 // where free space is measured
+	spare    int64                  // bytes that preallocation must leave free
 
-	syncTimes prometheus.Histogram // of the write-ahead log
+	syncTimes prometheus.Histogram // of syncs of the write-ahead log
 
 	armed   atomic.Bool
 	frozen  atomic.Bool
-	full    atomic.Bool   // some write waits for room
-	syncWAL atomic.Bool   // sync the write-ahead log though relaxed
-	noReuse atomic.Bool   // begin new files for it: the old ones hold what was deleted
-	wound   chan struct{} // closed to wind down: nothing waits any longer
+	full    atomic.Bool   // a write is waiting for space
+	syncWAL atomic.Bool   // sync the write-ahead log even if relaxed
+	noReuse atomic.Bool   // do not recycle its files, because they hold deleted events
+	wound   chan struct{} // closed to wind down: nothing waits after that
 	once    sync.Once
 }
 
@@ -59,14 +59,14 @@ const (
 	manifestCategory vfs.DiskWriteCategory = "pebble-manifest"
 )
 
-// fail makes err, unless nil, the reason that the disk is left alone from now
-// on, and returns what the store is told of it.
+// fail freezes the disk because of err, unless that is nil, and returns the error that
+// the store gets.
 func (g *guard) fail(err error) error {
 	if err == nil || !g.armed.Load() {
 		return err
 	}
-	// In this order: whoever is told that a write succeeded which was left out
-	// must find the failure.
+	// The order matters: the failure must be recorded before a write is dropped and
+	// reported as a success.
 	g.failed(err)
 	g.frozen.Store(true)
 	return nil
@@ -85,7 +85,7 @@ func (g *guard) windingDown() bool {
 	}
 }
 
-// change runs op, which changes the disk, again while the disk is full.
+// change runs op, which changes the disk, and retries it while the disk is full.
 func (g *guard) change(op func() error) error {
 	if g.frozen.Load() {
 		return nil
@@ -102,7 +102,7 @@ func (g *guard) change(op func() error) error {
 	return g.fail(err)
 }
 
-// pause waits a moment before something is tried again.
+// pause waits 50 ms before a retry, or until the guard winds down.
 func (g *guard) pause() {
 	select {
 	case <-g.wound:
@@ -110,8 +110,8 @@ func (g *guard) pause() {
 	}
 }
 
-// patiently runs op, which opens a file, again while that fails for want of a
-// descriptor or of memory.
+// patiently runs op, which opens a file, and retries it while there is no descriptor or
+// memory.
 func (g *guard) patiently(op func() (vfs.File, error)) (vfs.File, error) {
 	f, err := op()
 	for isScarce(err) && g.armed.Load() && !g.frozen.Load() && !g.windingDown() {
@@ -147,7 +147,7 @@ func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	return g.note(f, err, name, category)
 }
 
-// ReuseForWrite may make a new file instead, says the contract of vfs.FS.
+// ReuseForWrite may create a new file instead; the contract of vfs.FS allows that.
 func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := g.open(func() (vfs.File, error) {
 		if !g.noReuse.Load() {
@@ -161,9 +161,9 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 	return g.note(f, err, newname, category)
 }
 
-// note has those new files be on the disk, by their names, that others are about
-// to refer to: the log's own record names the newest of the write-ahead log, and
-// the store's marker its manifest, which it does not wait for.
+// note makes new files' names durable before other files refer to them: the log's
+// manifest names the newest file of the write-ahead log, and the store's marker names
+// the store's manifest, without the store waiting for it.
 func (g *guard) note(f vfs.File, err error, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if err != nil || g.frozen.Load() {
 		return f, err
@@ -177,8 +177,8 @@ func (g *guard) note(f vfs.File, err error, name string, category vfs.DiskWriteC
 	return f, nil
 }
 
-// Open says of a file of values, over which the store panics if its end is
-// damaged, no more than that it cannot be opened.
+// Open returns an error for a blob file whose end is damaged. The store would panic over
+// it.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := g.patiently(func() (vfs.File, error) { return g.FS.Open(name, opts...) })
 	if err != nil || !isValues(name) {
@@ -214,7 +214,7 @@ func (g *guard) MkdirAll(dir string, perm os.FileMode) error {
 	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
 }
 
-// Remove tells the store when a file is not there: it asks to find that out.
+// Remove returns the error if a file does not exist, because the store relies on it.
 func (g *guard) Remove(name string) error {
 	if g.frozen.Load() || g.needed(name) {
 		return nil
@@ -229,7 +229,8 @@ func (g *guard) RemoveAll(name string) error {
 	return g.FS.RemoveAll(name)
 }
 
-// GetDiskUsage is a guess for the store's pacing, where it cannot be known.
+// GetDiskUsage returns [vfs.ErrUnsupported] if the usage cannot be determined. The store
+// then paces its work without it.
 func (g *guard) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 	usage, err := g.FS.GetDiskUsage(path)
 	if err != nil {
@@ -240,19 +241,19 @@ func (g *guard) GetDiskUsage(path string) (vfs.DiskUsage, error) {
 
 func (g *guard) Unwrap() vfs.FS { return g.FS }
 
-// A guarded file is one that is written, or a directory that is synced.
+// A guarded is a file that is written to, or a directory that is synced.
 type guarded struct {
 	vfs.File
 	g     *guard
 	wal   bool
-	dirty atomic.Bool // left unsynced
+	dirty atomic.Bool // has data that was not synced
 }
 
 func (f *guarded) Write(p []byte) (int, error) {
 	size := len(p)
 	err := f.g.change(func() error {
 		n, err := f.File.Write(p)
-		p = p[n:] // a full disk may have taken some
+		p = p[n:] // a full disk may have taken part of it
 		return err
 	})
 	return size, err
@@ -265,8 +266,8 @@ func (f *guarded) WriteAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// Preallocate helps, or not: the space is asked for again by the write. Near the
-// floor it would take, for later, what is needed now.
+// Preallocate is best effort: if it fails, the write itself allocates the space. It does
+// nothing when free space is short, because it would take space that is needed now.
 func (f *guarded) Preallocate(offset, length int64) error {
 	usage, err := f.g.FS.GetDiskUsage(f.g.dir)
 	tight := err == nil && usage.AvailBytes < uint64(length+f.g.spare)
@@ -279,8 +280,8 @@ func (f *guarded) Preallocate(offset, length int64) error {
 func (f *guarded) Sync() error     { return f.sync(f.File.Sync) }
 func (f *guarded) SyncData() error { return f.sync(f.File.SyncData) }
 
-// sync does not try again, whatever the error: after a failed sync the system
-// may have dropped what was written, and report success the next time.
+// sync does not retry after any error: the system may have dropped the data when a sync
+// failed, and report success the next time.
 func (f *guarded) sync(sync func() error) error {
 	if f.g.frozen.Load() {
 		return nil
@@ -315,7 +316,7 @@ func (f *guarded) Close() error {
 	return f.g.fail(f.File.Close())
 }
 
-// A sink takes what is written after a failure.
+// A sink discards what is written after a failure.
 type sink struct{ vfs.File }
 
 func (sink) Write(p []byte) (int, error)            { return len(p), nil }
@@ -341,14 +342,14 @@ func (sinkInfo) IsDir() bool            { return false }
 func (sinkInfo) Sys() any               { return nil }
 func (sinkInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }
 
-// isFull reports whether err is of a disk, or of a quota, that is used up.
+// isFull reports whether err means that a disk or a quota is used up.
 func isFull(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) && isFullErrno(errno)
 }
 
-// isScarce reports whether err is of a file that could not be opened because the
-// process or the system has no descriptor, or no memory, left for it.
+// isScarce reports whether err means that the process or the system has no descriptor or
+// memory left to open a file.
 func isScarce(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }

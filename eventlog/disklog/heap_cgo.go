@@ -2,6 +2,6 @@
 
 package disklog
 
-// offHeap is whether the store's cache and memtables are beside Go's heap, where the
-// garbage collector's limit does not see them.
+// offHeap reports whether the store's cache and memtables are outside Go's heap, where
+// the garbage collector's limit does not count them.
 const offHeap = true

@@ -13,21 +13,21 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A history is what publishers were told.
+// A history records what the log has acknowledged.
 type history struct {
 	mu    sync.Mutex
 	count int // of events acknowledged
 	told
 }
 
-// told is what publishers had been told at one time.
+// told is what the log had acknowledged at one moment.
 type told struct {
 	where    string
 	relaxed  bool // the newest events may be lost to a power cut
 	retained int  // how many events retention leaves
 	acked    []eventlog.Event
-	newest   eventlog.ID          // of all that were ever acknowledged, also if lost since
-	gone     map[eventlog.ID]bool // deleted, or, if false, about to be
+	newest   eventlog.ID          // of all ever acknowledged, even if lost since
+	gone     map[eventlog.ID]bool // true: deleted; false: being deleted
 }
 
 func (h *history) appended(results []eventlog.Result, recs []eventlog.Record) {
@@ -54,7 +54,7 @@ func (h *history) mark(id eventlog.ID, done bool) {
 	h.gone[id] = done
 }
 
-// opened forgets what a power cut was allowed to take.
+// opened removes from the history what a power cut was allowed to lose.
 func (h *history) opened(t *testing.T, l *Log) {
 	if !h.relaxed {
 		return
@@ -68,7 +68,7 @@ func (h *history) opened(t *testing.T, l *Log) {
 	h.acked = slices.DeleteFunc(h.acked, func(e eventlog.Event) bool { return !found[e.ID] })
 }
 
-// snapshot copies what was told by now.
+// snapshot copies what has been acknowledged so far.
 func (h *history) snapshot(where string) *told {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -77,7 +77,7 @@ func (h *history) snapshot(where string) *told {
 	return s
 }
 
-// check opens what a power cut left.
+// check opens what a power cut has left and compares it with the history.
 func (h *told) check(t *testing.T, fs vfs.FS) {
 	fail := func(format string, args ...any) { t.Errorf("%s: %s", h.where, fmt.Sprintf(format, args...)) }
 	l, err := openQuiet("data", Options{FS: fs, tune: small, Relaxed: h.relaxed})
@@ -129,13 +129,13 @@ func (h *told) check(t *testing.T, fs vfs.FS) {
 	}
 }
 
-// checkEvent checks the i-th event, found or nil, which is not beyond the end.
+// checkEvent checks the i-th event, which is not beyond the end. found may be nil.
 func (h *told) checkEvent(fail func(string, ...any), i int, found *eventlog.Event, origin eventlog.ID) {
 	e := h.acked[i]
 	deleted, deleting := h.gone[e.ID]
 	switch {
 	case e.ID.Compare(origin) <= 0:
-		if i >= len(h.acked)-h.retained+8 { // what was not acknowledged yet counts
+		if i >= len(h.acked)-h.retained+8 { // events that are not acknowledged yet count too
 			fail("event %v was dropped, the %d-th from the end", e.ID, len(h.acked)-i)
 		}
 	case found == nil:

@@ -5,23 +5,24 @@ import (
 	"encoding/binary"
 )
 
-// The keys of the store. A position is 8 bytes, big endian, so that the order
-// of keys is the order of the log.
+// The keys of the store. A position is 8 bytes, big endian, so that keys are sorted
+// in the order of the log.
 //
 //	e position             an event, or a tombstone
 //	t hash position        an event of the topic
 //	p hash position        an event, or a tombstone, with the publisher's id
 //	k hash                 the position of the event with that idempotency key
-//	c hash                 what is retained of the topic; see tally
-//	m "state"              see state
-//	m "meta"               see meta
-//	m "scrub"              nothing; see rewrite
+//	c hash                 the tally of the topic
+//	m "state"              the state
+//	m "meta"               the meta
+//	m "scrub"              nothing; see writer.scrub
 //
-// Hashes are the first half of SHA-256. Whoever follows one to an event compares
-// it with what was asked for, so that two names with one hash would cost time,
-// not truth; two topics would be one in the list of topics, and of a tombstone
-// there is nothing else to compare. No name is part of a key, because the store
-// notes keys where a deletion does not reach.
+// Hashes are the first half of SHA-256. Reads compare the event that a hash leads to with
+// the name, so two names with the same hash cost time but never return a wrong event.
+// There are three exceptions: of two keys with the same hash, the second is refused as
+// reused; two such topics share one tally; and a tombstone has only the hash to compare.
+// Names are not part of keys, because the store records keys in places that a deletion
+// does not reach.
 const (
 	eventSpace     = 'e'
 	topicSpace     = 't'
@@ -56,7 +57,7 @@ func hashKey(dst []byte, space byte, h hash) []byte {
 	return append(append(dst, space), h[:]...)
 }
 
-// position is what an event's or an index key ends with.
+// position returns the position at the end of an event's or an index's key.
 func position(key []byte) uint64 {
 	return binary.BigEndian.Uint64(key[len(key)-8:])
 }

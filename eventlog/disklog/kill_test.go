@@ -14,8 +14,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestKill kills a process that appends, as kill -9 does, and compares what it
-// said was appended with what is there.
+// TestKill kills an appending process with SIGKILL, and compares what it reported as
+// appended with the log's content.
 func TestKill(t *testing.T) {
 	for _, relaxed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("relaxed=%v", relaxed), func(t *testing.T) {
@@ -47,8 +47,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// killChild has a child append until it has acknowledged enough, kills it in
-// the middle of that, and returns all that it acknowledged.
+// killChild starts a child that appends, kills it once it has acknowledged enough, and
+// returns all that it acknowledged.
 func killChild(t *testing.T, dir string, relaxed bool, life, enough int) map[string]string {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "DISKLOG_TEST_DIR="+dir, fmt.Sprintf("DISKLOG_TEST_RELAXED=%v", relaxed), fmt.Sprintf("DISKLOG_TEST_LIFE=%d", life))
@@ -64,7 +64,7 @@ func killChild(t *testing.T, dir string, relaxed bool, life, enough int) map[str
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadString('\n')
-		if err != nil { // what it wrote before it died has been read
+		if err != nil { // all that it wrote before it died has been read
 			break
 		}
 		id, data, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -81,8 +81,8 @@ func killChild(t *testing.T, dir string, relaxed bool, life, enough int) map[str
 	return acked
 }
 
-// runAsChild reports whether this process is a child of TestKill, and is one
-// until it is killed.
+// runAsChild appends until it is killed if this process is a child of TestKill. Otherwise
+// it reports false.
 func runAsChild() bool {
 	dir := os.Getenv("DISKLOG_TEST_DIR")
 	if dir == "" {

@@ -16,50 +16,49 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// Options say how a log is kept. The zero value keeps everything.
+// Options configure a log. The zero value retains everything.
 type Options struct {
 	Retention eventlog.Retention
 
-	// Relaxed leaves out the fsync of each commit. A power cut, or a crash of
-	// the system, may then lose the newest events, about half a minute's on
-	// Linux; positions are still not used twice. The death of the process, by
-	// kill -9 too, loses nothing.
+	// Relaxed omits the fsync of each commit. A power cut or a crash of the system
+	// may then lose the newest events, about half a minute's on Linux; positions are
+	// still not used twice. The end of the process, even by kill -9, loses nothing.
 	Relaxed bool
 
-	// MinFree is the free space below which appending ends. 0 is 256 MiB; less
-	// than 0 is none, for tests.
+	// MinFree is the free space in bytes below which appending is refused. 0 means
+	// 256 MiB; a negative value means no limit, for tests.
 	MinFree int64
 
-	// Memory is about how many bytes the log may take at the most. Half of it is the
-	// store's cache, of which each memtable borrows a sixth of Memory; another sixth
-	// is the Window. 0 is 192 MiB.
+	// Memory is about how many bytes the log may take. Half of it is the store's
+	// cache, from which each memtable borrows a sixth of Memory; another sixth is
+	// the Window. 0 means 192 MiB.
 	Memory int64
 
-	// Window is how many bytes of the newest events are kept in memory, for
-	// those who read near the end. 0 is a sixth of Memory.
+	// Window is how many bytes of the newest events are kept in memory, for reads
+	// near the end. 0 means a sixth of Memory.
 	Window int64
 
-	// NewEpoch makes all places of before foreign: readers are told of a gap,
-	// and begin at the start of the log. Set it once after a backup was
-	// restored: the positions given away since it was made are about to be given
-	// away again. Where there is no log it is an error.
+	// NewEpoch invalidates all earlier positions: readers that resume from one get
+	// eventlog.ErrEpoch. Set it once after a backup was restored, because the log then
+	// assigns positions again that it had assigned since the backup was made. It is an
+	// error if there is no log.
 	NewEpoch bool
 
-	Clock  *eventlog.Clock // nil is a new one; it belongs to the log
-	FS     vfs.FS          // nil is the disk
-	Logger *slog.Logger    // nil is slog.Default
+	Clock  *eventlog.Clock // nil means a new one; it belongs to the log
+	FS     vfs.FS          // nil means the disk
+	Logger *slog.Logger    // nil means slog.Default
 
 	tune        func(*pebble.Options) // for tests
-	reservation uint64                // likewise; 0 is the constant
-	unsettled   uint64                // likewise
+	reservation uint64                // for tests; 0 means the constant
+	unsettled   uint64                // for tests; 0 means the constant
 }
 
-// flushDelay is when what was deleted leaves memory for the disk's levels,
-// where space can be had back.
+// flushDelay is how long deletions may stay in memory before they reach the store's
+// levels, where their space can be reclaimed.
 const flushDelay = 10 * time.Second
 
-// OffHeap returns how much of [Options.Memory] is not on Go's heap, for those who set
-// a limit of the runtime's.
+// OffHeap returns how many bytes of [Options.Memory] are not on Go's heap. Subtract them
+// when you set the runtime's memory limit.
 func (o Options) OffHeap() int64 {
 	if !offHeap {
 		return 0
@@ -96,7 +95,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// A Log is an [eventlog.Log] in a directory.
+// A Log implements [eventlog.Log] in a directory.
 type Log struct {
 	options Options
 	epoch   uint64
@@ -107,39 +106,40 @@ type Log struct {
 	writer  *writer
 	space   space
 
-	prune   sync.Mutex    // held by what removes events: retention or Delete
-	excess  chan struct{} // tells retention that there is too much
-	scrub   chan struct{} // tells the scrubber that something was deleted
-	stop    chan struct{} // ends the goroutines
+	prune   sync.Mutex    // held while retention or Delete removes events
+	excess  chan struct{} // wakes retention, because there is too much
+	scrub   chan struct{} // wakes scrubDeleted after a Delete
+	stop    chan struct{} // closed to end the goroutines
 	running sync.WaitGroup
 
 	scrubbing atomic.Bool    // see rewrite
-	scarce    rate.Sometimes // in the operator's log: files cannot be opened
+	scarce    rate.Sometimes // limits how often the operator's log says that files cannot be opened
 
 	commits  atomic.Int64 // for the benchmark
-	pace     atomic.Int64 // how many events the last commit had that had any
+	pace     atomic.Int64 // how many events the last commit with events had
 	failure  atomic.Pointer[error]
-	failures chan struct{} // closed at the failure
+	failures chan struct{} // closed at the first failure
 
-	// open is held for reading by whoever uses the store, so that Close waits.
+	// open is held for reading while the store is in use, so that Close waits.
 	open   sync.RWMutex
 	closed bool
 
 	mu       sync.RWMutex // guards what follows
 	manifest manifest
 	wal      string         // the file that the manifest on the disk names; see needed
-	obsolete bool           // the store would have removed it
+	obsolete bool           // the store wanted to remove that file
 	at       state          // what readers may see
-	tip      uint64         // the newest position that will never be given away again
-	pending  map[hash]tally // of the events after at.tallied, which are in no tally in the store
+	tip      uint64         // the newest position that is durable and never reused
+	pending  map[hash]tally // of the events after at.tallied, which no tally in the store includes
 	window   window
-	grown    chan struct{} // closed and replaced when tip grows, or all ends
+	grown    chan struct{} // closed and replaced when tip grows, or when the log ends
 }
 
 var _ eventlog.Log = (*Log)(nil)
 
-// Open opens the log in dir, and makes one if there is no such directory or it
-// is empty.
+// Open opens the log in dir, and creates one if there is no such directory or it is
+// empty. It returns [ErrInUse] if a process has the log open, and [ErrDamaged] if it is
+// damaged or dir holds other files.
 func Open(dir string, o Options) (*Log, error) {
 	l, err := open(dir, o.withDefaults())
 	if err != nil {
@@ -179,7 +179,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 	}
 	defer func() {
 		if err != nil {
-			l.guard.windDown() // nothing that closing does is to wait
+			l.guard.windDown() // so that closing does not wait
 			if l.db != nil {
 				_ = l.db.Close()
 			}
@@ -195,7 +195,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 	}
 	l.manifest = *known
 	if o.NewEpoch && !known.Made {
-		return nil, fmt.Errorf("there is no event log in %s of which a new epoch could begin: restore the backup there first", dir)
+		return nil, fmt.Errorf("there is no event log in %s to begin a new epoch of: restore the backup there first", dir)
 	}
 	if !known.Made {
 		l.manifest.Relaxed = o.Relaxed
@@ -222,8 +222,8 @@ func open(dir string, o Options) (_ *Log, err error) {
 	return l, nil
 }
 
-// create makes the log. Until the manifest says that it is made, a crash leaves
-// something that the next Open begins anew.
+// create makes the log. If it crashes before the manifest says Made, the next Open starts
+// over.
 func (l *Log) create() error {
 	if err := writeFile(l.guard, l.dir.join(ignoreName), []byte("*\n")); err != nil {
 		return err
@@ -249,9 +249,9 @@ func (l *Log) create() error {
 	if err := b.Commit(pebble.Sync); err != nil {
 		return err
 	}
-	// The first file of a new store's log is of an older form, which verifyWAL
-	// does not know and which says less of what was synced. A flush begins the
-	// next.
+	// The first file of a new store's write-ahead log has an older format, which
+	// verifyWAL does not support and which records less about syncs. A flush begins
+	// the next file.
 	if err := l.db.Flush(); err != nil {
 		return err
 	}
@@ -259,14 +259,14 @@ func (l *Log) create() error {
 	return l.dir.write(&l.manifest)
 }
 
-// load opens a log that is there, and checks that it all is.
+// load opens an existing log and checks that it is complete.
 func (l *Log) load() error {
 	m := &l.manifest
 	if !l.dir.exists(storeName) {
 		return l.dir.damaged(fmt.Errorf("%s is missing", storeName))
 	}
 	if !l.dir.exists(storeName, m.WAL) {
-		return l.dir.damaged(fmt.Errorf("%s is missing, which holds the newest events", l.guard.PathJoin(storeName, m.WAL)))
+		return l.dir.damaged(fmt.Errorf("%s, which holds the newest events, is missing", l.guard.PathJoin(storeName, m.WAL)))
 	}
 	var err error
 	if m.Relaxed && !m.Closed {
@@ -278,7 +278,7 @@ func (l *Log) load() error {
 		return l.dir.damaged(err)
 	}
 	l.wal = m.WAL
-	m.Relaxed = l.options.Relaxed // of the files from now on
+	m.Relaxed = l.options.Relaxed // for the files from now on
 	if l.options.NewEpoch {
 		if m.Before == 0 {
 			m.Before = m.Epoch
@@ -296,7 +296,7 @@ func (l *Log) load() error {
 	if err := l.verify(); err != nil {
 		return l.refused(err)
 	}
-	if m.Before != 0 { // the store follows the manifest
+	if m.Before != 0 { // update the store after the manifest
 		l.guard.syncWAL.Store(true)
 		if err := l.db.Set(metaKey, (&meta{formatVersion, m.Epoch}).encode(), pebble.Sync); err != nil {
 			return err
@@ -307,14 +307,14 @@ func (l *Log) load() error {
 		return err
 	}
 	if l.options.NewEpoch {
-		l.options.Logger.Info("eventlog: a new epoch has begun, as after a restored backup: places of before lead to a gap; do not ask for it again at the next start",
+		l.options.Logger.Info("eventlog: a new epoch has begun: streams that resume from an earlier position receive a gap; do not request a new epoch at the next start",
 			"last", l.at.last, "events", l.at.events)
 	}
 	return nil
 }
 
-// refused says why the log is not opened. What the store's own work has met
-// meanwhile comes first: the rest follows from it.
+// refused returns why the log is not opened. It prefers a failure of the store's
+// background work, because other errors follow from that.
 func (l *Log) refused(err error) error {
 	switch met := l.failure.Load(); {
 	case met == nil:
@@ -325,8 +325,8 @@ func (l *Log) refused(err error) error {
 	return l.failed()
 }
 
-// noteWAL is called for each new file of the write-ahead log, before it is
-// written to. It must be there when the manifest says so.
+// noteWAL is called for each new file of the write-ahead log, before anything is written
+// to it. The file's name must be durable before the manifest names it.
 func (l *Log) noteWAL(name string) error {
 	if err := syncDirectory(l.guard, l.guard.PathDir(name)); err != nil {
 		return err
@@ -348,9 +348,9 @@ func (l *Log) noteWAL(name string) error {
 	return l.guard.FS.Remove(l.dir.join(storeName, before))
 }
 
-// needed reports whether a file is the one that the manifest on the disk names:
-// it stays until another is named. A store that is being opened would remove it
-// as soon as it has what was in it.
+// needed reports whether name is the file that the manifest on the disk names. That file
+// must stay until the manifest names another. While the store is being opened, it would
+// remove the file as soon as it has replayed it.
 func (l *Log) needed(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -361,14 +361,14 @@ func (l *Log) needed(name string) bool {
 	return true
 }
 
-// fail ends the log: it is called with the first write or sync that failed.
+// fail ends the log. It is called with the first write or sync that failed.
 func (l *Log) fail(err error) {
 	if !l.failure.CompareAndSwap(nil, &err) {
 		return
 	}
 	l.guard.frozen.Store(true)
 	close(l.failures)
-	if l.stopping() || !l.guard.armed.Load() { // nobody else will
+	if l.stopping() || !l.guard.armed.Load() { // nothing else would wind the guard down
 		l.guard.windDown()
 	}
 	l.options.Logger.Error("eventlog: a write failed; the log has stopped", "error", err)
@@ -395,7 +395,7 @@ func (l *Log) failed() error {
 	return nil
 }
 
-// use lets its caller use the store until done.
+// use keeps the store open until the caller calls done.
 func (l *Log) use(ctx context.Context) (done func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -412,14 +412,14 @@ func (l *Log) use(ctx context.Context) (done func(), err error) {
 	return l.open.RUnlock, nil
 }
 
-// wake makes those who wait for more look again. It needs mu.
+// wake wakes the readers that wait for more events. It needs mu.
 func (l *Log) wake() {
 	close(l.grown)
 	l.grown = make(chan struct{})
 }
 
-// Close ends the log and every Tail of it. What has been submitted is finished
-// first, unless the disk is full.
+// Close ends the log and all its Tails. It waits for submitted appends, unless the disk is
+// full.
 func (l *Log) Close() error {
 	if !l.queue.close() {
 		return eventlog.ErrClosed
@@ -431,7 +431,7 @@ func (l *Log) Close() error {
 	l.running.Wait()
 	l.queue.end()
 
-	l.open.Lock() // readers are done with the store
+	l.open.Lock() // waits until no reader uses the store
 	l.closed = true
 	l.open.Unlock()
 	l.mu.Lock()
@@ -451,11 +451,11 @@ func (l *Log) Close() error {
 	return errors.Join(l.failed(), err, l.dir.lock.Close())
 }
 
-// handBack gives up the positions that were reserved and not used, so that a
-// log which is closed in good order has no hole.
+// handBack returns the reserved positions that were not used, so that a clean Close
+// leaves no hole.
 func (l *Log) handBack() error {
 	at := &l.writer.at
-	if l.writer.next == at.last+1 { // else there is a hole already, which stays
+	if l.writer.next == at.last+1 { // otherwise there is a hole already, which stays
 		at.reserved = at.last
 	}
 	l.guard.syncWAL.Store(true)

@@ -12,14 +12,13 @@ import (
 
 // A model is a log as a plain slice.
 type model struct {
-	events []*eventlog.Event // without those deleted
-	named  []*eventlog.Event // with them, those with a publisher's id
+	events []*eventlog.Event // without deleted ones
+	named  []*eventlog.Event // those with a publisher's id, deleted ones included
 	origin eventlog.ID
 	last   eventlog.ID
 }
 
-// TestModel does at random what a log does, and finds no difference between it
-// and the model.
+// TestModel runs random operations on a log and on the model, and compares the two.
 func TestModel(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
@@ -57,7 +56,7 @@ func (m *model) append(t *testing.T, l *Log, rng *rand.Rand, step int) {
 		r := testRecord(step, i)
 		if rng.IntN(5) == 0 {
 			r.Key, r.PublisherID = fmt.Sprint("key", rng.IntN(200)), fmt.Sprint("mine", rng.IntN(200))
-			r.Data = r.Data[:rng.IntN(2)] // so that some are repeated, and some keys reused
+			r.Data = r.Data[:rng.IntN(2)] // so that some records are repeated, and some keys reused
 		}
 		recs = append(recs, r)
 	}
@@ -106,7 +105,7 @@ func byPublisherID(id string) eventlog.Query {
 	return eventlog.Query{PublisherID: id, Match: func(e *eventlog.Event) bool { return e.PublisherID == id }}
 }
 
-// trim waits for retention, and drops what it dropped.
+// trim waits for retention, and drops from the model what it dropped.
 func (m *model) trim(t *testing.T, l *Log, limit int64) {
 	var b eventlog.Bounds
 	eventually(t, "trim", func() bool {
@@ -186,7 +185,7 @@ func (m *model) compare(t *testing.T, l *Log, rng *rand.Rand) {
 		t.Fatal(err)
 	}
 	same("Newest", found, newest[max(0, len(newest)-20):])
-	if rng.IntN(3) == 0 { // it has the tallies settled, which is not to be so when the log is opened
+	if rng.IntN(3) == 0 { // not always, because it settles the tallies, and Open must also cope with pending ones
 		m.compareTopics(t, l, count)
 	}
 
@@ -209,11 +208,11 @@ func (m *model) compare(t *testing.T, l *Log, rng *rand.Rand) {
 		place, err := l.At(ctx, e.Time)
 		first := slices.IndexFunc(got, func(o *eventlog.Event) bool { return !o.Time.Before(e.Time) })
 		var trimmed *eventlog.ErrTrimmed
-		if errors.As(err, &trimmed) { // what was dropped has the same time
+		if errors.As(err, &trimmed) { // a dropped event has the same time
 			return
 		}
 		if err != nil || place.Compare(got[first].ID) >= 0 || first > 0 && place.Compare(got[first-1].ID) < 0 {
-			t.Errorf("At(%v) = %v, %v; want the place before %v", e.Time, place, err, got[first].ID)
+			t.Errorf("At(%v) = %v, %v; want the position before %v", e.Time, place, err, got[first].ID)
 		}
 	}
 }

@@ -16,16 +16,15 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestPowerLoss cuts the power before writes, syncs and all else that changes
-// the disk, and looks each time at what a log opened then finds: before every
-// one in a short history that uses all there is, and before some in a longer
-// one.
+// TestPowerLoss cuts the power before writes, syncs and all other changes of the disk, and
+// checks each time what a log finds that is opened then. In a short history that uses all
+// features it cuts before every change, in a longer one before some.
 func TestPowerLoss(t *testing.T) {
 	for _, relaxed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("every/relaxed=%v", relaxed), func(t *testing.T) {
 			p := newPower(t, Options{Relaxed: relaxed, Retention: eventlog.Retention{Events: 24}}, func(int) bool { return true })
 			p.live(2, 16)
-			p.crash() // so that repairing it is cut, too
+			p.crash() // so that the repair is cut too
 			p.live(2, 8)
 			p.close()
 			p.live(1, 4)
@@ -54,8 +53,8 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
-// A power is a log's life on a disk whose power is cut, again and again, beside
-// it: what is left each time is a disk of its own.
+// A power runs a log on a disk and simulates power cuts meanwhile: for each cut it checks
+// a copy of the disk.
 type power struct {
 	t       *testing.T
 	o       Options
@@ -71,7 +70,7 @@ type power struct {
 	slots   chan struct{}
 }
 
-// newPower has the power cut before each change for which when is true.
+// newPower returns a power that cuts before each change for which when returns true.
 func newPower(t *testing.T, o Options, when func(change int) bool) *power {
 	p := &power{t: t, o: o, rng: rand.New(rand.NewPCG(3, 4)), slots: make(chan struct{}, 8)}
 	p.o.tune, p.o.reservation, p.o.unsettled, p.o.MinFree = small, 16, 24, 64<<10 // a ballast of 16 KiB
@@ -90,7 +89,7 @@ func (p *power) use(disk *vfs.MemFS, when func(change int) bool) {
 		}
 		for _, percent := range []int{0, 50, 90} {
 			p.cuts++
-			// What was acknowledged before the disk is copied has to be in it.
+			// What was acknowledged before the disk is copied must be in the copy.
 			told := p.history.snapshot(fmt.Sprintf("cut %d, before change %d, with %d%% of what was not synced", p.cuts, p.changes, percent))
 			after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: p.rng})
 			p.slots <- struct{}{}
@@ -103,9 +102,9 @@ func (p *power) use(disk *vfs.MemFS, when func(change int) bool) {
 	p.o.FS, p.when = p.fs, when
 }
 
-// live opens the log and has publishers do all that changes it at the same
-// time: append alone and in batches, with keys, and delete. Retention works
-// beside them, and the disk runs full once, until the ballast gives way.
+// live opens the log and runs publishers that append, alone and in batches, with keys, and
+// delete, all at the same time. Retention runs meanwhile, and the disk fills up once, until
+// the ballast gives way.
 func (p *power) live(publishers, each int) {
 	p.log = open1(p.t, "data", p.o)
 	p.history.opened(p.t, p.log)
@@ -133,10 +132,10 @@ func (p *power) live(publishers, each int) {
 	p.life++
 }
 
-// publish appends records, and deletes one of them now and then.
+// publish appends records, and sometimes deletes one of them.
 func (p *power) publish(recs []eventlog.Record) error {
 	results, err := p.log.Append(p.t.Context(), recs...)
-	for errors.Is(err, eventlog.ErrNoSpace) { // it does not know yet that the ballast made some
+	for errors.Is(err, eventlog.ErrNoSpace) { // the log has not noticed yet that the ballast made space
 		p.log.space.due.Store(0)
 		results, err = p.log.Append(p.t.Context(), recs...)
 	}
@@ -155,13 +154,13 @@ func (p *power) publish(recs []eventlog.Record) error {
 	return err
 }
 
-// crash goes on with what a power cut leaves.
+// crash continues with what a power cut leaves.
 func (p *power) crash() {
 	p.fs.mu.Lock()
 	after := p.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: p.rng})
 	p.fs.before = func() {}
 	p.fs.mu.Unlock()
-	_ = p.log.Close() // on a disk that is no more
+	_ = p.log.Close() // on a disk that no longer counts
 	p.use(after, p.when)
 }
 
@@ -173,7 +172,7 @@ func (p *power) close() {
 	p.t.Logf("%d power cuts in %d changes of the disk; %d acknowledged events", p.cuts, p.changes, p.history.count)
 }
 
-// testRecord is a record that its data says all about.
+// testRecord returns a record whose fields all follow from its data.
 func testRecord(writer, i int) eventlog.Record {
 	name := fmt.Sprintf("%d/%d", writer, i)
 	r := eventlog.Record{Topics: []string{fmt.Sprint("topic", i%7), "all"}, Data: []byte(name + strings.Repeat(".", i%300))}
@@ -189,8 +188,8 @@ func indexOf(r eventlog.Record) (i int) {
 	return i
 }
 
-// A powerFS calls before ahead of each change of the disk. One that is full
-// takes nothing more until the ballast is gone.
+// A powerFS calls before ahead of each change of the disk. While it is full, it refuses
+// changes that take space, until the ballast is gone.
 type powerFS struct {
 	*vfs.MemFS
 	full   atomic.Bool
@@ -204,7 +203,7 @@ func (fs *powerFS) cut() {
 	fs.before()
 }
 
-// grow is cut for what takes space.
+// grow is called before changes that take space.
 func (fs *powerFS) grow() error {
 	if fs.full.Load() {
 		return syscall.ENOSPC

@@ -10,25 +10,25 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A job is what the writer does: it appends records, or changes what is there.
+// A job is a task for the writer: records to append, or a change.
 type job struct {
 	ctx    context.Context
 	recs   []eventlog.Record
 	values [][]byte
-	topics [][]hash // of each record's topics
+	topics [][]hash // for each record, its topics' hashes
 	bytes  int
-	room   []byte // what values are in
-	hashes []hash // what topics are in
+	room   []byte // the memory of values
+	hashes []hash // the memory of topics
 
-	change func(*writer) error // instead of records; its error leaves no change
+	change func(*writer) error // instead of records; must change nothing if it returns an error
 
-	answer  chan struct{} // has room for one: results and err are there
+	answer  chan struct{} // buffered; signals that results and err are set
 	results []eventlog.Result
 	err     error
-	left    bool // answered before the writer was done with it
+	left    bool // the owner was answered before the writer had finished
 }
 
-// newJob returns one that ctx may end the wait for.
+// newJob returns a job whose owner waits until ctx ends at most.
 func (q *queue) newJob(ctx context.Context) *job {
 	j, ok := q.free.Get().(*job)
 	if !ok {
@@ -38,30 +38,30 @@ func (q *queue) newJob(ctx context.Context) *job {
 	return j
 }
 
-// largestRoom is how much memory a job that is used again may keep.
+// largestRoom is how many bytes of values a job in the pool may keep.
 const largestRoom = 64 << 10
 
-// release lets j be used again. Its owner has the answer, and does not touch it
+// release returns j to the pool. The owner must have received the answer and not use j
 // any more.
 func (q *queue) release(j *job) {
 	if j.left || cap(j.room) > largestRoom {
 		return
 	}
-	clear(j.values) // which are in room
+	clear(j.values) // slices of room
 	clear(j.topics)
 	*j = job{answer: j.answer, values: j.values[:0], topics: j.topics[:0], room: j.room[:0], hashes: j.hashes[:0]}
 	q.free.Put(j)
 }
 
-// add encodes records, all into the same memory: nobody needs it any more when
-// the job is done.
+// add encodes records, all into the same memory, which the job may reuse once it is
+// done.
 func (j *job) add(recs []eventlog.Record) {
 	room, topics := 0, 0
 	for i := range recs {
 		room += roomFor(&recs[i])
 		topics += len(recs[i].Topics)
 	}
-	j.room, j.hashes = slices.Grow(j.room, room), slices.Grow(j.hashes, topics) // neither moves below
+	j.room, j.hashes = slices.Grow(j.room, room), slices.Grow(j.hashes, topics) // so that neither moves below
 	j.recs = recs
 	j.values, j.topics = slices.Grow(j.values, len(recs)), slices.Grow(j.topics, len(recs))
 	for i := range recs {
@@ -76,29 +76,29 @@ func (j *job) add(recs []eventlog.Record) {
 	j.bytes = len(j.room)
 }
 
-// finish answers the owner, which is then free to use j for something else.
+// finish answers the owner, which may then reuse j.
 func (j *job) finish(err error) {
 	j.err = err
 	j.answer <- struct{}{}
 }
 
-// A queue is where jobs wait for the writer, and for being done. Their owners
-// only wait for the answer, since that costs a fraction of waiting for several
-// things at once; a look now and then finds those who have waited enough.
+// A queue holds the jobs that wait for the writer, and those that it works on. Owners
+// wait for the answer only, because waiting for a context as well costs several times as
+// much. Instead, look runs periodically and answers owners whose context has ended.
 type queue struct {
-	ready  chan struct{} // has room for one: there may be something
-	broken func() error  // why nothing will be done any more; nil: it will
+	ready  chan struct{} // buffered; signals that there may be jobs
+	broken func() error  // returns why no job will be done any more, or nil
 	free   sync.Pool     // of jobs
 
 	mu       sync.Mutex
 	jobs     []*job      // in order
-	taken    []*job      // by the writer, and not done
-	previous int         // how many it took before
-	looking  *time.Timer // a look is due; nil: none is
+	taken    []*job      // by the writer, and not done yet
+	previous int         // how many jobs the last group had
+	looking  *time.Timer // runs look; nil if none is due
 	closed   bool
 }
 
-// lookEvery is how long an owner that gives up may wait to be told.
+// lookEvery is how long an owner may wait after its context has ended.
 const lookEvery = 50 * time.Millisecond
 
 func (q *queue) put(j *job) error {
@@ -119,8 +119,8 @@ func (q *queue) put(j *job) error {
 	return nil
 }
 
-// look answers those whose context has ended, and all if nothing will be done any
-// more. What the writer has taken may be done nevertheless.
+// look answers the jobs whose context has ended, and all jobs if the log has failed. Jobs
+// that the writer has taken may be done nevertheless.
 func (q *queue) look() {
 	broken := q.broken()
 	q.mu.Lock()
@@ -143,7 +143,7 @@ func (q *queue) look() {
 	}
 }
 
-// giveUp returns why j's owner is to wait no longer, or nil.
+// giveUp returns why j's owner need not wait any longer, or nil.
 func (j *job) giveUp(broken error) error {
 	if err := j.ctx.Err(); err != nil {
 		return err
@@ -158,8 +158,8 @@ func (q *queue) waiting() (n, previous int) {
 	return len(q.jobs), q.previous
 }
 
-// take returns the next group, of so many bytes unless its first has more, or nil
-// if nobody waits.
+// take returns the next group. It has at most the given number of bytes, unless its first
+// job alone has more. It is empty if no job waits.
 func (q *queue) take(bytes int) []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -181,8 +181,8 @@ func (q *queue) take(bytes int) []*job {
 	return q.taken
 }
 
-// done answers those of the group that are still there for it: each with its own
-// error, or with the one of all.
+// done answers the jobs of the group whose owners still wait: each with its own error in
+// errs, or else with all.
 func (q *queue) done(errs []error, all error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,7 +200,7 @@ func (q *queue) done(errs []error, all error) {
 	q.taken = q.taken[:0]
 }
 
-// end is called when nobody waits any more.
+// end stops look. It is called when no job waits any more.
 func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -209,7 +209,7 @@ func (q *queue) end() {
 	}
 }
 
-// close reports whether the queue was open.
+// close refuses further jobs. It reports whether the queue was open.
 func (q *queue) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,23 +11,23 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A page is what a reader takes at once: it holds on to nothing between pages.
+// A page is what a reader reads at once. It holds no resources between pages.
 const (
 	pageEvents = 256
 	pageBytes  = 1 << 20
 )
 
-// Read yields what is there, page by page.
+// Read implements [eventlog.Log].
 func (l *Log) Read(ctx context.Context, after eventlog.ID, q eventlog.Query) iter.Seq2[*eventlog.Event, error] {
 	return eventlog.PageFunc(l.page).Read(ctx, after, q)
 }
 
-// Tail yields what is there and then what comes.
+// Tail implements [eventlog.Log].
 func (l *Log) Tail(ctx context.Context, after eventlog.ID) iter.Seq2[*eventlog.Event, error] {
 	return eventlog.PageFunc(l.page).Tail(ctx, after)
 }
 
-// page is an [eventlog.PageFunc].
+// page implements [eventlog.PageFunc].
 func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ []*eventlog.Event, next eventlog.ID, grown <-chan struct{}, _ error) {
 	done, err := l.use(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 		return nil, after, grown, err
 	}
 	space, names := hinted(q)
-	indexed := len(names) > 0 && end-after.Lo > pageEvents // the index knows where they are among others'
+	indexed := len(names) > 0 && end-after.Lo > pageEvents // the index skips other topics' events
 	if l.window.holds(after.Lo) && !indexed {
 		page, to := l.window.page(after.Lo, end, pageEvents)
 		l.mu.RUnlock()
@@ -63,8 +63,8 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 	if err != nil {
 		return nil, after, nil, fmt.Errorf("disklog: read: %w", err)
 	}
-	// Retention moves the origin before it takes anything away: if it has not
-	// passed the place by now, nothing was missing.
+	// Retention moves the origin before it removes events. If the origin has not
+	// passed after by now, no event was missing.
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if err := l.check(after); err != nil {
@@ -73,7 +73,8 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 	return page, l.id(to), grown, nil
 }
 
-// check needs mu.
+// check returns an error if after is not a position from which reading can continue. It
+// needs mu.
 func (l *Log) check(after eventlog.ID) error {
 	switch {
 	case after.Epoch != l.epoch:
@@ -86,7 +87,7 @@ func (l *Log) check(after eventlog.ID) error {
 	return nil
 }
 
-// scan reads a page of what follows after, up to end.
+// scan reads a page of the events after after, up to end.
 func (l *Log) scan(after, end uint64) (page []*eventlog.Event, to uint64, err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, after+1), UpperBound: eventKey(nil, end+1)})
 	if err != nil {
@@ -110,8 +111,8 @@ func (l *Log) scan(after, end uint64) (page []*eventlog.Event, to uint64, err er
 	return page, end, nil
 }
 
-// hinted returns the index and the names in it under which all stands that q asks
-// for; no names, if it does not say.
+// hinted returns the index that q hints at, and the names in it that together list all
+// events that q asks for. It returns no names if q gives no hint.
 func hinted(q eventlog.Query) (space byte, names []string) {
 	if q.PublisherID != "" {
 		return publisherSpace, []string{q.PublisherID}
@@ -119,8 +120,8 @@ func hinted(q eventlog.Query) (space byte, names []string) {
 	return topicSpace, q.Topics
 }
 
-// indexPage merges what stands under names: what a page costs depends on what it
-// returns, not on what others hold.
+// indexPage merges the index entries of names. The cost of a page depends on what it
+// returns, not on what other names hold.
 func (l *Log) indexPage(after, end uint64, space byte, names []string) (_ []*eventlog.Event, to uint64, err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{space}, UpperBound: []byte{space + 1}})
 	if err != nil {
@@ -141,7 +142,7 @@ func (l *Log) indexPage(after, end uint64, space byte, names []string) (_ []*eve
 			}
 			at = append(at, p)
 			if n++; n == each {
-				to = p // there may be more of this name
+				to = p // this name may have more entries
 				break
 			}
 		}
@@ -150,8 +151,8 @@ func (l *Log) indexPage(after, end uint64, space byte, names []string) (_ []*eve
 	return l.eventsAt(slices.Compact(at), to)
 }
 
-// eventsAt reads the events at positions, which ascend, up to a last one, as far
-// as they are still there.
+// eventsAt reads the events at ascending positions up to last, except those that are
+// gone.
 func (l *Log) eventsAt(at []uint64, last uint64) (page []*eventlog.Event, to uint64, err error) {
 	r := &reader{l: l, last: last}
 	defer func() { err = r.close(err) }()
@@ -175,9 +176,9 @@ func (l *Log) eventsAt(at []uint64, last uint64) (page []*eventlog.Event, to uin
 	return page, last, nil
 }
 
-// A reader reads single events at positions that ascend up to a last one. Its
-// iterator only moves on, and keeps the block that it is in: looking each event
-// up by itself has it found and unpacked anew, at several times the cost.
+// A reader reads single events at ascending positions up to last. Its iterator only
+// moves forward and keeps the current block. Separate lookups would find and decompress
+// the block again for each event, at several times the cost.
 type reader struct {
 	l    *Log
 	last uint64
@@ -207,7 +208,7 @@ func (r *reader) event(at uint64) (_ *eventlog.Event, err error) {
 	return e, nil
 }
 
-// close returns err or what was wrong with the reading.
+// close closes the iterator. It returns err or the iterator's error.
 func (r *reader) close(err error) error {
 	if r.it == nil {
 		return err
@@ -215,7 +216,8 @@ func (r *reader) close(err error) error {
 	return closeIter(r.it, err)
 }
 
-// recent returns the event at a position in the window, nil if it was deleted.
+// recent returns the event at a position in the window, or nil if it was deleted. ok
+// reports whether the window includes the position.
 func (l *Log) recent(at uint64) (e *eventlog.Event, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -237,7 +239,7 @@ func (l *Log) event(at uint64) (*eventlog.Event, error) {
 	return e, nil
 }
 
-// decodeAt returns the event that it stands at.
+// decodeAt returns the event at the iterator's current key.
 func (l *Log) decodeAt(it *pebble.Iterator) (*eventlog.Event, error) {
 	at := position(it.Key())
 	value, err := it.ValueAndErr()
@@ -251,7 +253,7 @@ func (l *Log) decodeAt(it *pebble.Iterator) (*eventlog.Event, error) {
 	return e, nil
 }
 
-// closeIter returns err or what was wrong with the iteration.
+// closeIter closes the iterator. It returns err or the iterator's error.
 func closeIter(it *pebble.Iterator, err error) error {
 	if closing := it.Close(); err == nil {
 		return closing

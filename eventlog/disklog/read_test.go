@@ -7,8 +7,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// Topics' events come from the index or by looking at all, from memory or from
-// disk, or the older of them from there: it is all the same.
+// Topics' events may come from the index or a scan, from memory or from the disk, or partly
+// from each. The result must be the same.
 func TestReadTopics(t *testing.T) {
 	const events = 6 * pageEvents
 	for name, window := range map[string]int64{"memory": 0, "half of it": events / 2 * 256, "disk": 1} {

@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// pruneBatch is how many events are removed in one commit at least, if there
-	// are as many: a publisher who shares it waits a millisecond.
+	// pruneBatch is the least number of events removed in one commit, if there are as
+	// many. A publisher that shares the commit waits about 1 ms for it.
 	pruneBatch = 256
 
-	// trimPause lets what is to go gather, so that it goes in fewer commits.
+	// trimPause lets excess events accumulate, so that fewer commits remove them.
 	trimPause = 5 * time.Millisecond
 
-	// purgeBytes is how much is dropped before its range is deleted: few large
-	// ranges cost readers less than many small ones.
+	// purgeBytes is how much is dropped before its range is deleted: a few large ranges
+	// cost readers less than many small ones.
 	purgeBytes = 8 << 20
 
-	// reclaimBytes is how much must have been deleted before the store is made to
-	// let go of it, if that is a quarter of what is retained.
+	// reclaimBytes is how much must have been deleted before reclaim compacts it, if that
+	// is also a quarter of what is retained.
 	reclaimBytes = 32 << 20
 
-	// sweepInterval is how often topics are looked for of which nothing is left.
+	// sweepInterval is how often tallies of topics without events are removed.
 	sweepInterval = time.Minute
 )
 
-// retain drops what retention no longer covers, until the log ends.
+// retain drops the events beyond the limits of retention, until the log ends.
 func (l *Log) retain() {
 	r := l.options.Retention
 	if r == (eventlog.Retention{}) {
@@ -78,8 +78,8 @@ func (l *Log) retain() {
 	}
 }
 
-// over returns about how many events there are beyond what the limits on number and
-// size allow, and 0 only if there are none.
+// over estimates how many events exceed the limits on number and size. It returns 0 only
+// if there are none.
 func (l *Log) over(at *state) int64 {
 	r := l.options.Retention
 	n := int64(0)
@@ -92,20 +92,20 @@ func (l *Log) over(at *state) int64 {
 	return n
 }
 
-// A trimmer remembers how far the range of what was dropped was deleted.
+// A trimmer drops events. It keeps track of which of them have been deleted as a range.
 type trimmer struct {
 	l       *Log
-	purged  uint64 // positions up to here
+	purged  uint64 // the position up to which ranges were deleted
 	bytes   int64  // dropped since
-	deleted int64  // of those before, since the store was made to let go of them
+	deleted int64  // bytes deleted as ranges since the last reclaim
 
 	reclaiming atomic.Bool
 
 	swept   time.Time
-	trimmed bool // since
+	trimmed bool // events were dropped since
 }
 
-// trim drops the oldest events, a batch at the most, and returns how many.
+// trim drops the oldest events, at most one batch, and returns how many.
 func (t *trimmer) trim() (int, error) {
 	l := t.l
 	l.prune.Lock()
@@ -115,7 +115,7 @@ func (t *trimmer) trim() (int, error) {
 		return 0, err
 	}
 	last := old[len(old)-1]
-	// Readers check the origin after they have read, so it moves first.
+	// Move the origin first, because readers check it after they have read.
 	l.mu.Lock()
 	l.at.origin, l.at.trimmed = last.ID.Lo, last.Time.UnixNano()
 	l.window.trim(last.ID.Lo)
@@ -135,15 +135,15 @@ func (t *trimmer) trim() (int, error) {
 	})
 }
 
-// deleteRange deletes the events up to the origin.
+// deleteRange deletes all events up to the origin.
 func (t *trimmer) deleteRange(w *writer) {
 	_ = w.batch.DeleteRange(eventKey(nil, t.purged+1), eventKey(nil, w.at.origin+1), nil)
 	t.deleted += t.bytes
 	t.purged, t.bytes = w.at.origin, 0
 }
 
-// reclaim has the store merge the tables of what was deleted, for it would
-// come to that when they are many, and until then their values are on the disk.
+// reclaim compacts the deleted ranges in the background. The store would do so only when
+// they are many, and until then their values occupy the disk.
 func (t *trimmer) reclaim() {
 	l := t.l
 	if at, _ := l.shown(); t.deleted < max(reclaimBytes, at.bytes/4) || !t.reclaiming.CompareAndSwap(false, true) {
@@ -156,12 +156,12 @@ func (t *trimmer) reclaim() {
 		ctx, cancel := l.untilEnd()
 		defer cancel()
 		if err := l.db.Compact(ctx, eventKey(nil, 0), upTo, false); err != nil {
-			l.options.Logger.Debug("eventlog: space of what was dropped", "error", err)
+			l.options.Logger.Debug("eventlog: reclaim space of dropped events", "error", err)
 		}
 	})
 }
 
-// purge deletes what was dropped and is still there.
+// purge deletes the range of events that were dropped and not yet deleted.
 func (t *trimmer) purge() error {
 	if t.bytes == 0 {
 		return nil
@@ -172,7 +172,7 @@ func (t *trimmer) purge() error {
 	})
 }
 
-// oldest returns the oldest events as far as they are to go.
+// oldest returns the oldest events that exceed the limits, at most one batch.
 func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 	done, err := t.l.use(context.Background())
 	if err != nil {
@@ -188,9 +188,9 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 		return nil, err
 	}
 	defer func() { err = closeIter(it, err) }()
-	// Each commit removes somewhat more than one adds, however large the batches
-	// that publishers send, and up to four times as much when there are several of
-	// theirs for one of these.
+	// Each commit removes somewhat more than one adds, however large the publishers'
+	// batches, and up to four times as much when several of theirs fall on one of
+	// these.
 	pace := t.l.pace.Load()
 	now := t.l.options.Clock.Now()
 	batch := int(max(pruneBatch, pace*5/4, min(pace*4, t.l.over(&at)/2)))

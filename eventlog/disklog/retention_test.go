@@ -11,8 +11,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestRetentionKeepsUp has large batches come as fast as they can, for which
-// removing a few events at a time would never be enough.
+// TestRetentionKeepsUp appends large batches as fast as possible. Removing a constant
+// number of events at a time would not keep up.
 func TestRetentionKeepsUp(t *testing.T) {
 	const limit, batch = 1000, 4000
 	l := open1(t, t.TempDir(), Options{Retention: eventlog.Retention{Events: limit}})
@@ -37,13 +37,13 @@ func TestRetentionKeepsUp(t *testing.T) {
 	t.Logf("up to %d events were retained", most)
 }
 
-// TestRetentionCatchesUp has publishers commit many times while retention cannot: it
-// then removes more at a time than they add.
+// TestRetentionCatchesUp commits many times while retention is blocked. Afterwards
+// retention must remove more at a time than publishers add.
 func TestRetentionCatchesUp(t *testing.T) {
 	const limit, batch, batches = 1000, 400, 20
 	for name, r := range map[string]eventlog.Retention{
 		"events": {Events: limit},
-		"bytes":  {Bytes: limit * 60}, // of some 60 bytes each
+		"bytes":  {Bytes: limit * 60}, // each event counts about 60 bytes
 	} {
 		l := open1(t, "data", Options{FS: vfs.NewMem(), Retention: r})
 		recs := make([]eventlog.Record, batch)
@@ -72,8 +72,8 @@ func TestRetentionCatchesUp(t *testing.T) {
 	}
 }
 
-// TestDroppedLeavesDisk has retention let go of far more than it keeps, in a store
-// that merges nothing of itself.
+// TestDroppedLeavesDisk drops far more events than it retains, in a store that does not
+// compact by itself.
 func TestDroppedLeavesDisk(t *testing.T) {
 	const limit, written = 40 << 20, 240 << 20
 	l := open1(t, t.TempDir(), Options{
@@ -96,8 +96,8 @@ func TestDroppedLeavesDisk(t *testing.T) {
 	eventually(t, "give the space back", func() bool { return size() < limit+reclaimBytes+fileSize })
 }
 
-// TestDeletedIDLeavesIndex looks into the store: the entry of a deleted event's
-// id goes with its place.
+// TestDeletedIDLeavesIndex looks into the store: when retention drops the position of a
+// deleted event, the index entry of its id must go too.
 func TestDeletedIDLeavesIndex(t *testing.T) {
 	l := open1(t, t.TempDir(), Options{Retention: eventlog.Retention{Events: 100}})
 	entries := func() (n int) {

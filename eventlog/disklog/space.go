@@ -10,17 +10,17 @@ import (
 
 const (
 	spaceInterval = 250 * time.Millisecond // how old a measurement may be
-	lowInterval   = 50 * time.Millisecond  // likewise, below the floor
+	lowInterval   = 50 * time.Millisecond  // how old it may be below the floor
 	maxBallast    = 16 << 20
 )
 
-// A space watches how much the file system has left.
+// A space watches the file system's free space.
 type space struct {
 	l *Log
 
 	low     atomic.Bool
-	written atomic.Int64 // since it was measured
-	due     atomic.Int64 // when to measure next, Unix nanoseconds
+	written atomic.Int64 // bytes since the last measurement
+	due     atomic.Int64 // the time of the next measurement, Unix nanoseconds
 
 	mu      sync.Mutex // guards the ballast
 	ballast bool
@@ -32,7 +32,7 @@ func (s *space) open(l *Log) {
 	s.measure(time.Now())
 }
 
-// enough reports whether n bytes more may be appended.
+// enough reports whether n more bytes may be appended.
 func (s *space) enough(n int) bool {
 	if s.l.guard.full.Load() {
 		return false
@@ -47,17 +47,18 @@ func (s *space) enough(n int) bool {
 	return !s.low.Load()
 }
 
-// step is how much may be written between two measurements.
+// step returns how many bytes may be written between two measurements.
 func (s *space) step() int64 { return max(s.l.options.MinFree/16, 64<<10) }
 
-// wrote counts what a commit writes to the log, and will cost in the tables.
+// wrote counts n bytes twice: a commit writes them to the write-ahead log, and the store
+// writes them again later.
 func (s *space) wrote(n int) { s.written.Add(2 * int64(n)) }
 
 func (s *space) measure(now time.Time) {
 	floor := s.l.options.MinFree
 	usage, err := s.l.guard.FS.GetDiskUsage(s.l.dir.path)
 	free := int64(min(usage.AvailBytes, 1<<62))
-	if err != nil { // what cannot be known does not stop a log
+	if err != nil { // unknown free space must not stop the log
 		free = floor
 	}
 	low := free < floor
@@ -75,8 +76,8 @@ func (s *space) measure(now time.Time) {
 	}
 }
 
-// load puts the ballast in place: real bytes, in case a file system keeps no
-// room for holes. A log that has none works as well, until the disk is full.
+// load creates the ballast. It writes real bytes, because a file system may not reserve
+// space for holes. Without ballast a log works as well, until the disk is full.
 func (s *space) load() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,8 +93,8 @@ func (s *space) load() {
 	s.ballast = true
 }
 
-// giveWay is called when the disk is full: the ballast goes, so that the store
-// can flush what it has and retention can free what it holds.
+// giveWay removes the ballast when the disk is full, so that the store can flush and
+// retention can free space.
 func (s *space) giveWay() {
 	s.low.Store(true)
 	s.mu.Lock()
@@ -105,7 +106,7 @@ func (s *space) giveWay() {
 	}
 }
 
-// full is called while a write waits for room.
+// full is called while a write waits for space.
 func (l *Log) full() {
 	l.space.giveWay()
 	if l.stopping() {
@@ -113,11 +114,11 @@ func (l *Log) full() {
 	}
 }
 
-// waits says, once a minute, that a file cannot be opened for now. A log that is being
-// closed waits no longer.
+// waits logs, at most once a minute, that a file cannot be opened for now. If the log is
+// being closed, it ends the wait.
 func (l *Log) waits(err error) {
 	l.scarce.Do(func() {
-		l.options.Logger.Error("eventlog: a file cannot be opened, and what needs it waits; nothing is lost", "err", err)
+		l.options.Logger.Error("eventlog: a file cannot be opened; operations that need it wait, and nothing is lost", "err", err)
 	})
 	if l.stopping() {
 		l.guard.windDown()

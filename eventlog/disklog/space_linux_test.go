@@ -15,8 +15,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestSmallDisk fills a file system to the floor, and then, by another's doing,
-// to the last byte.
+// TestSmallDisk fills a file system to the floor, and then, with another file, to the last
+// byte.
 func TestSmallDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=16m"); err != nil {
@@ -56,7 +56,7 @@ func TestSmallDisk(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	deleted := make(chan error, 1) // this may have to wait for room
+	deleted := make(chan error, 1) // Delete may have to wait for space
 	go func() {
 		n, err := l.Delete(context.Background(), eventlog.ID{}, eventlog.Query{Limit: acked / 2})
 		if err == nil && n != acked/2 {

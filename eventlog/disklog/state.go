@@ -10,26 +10,26 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// formatVersion is that of the keys and values in the store.
+// formatVersion is the version of the store's keys and values.
 const formatVersion = 2
 
-// meta is written once, when the log is made.
+// meta is written when the log is created, and again for a new epoch.
 type meta struct {
 	version, epoch uint64
 }
 
-// state is what the log knows of itself. It is part of every commit, and so
-// true of exactly the events there are.
+// state is the log's record of itself. It is part of every commit, so it always matches
+// the events in the store.
 type state struct {
 	origin   uint64 // the position just before the oldest retained event
-	last     uint64 // the newest position given away, or origin
-	reserved uint64 // no position beyond it was given away by any process
+	last     uint64 // the newest position assigned, or origin
+	reserved uint64 // no process has assigned a position beyond this
 	events   int64
-	tombs    int64 // tombstones, which events does not count
+	tombs    int64 // tombstones; not included in events
 	bytes    int64
-	newest   int64  // Unix time in nanoseconds of the event at last
-	trimmed  int64  // that of the newest event dropped; 0: none
-	tallied  uint64 // the position up to which events are in the tallies
+	newest   int64  // the time of the event at last, Unix nanoseconds
+	trimmed  int64  // the time of the newest event dropped, Unix nanoseconds; 0: none
+	tallied  uint64 // the position up to which the tallies include events
 }
 
 var errState = errors.New("the log's own record is unreadable")
@@ -63,13 +63,13 @@ func (m *meta) decode(b []byte) error {
 	return nil
 }
 
-// A tally is what is retained of a topic. In the store it is a sum of changes,
-// so that a commit adds to it without reading it; and what is appended is added
-// later, many events at once (see [writer.settle]).
+// A tally counts the retained events of a topic. The store keeps it as a sum of changes,
+// so that a commit adds to it without reading it. Appended events are added later, many
+// at once (see [writer.settle]).
 type tally struct {
 	topic         string
 	events, bytes int64
-	last          uint64 // the topic's newest position; in a change, 0 leaves it
+	last          uint64 // the topic's newest position; 0 in a change leaves it as it is
 }
 
 func (t tally) encode() []byte {
@@ -93,7 +93,7 @@ func decodeTally(b []byte) (t tally, err error) {
 	return t, nil
 }
 
-// then is the change t followed by the change u.
+// then returns the change t followed by the change u.
 func (t tally) then(u tally) tally {
 	if u.last != 0 {
 		t.last = u.last
@@ -104,8 +104,9 @@ func (t tally) then(u tally) tally {
 	return t
 }
 
-// tallies sums changes in the store. A sum of nothing stays until sweepTallies:
-// pebble 2.1.7 panics in a compaction when a merger says that it is gone.
+// tallies is the merge operator that sums changes. A tally without events stays until
+// sweepTallies: pebble 2.1.7 panics in a compaction when a merger reports that the value
+// is to be deleted.
 var tallies = &pebble.Merger{
 	Name: "tidings.tally.1",
 	Merge: func(_, value []byte) (pebble.ValueMerger, error) {

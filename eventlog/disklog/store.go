@@ -14,29 +14,29 @@ import (
 const (
 	memtables = 4
 
-	// walFiles is how many files of the write-ahead log the store keeps.
+	// walFiles is how many files of the write-ahead log the store keeps for reuse.
 	walFiles = memtables + 2
 
-	// fileSize is as much as a fast disk takes in half a second, and as large as a
-	// memtable is with the usual memory.
+	// fileSize is about what a fast disk writes in half a second, and the size of a
+	// memtable with the default Memory.
 	fileSize = 32 << 20
 
-	// layers is over how many flushes reads may have to look, where merging does
-	// not keep up.
+	// layers is how many sublevels of L0 reads may have to search when compactions fall
+	// behind, before the store blocks writes.
 	layers = 1000
 
-	// separate is from how many bytes on a value has its place beside the
-	// tables. A flush puts it there, and merging, which would write it twice more,
-	// moves what says where it is.
+	// separate is the smallest value in bytes that is stored in a blob file. A flush
+	// writes it there, and compactions, which would write it twice more, move only a
+	// reference.
 	separate = 128
 
-	// garbage is how much of those values nothing may refer to any longer
-	// before the store writes the rest anew.
+	// garbage is the share of unreferenced values in the blob files above which the
+	// store rewrites them.
 	garbage = 0.3
 )
 
-// storeOptions are pebble's. While scrubbing, nothing that was deleted is left
-// beside the tables.
+// storeOptions returns the options for pebble. While scrubbing returns true, blob files
+// keep no deleted values.
 func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(error)) *pebble.Options {
 	p := &pebble.Options{
 		FS:     fs,
@@ -44,22 +44,22 @@ func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(erro
 		Logger: quiet{o.Logger, failed},
 		EventListener: &pebble.EventListener{
 			BackgroundError: failed,
-			// Whoever reads the damaged part is told; the rest is served.
+			// A read of the damaged part returns an error; other reads still work.
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				o.Logger.Error("eventlog: damaged file", "path", info.Path, "error", info.Details)
 			},
 		},
 
-		FormatMajorVersion: pebble.FormatValueSeparation, // the newest; verifyWAL knows its log
+		FormatMajorVersion: pebble.FormatValueSeparation, // the newest; verifyWAL understands its log
 
 		MemTableSize:                uint64(o.Memory / 6),
-		MemTableStopWritesThreshold: memtables,    // so many may wait to be flushed, then appends wait
-		CacheSize:                   o.Memory / 2, // from which the store takes the size of its memtables
+		MemTableStopWritesThreshold: memtables,    // if more wait for a flush, appends block
+		CacheSize:                   o.Memory / 2, // the memtables' memory is taken from it
 		MaxOpenFiles:                256,          // leaves descriptors to the streams
-		L0CompactionThreshold:       20,           // merging later costs less, and reads see few files still
-		L0StopWritesThreshold:       layers,       // merging late costs readers, not publishers
-		LBaseMaxBytes:               256 << 20,    // up to which it is done once
-		FlushDelayDeleteRange:       flushDelay,   // retention frees space on a quiet hub too
+		L0CompactionThreshold:       20,           // compacting later costs less, and reads still see few files
+		L0StopWritesThreshold:       layers,       // late compactions slow down readers, not publishers
+		LBaseMaxBytes:               256 << 20,    // up to which an event is compacted once
+		FlushDelayDeleteRange:       flushDelay,   // so that retention frees space on a quiet hub too
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
@@ -69,9 +69,9 @@ func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(erro
 		}
 		return v
 	}
-	// What is young is rewritten soon: with blocks of 4 KiB, and compressed, events
-	// of 1 KB cost half as much again; and a file for each 2 MiB is made, synced
-	// and removed.
+	// Young data is soon rewritten. With blocks of 4 KiB and compression, events of
+	// 1 KB would cost half as much again. Smaller files would mean creating, syncing
+	// and removing one for each 2 MiB.
 	for i := range p.Levels {
 		p.TargetFileSizes[i] = fileSize
 		p.Levels[i].BlockSize = 16 << 10
@@ -79,17 +79,17 @@ func storeOptions(fs vfs.FS, o *Options, scrubbing func() bool, failed func(erro
 			p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		}
 	}
-	// A new idempotency key is looked up in vain: the filter saves the reads.
+	// The lookup of a new idempotency key finds nothing; the filter saves its reads.
 	p.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	p.Experimental.FileCacheShards = 2
-	p.Experimental.ReadSamplingMultiplier = -1 // no compaction because of reads: a storm of them would pay for both
+	p.Experimental.ReadSamplingMultiplier = -1 // no compactions triggered by reads: a storm of reads would pay for both
 	if o.tune != nil {
 		o.tune(p)
 	}
 	return p
 }
 
-// openStore is pebble.Open, whose panics on a damaged store are errors.
+// openStore is like pebble.Open, but returns an error where that panics over damage.
 func openStore(path string, p *pebble.Options) (db *pebble.DB, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -99,7 +99,7 @@ func openStore(path string, p *pebble.Options) (db *pebble.DB, err error) {
 	return pebble.Open(path, p)
 }
 
-// quiet is where pebble logs to: it has much to say that nobody asked for.
+// quiet is pebble's logger. It logs pebble's information at debug level.
 type quiet struct {
 	log    *slog.Logger
 	failed func(error)
@@ -113,5 +113,5 @@ func (q quiet) Infof(format string, args ...any) {
 
 func (q quiet) Errorf(format string, args ...any) { q.log.Warn(fmt.Sprintf(format, args...)) }
 
-// Fatalf does not end the process, which is not ours.
+// Fatalf makes the log fail; it does not end the process.
 func (q quiet) Fatalf(format string, args ...any) { q.failed(fmt.Errorf(format, args...)) }

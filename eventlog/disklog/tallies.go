@@ -12,9 +12,9 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// Topics yields the tallies, and what is pending with them. It writes nothing, so
-// that it can be asked while the disk is full. What is being appended or deleted
-// just now may be in them.
+// Topics yields the tallies in the store together with the pending changes. It writes
+// nothing, so it works while the disk is full. Events that are being appended or deleted
+// at the moment may or may not be included.
 func (l *Log) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
 		l.mu.RLock()
@@ -27,7 +27,7 @@ func (l *Log) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] {
 			page, err := l.tallyPage(ctx, next)
 			for _, t := range page.tallies {
 				h := hashOf(t.topic)
-				if more, ok := pending[h]; ok && page.tallied == tallied { // else it was settled meanwhile
+				if more, ok := pending[h]; ok && page.tallied == tallied { // otherwise pending was settled meanwhile
 					t = t.then(more)
 				}
 				delete(pending, h)
@@ -41,7 +41,7 @@ func (l *Log) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] {
 			}
 			next = page.next
 		}
-		for _, t := range pending { // topics that are new
+		for _, t := range pending { // topics that have no tally in the store yet
 			if !give(t) {
 				return
 			}
@@ -49,11 +49,11 @@ func (l *Log) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] {
 	}
 }
 
-// A tallyPage is some tallies as they were at one moment.
+// A tallyPage holds some tallies as of one moment.
 type tallyPage struct {
 	tallies []tally
-	tallied uint64 // state's, at that moment
-	next    []byte // the key to go on from; nil is the end
+	tallied uint64 // state.tallied at that moment
+	next    []byte // the key to continue from; nil at the end
 }
 
 // tallyPage returns the tallies from a key on.
@@ -63,7 +63,7 @@ func (l *Log) tallyPage(ctx context.Context, from []byte) (page tallyPage, err e
 		return page, err
 	}
 	defer done()
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from}) // which sees tallies and state at one moment
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from}) // sees tallies and state as of the same moment
 	if err != nil {
 		return page, err
 	}
@@ -96,7 +96,7 @@ func (l *Log) tallyPage(ctx context.Context, from []byte) (page tallyPage, err e
 	return page, err
 }
 
-// sweepTallies removes those of topics of which nothing is left.
+// sweepTallies removes the tallies of topics that have no events.
 func (l *Log) sweepTallies(ctx context.Context) error {
 	for next := []byte{tallySpace}; next != nil; {
 		page, err := l.tallyPage(ctx, next)
@@ -114,23 +114,21 @@ func (l *Log) sweepTallies(ctx context.Context) error {
 	return nil
 }
 
-// unsettled is how many events may be in no tally in the store: a topic's is
-// written once for all of its events among them, and opening a log that was not
-// closed reads them again, which takes some 50 ms.
+// unsettled is how many events may be missing from the tallies in the store. A topic's
+// tally is written once for all its events among them. Opening a log that was not closed
+// reads these events again, which takes about 50 ms.
 const unsettled = 1 << 15
 
-// What is pending may take maxNames bytes, of which each topic takes its name and
-// tallyBytes.
+// Pending tallies may take maxNames bytes; each topic counts its name and tallyBytes.
 const (
 	maxNames   = 8 << 20
 	tallyBytes = 100
 )
 
-// settle puts what is pending, and then what the group changes, into the batch.
-// Whatever takes an event away has it done in the same commit: recount could not
-// count that event.
+// settle adds the pending tallies, and then the group's changes, to the batch. A commit
+// that removes events must settle, because recount could not count those events.
 func (w *writer) settle() {
-	for _, changes := range []map[hash]tally{w.l.pending, w.tallies} { // pending is nobody else's to change
+	for _, changes := range []map[hash]tally{w.l.pending, w.tallies} { // only the writer changes pending
 		for h, t := range changes {
 			_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
 		}
@@ -138,7 +136,7 @@ func (w *writer) settle() {
 	w.at.tallied, w.names = w.at.last, 0
 }
 
-// recount counts the events that are in no tally yet.
+// recount counts the events that no tally in the store includes.
 func (l *Log) recount() (_ map[hash]tally, err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, l.at.tallied+1), UpperBound: eventKey(nil, l.at.last+1)})
 	if err != nil {
@@ -156,7 +154,7 @@ func (l *Log) recount() (_ map[hash]tally, err error) {
 			h := hashOf(t)
 			name, known := counts[h]
 			if !known {
-				name.topic = strings.Clone(t) // and not the event that it is a part of
+				name.topic = strings.Clone(t) // so as not to keep the event alive
 			}
 			count(counts, e.Topics, i, h, tally{name.topic, 1, size, e.ID.Lo})
 		}
@@ -164,15 +162,15 @@ func (l *Log) recount() (_ map[hash]tally, err error) {
 	return counts, nil
 }
 
-// count adds t to the i-th of topics, unless it was named before.
+// count adds t to the tally of the i-th topic, unless topics lists it before.
 func count(counts map[hash]tally, topics []string, i int, h hash, t tally) {
 	if !slices.Contains(topics[:i], topics[i]) {
 		counts[h] = counts[h].then(t)
 	}
 }
 
-// sweep removes those tallies that are nothing still. What the group, or one
-// before it, adds comes after, and stays.
+// sweep removes those tallies that still have no events. Changes by this group or an
+// earlier one are added to the batch afterwards, and stay.
 func (w *writer) sweep(page []tally) error {
 	w.settling = true
 	for _, t := range page {

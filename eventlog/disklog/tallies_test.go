@@ -7,8 +7,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// What is pending is settled between two pages of a list of topics: each topic is
-// in it once, as it was before or after. And a list costs no commit.
+// Pending tallies are settled between two pages of a list of topics. Each topic must be in
+// the list once, as before or as after. A list must not commit anything.
 func TestTopicsWhileSettling(t *testing.T) {
 	const topics = 3 * pageEvents
 	l := open1(t, t.TempDir(), Options{unsettled: 2 * topics})

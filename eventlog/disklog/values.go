@@ -13,16 +13,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A file of values, which the tables refer to, ends with a checksum (4 bytes) of
-// what follows it: where the index is, and of what form the file is. See
+// A blob file, which holds values that tables refer to, ends with a checksum (4 bytes)
+// of the bytes that follow it: the position of the index, and the file's format. See
 // pebble's package sstable/blob.
 const valuesEnd = 38
 
-// verifyValues looks whether the files of values are there that the store refers
-// to: it does not look itself, and would panic over one that is missing.
+// verifyValues checks that the blob files that the store refers to exist. The store does
+// not check, and would panic over a missing one.
 func (l *Log) verifyValues() error {
 	for deadline := time.Now().Add(verifyPatience); ; time.Sleep(verifyPatience / 100) {
-		// In this order: what is made meanwhile is more than was asked for, not less.
+		// Ask for the metrics first: files created meanwhile then add to those found.
 		m := l.db.Metrics().BlobFiles
 		files, size, err := l.valuesThere()
 		if err != nil {
@@ -32,8 +32,8 @@ func (l *Log) verifyValues() error {
 		if files >= wanted && size >= wantedSize {
 			return nil
 		}
-		if time.Now().After(deadline) { // and not because some were just removed
-			return fmt.Errorf("there are %d of %d files of values, with %d of %d bytes", files, wanted, size, wantedSize)
+		if time.Now().After(deadline) { // files are missing, and not just because some were being removed
+			return fmt.Errorf("found %d of %d blob files, with %d of %d bytes", files, wanted, size, wantedSize)
 		}
 	}
 }
@@ -63,8 +63,8 @@ const valuesSuffix = ".blob"
 
 func isValues(name string) bool { return strings.HasSuffix(name, valuesSuffix) }
 
-// checkValues looks at the end of a file of values. The rest has checksums that
-// the store compares when it reads it.
+// checkValues checks the end of a blob file. The rest has checksums that the store
+// verifies when it reads it.
 func checkValues(f vfs.File) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -78,7 +78,7 @@ func checkValues(f vfs.File) error {
 		return err
 	}
 	if masked(crc32.Checksum(end[4:], castagnoli)) != binary.LittleEndian.Uint32(end[:]) {
-		return errors.New("the checksum of its end is another")
+		return errors.New("the checksum of its end does not match")
 	}
 	return nil
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// verifyEvents is how many events at each end of the log are checked on
-// opening: some milliseconds' worth.
+// verifyEvents is how many events at each end of the log are checked on opening. That
+// takes some milliseconds.
 const verifyEvents = 1000
 
-// verify reads what the log knows of itself, and checks it against the oldest
-// and the newest events; against all of them, if there are few.
+// verify reads the log's record of itself and checks it against the oldest and the
+// newest events, or against all events if there are few.
 func (l *Log) verify() error {
 	m, err := get(l.db, metaKey, func(v []byte) (*meta, error) {
 		m := new(meta)
@@ -30,7 +30,7 @@ func (l *Log) verify() error {
 		return errorOr(err, errState)
 	}
 	if l.manifest.Closed && l.manifest.Last != l.at.last {
-		return fmt.Errorf("it was closed after event %d, and ends with %d", l.manifest.Last, l.at.last)
+		return fmt.Errorf("it was closed after event %d but ends with event %d", l.manifest.Last, l.at.last)
 	}
 	if err := l.verifyValues(); err != nil {
 		return err
@@ -53,7 +53,8 @@ func errorOr(err, otherwise error) error {
 	return otherwise
 }
 
-// verifyEnds returns all events there are, or nil if they are too many.
+// verifyEnds checks the events at both ends. It returns all events, or nil if there are
+// too many.
 func (l *Log) verifyEnds() (_ []*eventlog.Event, err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, l.at.origin+1), UpperBound: []byte{eventSpace + 1}})
 	if err != nil {
@@ -84,7 +85,7 @@ func (l *Log) verifyEnds() (_ []*eventlog.Event, err error) {
 	return oldest, nil
 }
 
-// verifySome checks up to verifyEvents in one direction.
+// verifySome checks up to verifyEvents events in one direction.
 func (l *Log) verifySome(it *pebble.Iterator, ok bool, next func() bool) ([]*eventlog.Event, error) {
 	var events []*eventlog.Event
 	for ; ok && len(events) < verifyEvents; ok = next() {
@@ -150,14 +151,14 @@ func (l *Log) verifyCounts(all []*eventlog.Event) error {
 		}
 	}
 	if at != l.at {
-		return fmt.Errorf("%d events and %d bytes were counted, and there are %d and %d", l.at.events, l.at.bytes, at.events, at.bytes)
+		return fmt.Errorf("its record counts %d events and %d bytes, but there are %d and %d", l.at.events, l.at.bytes, at.events, at.bytes)
 	}
 	got, err := l.tallied()
 	if err != nil {
 		return err
 	}
 	if !maps.Equal(got, want) {
-		return fmt.Errorf("the topics' counts are not those of the events")
+		return fmt.Errorf("the topics' counts do not match the events")
 	}
 	return nil
 }

@@ -12,21 +12,21 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The file of a write-ahead log is blocks of chunks; see pebble's package
-// record. A chunk is its checksum (4 bytes), the length of its payload (2), its
+// A file of the write-ahead log consists of blocks of chunks; see pebble's package
+// record. A chunk consists of its checksum (4 bytes), the length of its payload (2), its
 // kind (1), the file's number (4), how much was synced (8), and the payload.
 const (
 	walBlock  = 32 << 10
 	walHeader = 4 + 2 + 1 + 4 + 8
 
-	walFull  = 9 // the kinds: a whole record, or one that goes on over
+	walFull  = 9 // the kinds: a whole record, or the first or last part of one
 	walFirst = 10
 	walLast  = 12
 )
 
-// verifyWAL looks for damage in the newest file of the write-ahead log that the
-// store would take for its end, and cut off. A commit is written when the one
-// before is on the disk, so there is none behind one that is torn.
+// verifyWAL looks for damage in the newest file of the write-ahead log. The store would
+// take it for the torn end of the file, and drop what follows. But nothing can follow a
+// torn commit, because each commit is written after the last one was synced.
 func verifyWAL(fs vfs.FS, name string) error {
 	w, err := readWAL(fs, name)
 	if err != nil {
@@ -35,14 +35,14 @@ func verifyWAL(fs vfs.FS, name string) error {
 	end := w.end()
 	for at := end + 1; at+walHeader <= len(w.b); at++ {
 		if kind := w.b[at+6]; (kind == walFull || kind == walFirst) && w.chunk(at) > 0 {
-			return fmt.Errorf("%s is damaged at byte %d: there is more after it", fs.PathBase(name), end)
+			return fmt.Errorf("%s is damaged at byte %d: intact data follows", fs.PathBase(name), end)
 		}
 	}
 	return nil
 }
 
-// cutWAL cuts the newest file of the write-ahead log where it is torn. The
-// store would call it damaged, if it was told of syncs that were left out.
+// cutWAL cuts the newest file of the write-ahead log where it is torn. The store would
+// call the file damaged, because its chunks claim syncs that Relaxed omitted.
 func (d *directory) cutWAL(name string) error {
 	w, err := readWAL(d.fs, d.join(storeName, name))
 	if err != nil {
@@ -76,10 +76,10 @@ type wal struct {
 	number uint32
 }
 
-// end returns where the whole chunks from the beginning on end.
+// end returns the offset at which the whole chunks at the beginning end.
 func (w wal) end() (at int) {
 	for at < len(w.b) {
-		if walBlock-at%walBlock < walHeader { // too little for a chunk is left empty
+		if walBlock-at%walBlock < walHeader { // the rest of a block that is too small for a chunk is unused
 			at += walBlock - at%walBlock
 			continue
 		}
@@ -92,7 +92,7 @@ func (w wal) end() (at int) {
 	return at
 }
 
-// chunk returns the size of the whole chunk at a place, or 0.
+// chunk returns the size of the chunk at an offset, or 0 if no whole chunk is there.
 func (w wal) chunk(at int) int {
 	if at+walHeader > len(w.b) {
 		return 0
@@ -109,7 +109,7 @@ func (w wal) chunk(at int) int {
 	return n
 }
 
-// masked is how the store keeps a checksum, as LevelDB does.
+// masked returns a checksum in the form that the store writes, like LevelDB's.
 func masked(sum uint32) uint32 { return (sum>>15 | sum<<17) + 0xa282ead8 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

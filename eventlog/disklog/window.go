@@ -6,8 +6,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A window is the newest events in memory. Its positions are dense: events[i]
-// is at base+1+i, or nil where there is a tombstone.
+// A window keeps the newest events in memory. Its positions are consecutive: events[i] is
+// at base+1+i, or nil if that is a tombstone.
 type window struct {
 	events []*eventlog.Event
 	sizes  []int64
@@ -16,8 +16,8 @@ type window struct {
 	budget int64
 }
 
-// overhead is about what the window takes for an event beside its footprint: a place
-// in each of two slices, which have room for what comes.
+// overhead is about how many bytes an event takes in the window beyond its footprint: an
+// element in each of two slices, which have spare capacity.
 const overhead = 20
 
 // push adds the event at the position after the newest.
@@ -33,17 +33,17 @@ func (w *window) push(e *eventlog.Event) {
 	w.drop(n)
 }
 
-// drop lets the n oldest go.
+// drop removes the n oldest events.
 func (w *window) drop(n int) {
-	clear(w.events[:n]) // the array outlives the slice's front
+	clear(w.events[:n]) // the array may live on and must not keep them alive
 	w.events, w.sizes = w.events[n:], w.sizes[n:]
-	if n > len(w.events) { // most of the arrays is that front
+	if n > len(w.events) { // most of the arrays is unused now
 		w.events, w.sizes = slices.Clone(w.events), slices.Clone(w.sizes)
 	}
 	w.base += uint64(n)
 }
 
-// trim lets what is up to origin go.
+// trim removes the events up to origin.
 func (w *window) trim(origin uint64) {
 	n := 0
 	for ; n < len(w.events) && w.base+uint64(n) < origin; n++ {
@@ -52,17 +52,17 @@ func (w *window) trim(origin uint64) {
 	w.drop(n)
 }
 
-// bury forgets the event at a position that was deleted.
+// bury removes the event at a position that was deleted.
 func (w *window) bury(at uint64) {
 	if at > w.base && at-w.base <= uint64(len(w.events)) {
 		w.events[at-w.base-1] = nil
 	}
 }
 
-// holds reports whether all that follows after is in the window.
+// holds reports whether the window has all events after a position.
 func (w *window) holds(after uint64) bool { return after >= w.base }
 
-// get returns the event at a position, if it is in the window.
+// get returns the event at a position. ok reports whether the window includes it.
 func (w *window) get(at uint64) (e *eventlog.Event, ok bool) {
 	if at <= w.base || at-w.base > uint64(len(w.events)) {
 		return nil, false
@@ -70,8 +70,8 @@ func (w *window) get(at uint64) (e *eventlog.Event, ok bool) {
 	return w.events[at-w.base-1], true
 }
 
-// page returns up to n events after a place that the window holds, none of them
-// beyond end, and the place after them.
+// page returns up to n events after a position that the window holds, none of them
+// beyond end, and the position to continue after.
 func (w *window) page(after, end uint64, n int) ([]*eventlog.Event, uint64) {
 	end = min(end, after+uint64(n))
 	first, last := int(after-w.base), min(int(end-w.base), len(w.events))

@@ -10,7 +10,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestWindowBytes checks that the window holds what it counts, within a tenth.
+// TestWindowBytes compares the bytes that the window counts with the heap, within a tenth.
 func TestWindowBytes(t *testing.T) {
 	for name, size := range map[string]int{"small": 10, "1 KB": 1000, "33 KB": 33_000} {
 		t.Run(name, func(t *testing.T) {
@@ -28,8 +28,8 @@ func TestWindowBytes(t *testing.T) {
 	}
 }
 
-// TestWindowKeepsNoBodies checks that neither the window nor what is pending for the
-// tallies keeps the request that an event came in.
+// TestWindowKeepsNoBodies checks that neither the window nor the pending tallies keep the
+// request alive that an event came in.
 func TestWindowKeepsNoBodies(t *testing.T) {
 	const events, body = 500, 60_000
 	l := open1(t, t.TempDir(), Options{})
@@ -40,7 +40,7 @@ func TestWindowKeepsNoBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	publish(-1) // and whatever the store allocates once
+	publish(-1) // and what the store allocates once
 	before := liveHeap()
 	for i := range events {
 		publish(i)
@@ -50,8 +50,8 @@ func TestWindowKeepsNoBodies(t *testing.T) {
 	}
 }
 
-// TestPendingNamesAreBounded checks that long names of many topics are settled before
-// so many events are there as otherwise.
+// TestPendingNamesAreBounded checks that many topics with long names are settled before
+// the number of events requires it.
 func TestPendingNamesAreBounded(t *testing.T) {
 	l := open1(t, t.TempDir(), Options{})
 	most := 0
@@ -72,7 +72,7 @@ func TestPendingNamesAreBounded(t *testing.T) {
 
 func liveHeap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one has only found
+	runtime.GC() // frees what the first one has only found
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

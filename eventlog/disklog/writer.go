@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// maxGroup bounds a commit, and with it how long the next one waits. It is
-	// well below half a memtable, beyond which the store takes another path.
+	// maxGroup limits the bytes of a commit, and so how long the next one waits. It is
+	// well below half a memtable, beyond which the store handles a batch differently.
 	maxGroup = 4 << 20
 
-	// maxGather is how long a group waits for those who were in the last one.
+	// maxGather is how long a group waits for the publishers of the last one.
 	maxGather = 100 * time.Microsecond
 
-	// reservation is how many positions are reserved at once, and so how large
-	// a hole a crash leaves.
+	// reservation is how many positions are reserved at once, and so the largest hole
+	// that a crash leaves.
 	reservation = 1 << 16
 )
 
-// Append adds recs in one piece: after a crash all of them are there, or none.
+// Append adds recs atomically: after a crash either all of them are there, or none.
 func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
 	if err := errors.Join(ctx.Err(), l.failed()); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.R
 	return l.do(j)
 }
 
-// change has the writer change what is there.
+// change submits a change to the writer and waits for it.
 func (l *Log) change(ctx context.Context, change func(*writer) error) error {
 	j := l.queue.newJob(ctx)
 	j.change = change
@@ -53,7 +53,7 @@ func (l *Log) change(ctx context.Context, change func(*writer) error) error {
 	return err
 }
 
-// do has the writer do j, and waits for it. The next caller may have j then.
+// do submits j to the writer, waits for the answer, and releases j.
 func (l *Log) do(j *job) ([]eventlog.Result, error) {
 	defer l.queue.release(j)
 	if err := l.queue.put(j); err != nil {
@@ -66,27 +66,27 @@ func (l *Log) do(j *job) ([]eventlog.Result, error) {
 	return j.results, nil
 }
 
-// A writer is the one goroutine that changes the store. Jobs that come while it
-// commits form the next group: one batch, one sync.
+// A writer is the only goroutine that changes the store. Jobs that arrive while it commits
+// form the next group: one batch, one sync.
 type writer struct {
 	l *Log
 
-	next    uint64 // the position to give away next
+	next    uint64 // the next position to assign
 	now     int64
 	at      state
 	batch   *pebble.Batch
 	reserve bool // the batch reserves positions
 
-	index    []indexEntry   // what the batch will have in the indexes, sorted
-	tallies  map[hash]tally // what the group changes in them
-	settling bool           // the batch puts it, and what is pending, into the store
-	names    int            // about the bytes that tallies and what is pending take
+	index    []indexEntry   // index entries for the batch, to be sorted
+	tallies  map[hash]tally // the group's changes to the tallies
+	settling bool           // the batch writes these, and the pending ones, to the store
+	names    int            // about how many bytes tallies and pending take
 
-	keys    map[string]added // of the group's own records
+	keys    map[string]added // the group's own records by key
 	added   []added
 	buried  []uint64
-	errs    []error  // of the group's jobs
-	known   []*known // of a job's records
+	errs    []error  // one for each job of the group
+	known   []*known // one for each record of a job
 	scratch []byte
 }
 
@@ -100,13 +100,13 @@ func newWriter(l *Log) *writer {
 	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: map[hash]tally{}, keys: map[string]added{}}
 }
 
-// run ends when the log is closed and nothing waits any more.
+// run ends when the log is closed and no job waits any more.
 func (w *writer) run() {
 	for stopping := false; !stopping; {
 		select {
 		case <-w.l.queue.ready:
 		case <-w.l.stop:
-			stopping = true // after what was submitted before
+			stopping = true // after the jobs that were submitted before
 		}
 		for group := w.gather(); len(group) > 0; group = w.gather() {
 			w.write(group)
@@ -114,8 +114,8 @@ func (w *writer) run() {
 	}
 }
 
-// gather takes the next group. Publishers who were answered a moment ago are
-// about to come back: waiting for them, shortly, lets them share a sync.
+// gather takes the next group. Publishers that were just answered tend to append again at
+// once; a short wait lets them share a sync.
 func (w *writer) gather() []*job {
 	q := &w.l.queue
 	if n, previous := q.waiting(); n > 0 && n < previous {
@@ -126,7 +126,7 @@ func (w *writer) gather() []*job {
 	return q.take(maxGroup)
 }
 
-// write commits a group and answers it.
+// write commits a group and answers its jobs.
 func (w *writer) write(group []*job) {
 	w.errs = slices.Grow(w.errs[:0], len(group))[:len(group)]
 	err := w.l.failed()
@@ -155,8 +155,8 @@ func (w *writer) begin() {
 	w.added, w.buried, w.index = w.added[:0], w.buried[:0], w.index[:0]
 }
 
-// append puts j's records into the batch. Reading what an idempotency key
-// stands for comes first, so that an error leaves none of them there.
+// append adds j's records to the batch. It looks up all idempotency keys first, so that an
+// error leaves no record in the batch.
 func (w *writer) append(j *job) ([]eventlog.Result, error) {
 	w.known = w.known[:0]
 	defer func() { clear(w.known) }()
@@ -181,13 +181,13 @@ func (w *writer) append(j *job) ([]eventlog.Result, error) {
 	return results, nil
 }
 
-// known is a retained event with an idempotency key.
+// known is a retained event that has the idempotency key of a record.
 type known struct {
 	at    uint64
 	value []byte
 }
 
-// find looks for the event with that key in the store; nil is none.
+// find returns the event in the store with the key, or nil.
 func (w *writer) find(key string) (*known, error) {
 	if key == "" {
 		return nil, nil
@@ -209,9 +209,9 @@ func (w *writer) find(key string) (*known, error) {
 	return &known{at, value}, nil
 }
 
-// repeated is the answer to a record whose key was used before.
+// repeated returns the result for a record whose key was used before.
 func repeated(value, before []byte, id eventlog.ID) eventlog.Result {
-	// Keys that differ here have one hash, and it is the wrong event.
+	// The encoding includes the key, so a different key with the same hash differs too.
 	if len(value) < valueHeader || len(before) < valueHeader || value[0] != before[0] ||
 		!bytes.Equal(value[valueHeader:], before[valueHeader:]) {
 		return eventlog.Result{Err: eventlog.ErrKeyReused}
@@ -219,7 +219,7 @@ func repeated(value, before []byte, id eventlog.ID) eventlog.Result {
 	return eventlog.Result{ID: id, Duplicate: true}
 }
 
-// add puts a record and its index entries into the batch.
+// add adds a record and its index entries to the batch.
 func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.ID {
 	at := w.next
 	w.next++
@@ -250,36 +250,36 @@ func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.I
 	return a.event.ID
 }
 
-// tallied returns a topic's name for a tally, which may be kept longer than the
-// event that the name is a part of.
+// tallied returns a topic's name for a tally. A tally may outlive the event that topic is
+// a part of, so the name is shared with an existing tally or copied.
 func (w *writer) tallied(h hash, topic string) string {
 	if t, ok := w.tallies[h]; ok {
 		return t.topic
 	}
-	if t, ok := w.l.pending[h]; ok { // the writer alone changes it
+	if t, ok := w.l.pending[h]; ok { // only the writer changes pending
 		return t.topic
 	}
 	w.names += len(topic) + tallyBytes
 	return strings.Clone(topic)
 }
 
-// An indexEntry is a key of an index. The memtable finds the place of each key of
-// a batch from that of the one before, which is near if they are sorted: in
-// what order they come is half of what they cost.
+// An indexEntry is a key of an index. The memtable searches each key of a batch from the
+// place of the previous one, which is near if the keys are sorted. Their order makes up
+// half of their cost.
 type indexEntry [1 + len(hash{}) + 8]byte
 
 func entryOf(space byte, h hash, at uint64) indexEntry {
 	return indexEntry(indexKey(make([]byte, 0, len(indexEntry{})), space, h, at))
 }
 
-// key keeps the memory of a key, which the batch has copied, for the next.
+// key saves the buffer of a key for reuse; the batch copies the key.
 func (w *writer) key(k []byte) []byte {
 	w.scratch = k
 	return k
 }
 
-// commit makes the batch durable, and then shows readers what is new. All of
-// the store's writes are synced: verifyWAL relies on it.
+// commit makes the batch durable and then shows it to readers. All writes to the store
+// are synced; verifyWAL relies on it.
 func (w *writer) commit() error {
 	defer w.batch.Close()
 	slices.SortFunc(w.index, func(a, b indexEntry) int { return bytes.Compare(a[:], b[:]) })
@@ -300,7 +300,7 @@ func (w *writer) commit() error {
 	if failed := w.l.failed(); failed != nil {
 		return fmt.Errorf("%w: %w", eventlog.ErrUncertain, failed)
 	}
-	if err != nil { // the store has its own reasons to be broken
+	if err != nil { // the store failed without a failed write or sync
 		w.l.fail(err)
 		return fmt.Errorf("%w: %w", eventlog.ErrUncertain, w.l.failed())
 	}
@@ -324,7 +324,7 @@ func (w *writer) publish() {
 			l.pending[h] = l.pending[h].then(t)
 		}
 	}
-	if origin > w.at.origin { // retention is ahead, and tells the writer next
+	if origin > w.at.origin { // retention is ahead, and submits its change next
 		l.at.origin, l.at.trimmed = origin, trimmed
 	}
 	for _, a := range w.added {
@@ -343,8 +343,8 @@ func (w *writer) publish() {
 	}
 }
 
-// get is a Get whose value parse turns into something that it owns; what is
-// not there is the zero value.
+// get looks a key up and parses its value. The result of parse must not refer to the
+// value. If the key is not there, get returns the zero value.
 func get[T any](db pebble.Reader, key []byte, parse func([]byte) (T, error)) (T, error) {
 	var zero T
 	value, closer, err := db.Get(key)

@@ -27,7 +27,7 @@ func testAppend(t *testing.T, open Open) {
 	before := time.Now()
 	recs := []eventlog.Record{full, record("t", "")}
 	ids := appendAll(t, log, recs...)
-	clear(recs) // they are the caller's again
+	clear(recs) // the slice belongs to the caller again
 	ids = append(ids, appendN(t, log, "t", 3)...)
 	for i := 1; i < len(ids); i++ {
 		if ids[i].Epoch != ids[0].Epoch || ids[i].Compare(ids[i-1]) <= 0 {
@@ -41,7 +41,7 @@ func testAppend(t *testing.T, open Open) {
 			t.Fatal(err)
 		}
 		if e.ID != ids[i] {
-			t.Errorf("event %d has id %v, its publisher was told %v", i, e.ID, ids[i])
+			t.Errorf("event %d has id %v, Append returned %v", i, e.ID, ids[i])
 		}
 		if e.Time.Before(last) || e.Time.Before(before.Add(-time.Second)) {
 			t.Errorf("event %d: time %v runs backward", i, e.Time)
@@ -91,8 +91,8 @@ func testKeys(t *testing.T, open Open) {
 	}
 }
 
-// testConcurrent has writers and tails run at once: each tail sees the same
-// order, and each writer's events in the order it wrote them.
+// testConcurrent runs writers and tails at once. Each tail must see the same order, and
+// each writer's events in the order of writing.
 func testConcurrent(t *testing.T, open Open) {
 	log := openLog(t, open, eventlog.Retention{})
 	start := origin(t, log)

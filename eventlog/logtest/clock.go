@@ -10,11 +10,11 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// OpenClock opens a log that goes by a clock; a durable engine's, the same one again.
+// OpenClock opens a log with a clock. For a durable engine it opens the same log again.
 type OpenClock func(t *testing.T, r eventlog.Retention, c *eventlog.Clock) eventlog.Log
 
-// RunClock tests what an engine makes of a system's clock that steps. The function
-// given returns a way to open a new, empty log.
+// RunClock tests an engine while the system's clock steps. place returns a function that
+// opens a new, empty log.
 func RunClock(t *testing.T, place func(t *testing.T) OpenClock) {
 	for name, test := range map[string]func(*testing.T, OpenClock){
 		"NeverBackward":  testNeverBackward,
@@ -27,7 +27,7 @@ func RunClock(t *testing.T, place func(t *testing.T) OpenClock) {
 	}
 }
 
-// RunClockDurable tests, beyond RunClock, an engine whose events outlive it.
+// RunClockDurable runs the additional tests for an engine whose events survive Close.
 func RunClockDurable(t *testing.T, place func(t *testing.T) OpenClock) {
 	t.Run("ClockReopen", func(t *testing.T) { testClockReopen(t, place(t)) })
 }
@@ -50,7 +50,7 @@ func (s *system) clock() *eventlog.Clock {
 	}
 }
 
-// times returns those of all events, which must not run backward.
+// times returns the times of all events and checks that they never decrease.
 func times(t *testing.T, log eventlog.Log) (all []time.Time) {
 	t.Helper()
 	for e, err := range log.Read(t.Context(), origin(t, log), eventlog.Query{}) {
@@ -88,8 +88,8 @@ func testNeverBackward(t *testing.T, open OpenClock) {
 	}
 }
 
-// testWrongYear sets the clock ahead and back while events are appended: all have the
-// time that passed.
+// testWrongYear sets the clock ahead and back while events are appended. Their times must
+// follow the time that passes.
 func testWrongYear(t *testing.T, open OpenClock) {
 	var sys system
 	clock := sys.clock()
@@ -106,21 +106,21 @@ func testWrongYear(t *testing.T, open OpenClock) {
 	}
 }
 
-// testAgeWhileAhead sees that a clock in the wrong year does not make all events old.
+// testAgeWhileAhead checks that a clock in the wrong year does not make events expire.
 func testAgeWhileAhead(t *testing.T, open OpenClock) {
 	var sys system
 	r := eventlog.Retention{Age: time.Hour, Events: 10}
 	log := openLog(t, func(t *testing.T, r eventlog.Retention) eventlog.Log { return open(t, r, sys.clock()) }, r)
 	appendN(t, log, "t", 8)
 	sys.set(year)
-	appendN(t, log, "t", 4) // two too many, so that retention looks
+	appendN(t, log, "t", 4) // two beyond the limit, so that retention runs
 	settle(t, log, 10)
 	if n := len(times(t, log)); n != 10 {
 		t.Errorf("%d events are left, want 10", n)
 	}
 }
 
-// testAgeAfterAhead sees that retention by age goes on when the clock is right again.
+// testAgeAfterAhead checks that events expire by age when the clock is right again.
 func testAgeAfterAhead(t *testing.T, open OpenClock) {
 	var sys system
 	log := openLog(t, func(t *testing.T, r eventlog.Retention) eventlog.Log { return open(t, r, sys.clock()) }, eventlog.Retention{Age: 50 * time.Millisecond})
@@ -147,11 +147,11 @@ func testSmallSteps(t *testing.T, open OpenClock) {
 	}
 }
 
-// testClockReopen opens a log whose last event is from the wrong year: its time goes on
-// from there, and its events get old all the same.
+// testClockReopen opens a log whose last event is from the wrong year. The log's time must
+// continue from there, and its events must still expire.
 func testClockReopen(t *testing.T, open OpenClock) {
 	var sys system
-	sys.set(year) // nothing tells that it is wrong
+	sys.set(year) // the first reading, which cannot be recognised as wrong
 	log := open(t, eventlog.Retention{}, sys.clock())
 	appendN(t, log, "t", 3)
 	closeLog(t, log)

@@ -11,18 +11,17 @@ import (
 
 // A Place is where a durable engine keeps one log.
 type Place struct {
-	// Open opens the log, and makes it the first time. The test closes it,
+	// Open opens the log, and creates it the first time. The test closes it
 	// before it opens it again.
 	Open func(t *testing.T, r eventlog.Retention) eventlog.Log
 
-	// Crash ends the open log as the death of its machine does: of what it did,
-	// the next Open finds what was on stable storage. Nil skips the tests that
-	// need it.
+	// Crash ends the open log like a crash of the machine: the next Open finds
+	// only what was on stable storage. Nil skips the tests that need it.
 	Crash func(t *testing.T)
 }
 
-// RunDurable tests an engine whose events outlive it, with all of Run and what
-// is asked of those beyond. The function given returns a new, empty place.
+// RunDurable tests an engine whose events survive Close: it runs Run and additional
+// tests. place returns a new, empty place.
 func RunDurable(t *testing.T, place func(t *testing.T) Place) {
 	Run(t, func(t *testing.T, r eventlog.Retention) eventlog.Log { return place(t).Open(t, r) })
 	for name, test := range map[string]func(*testing.T, Place){
@@ -43,7 +42,7 @@ func closeLog(t *testing.T, log eventlog.Log) {
 	}
 }
 
-// A view is all that can be read of a log.
+// A view is all that a log's methods return about its contents.
 type view struct {
 	bounds eventlog.Bounds
 	events []string
@@ -83,7 +82,7 @@ func sameView(t *testing.T, what string, got, want view) {
 	}
 }
 
-// varied is n records that use all there is to a record.
+// varied returns n records that together use every field of a record.
 func varied(n int) []eventlog.Record {
 	var recs []eventlog.Record
 	for i := range n {
@@ -103,7 +102,7 @@ func varied(n int) []eventlog.Record {
 	return recs
 }
 
-// testReopen has nothing change but who has the log open.
+// testReopen checks that closing and opening a log changes nothing.
 func testReopen(t *testing.T, p Place) {
 	log := p.Open(t, eventlog.Retention{})
 	recs := varied(700)
@@ -131,7 +130,7 @@ func testReopen(t *testing.T, p Place) {
 	if newest, err := log.Newest(t.Context(), "b", 2, nil); err != nil || len(newest) != 2 || newest[1].ID != ids[697] {
 		t.Errorf("Newest = %v, %v; want 2 up to %v", newest, err, ids[697])
 	}
-	after := appendAll(t, log, recs[7], record("a", "new")) // a deleted event's key is free
+	after := appendAll(t, log, recs[7], record("a", "new")) // a deleted event's key may be used again
 	if after[0].Compare(ids[len(ids)-1]) <= 0 || after[0].Epoch != ids[0].Epoch {
 		t.Errorf("the first new id, %v, does not follow %v", after[0], ids[len(ids)-1])
 	}
@@ -141,7 +140,7 @@ func testReopen(t *testing.T, p Place) {
 	}
 }
 
-// testReopenTrimmed has the origin, and what was dropped before it, stay.
+// testReopenTrimmed checks that the origin, and what was dropped before it, survive.
 func testReopenTrimmed(t *testing.T, p Place) {
 	log := p.Open(t, eventlog.Retention{Events: 10})
 	start := origin(t, log)
@@ -152,20 +151,20 @@ func testReopenTrimmed(t *testing.T, p Place) {
 	log = p.Open(t, eventlog.Retention{})
 	sameView(t, "reopened", look(t, log), before)
 	if err := lastError(log.Read(t.Context(), start, eventlog.Query{})); err == nil {
-		t.Error("a place that was trimmed before is none now")
+		t.Error("reading from a position trimmed before reopening succeeds")
 	}
 	if _, err := log.At(t.Context(), time.Now().Add(-time.Hour)); err == nil {
-		t.Error("a time that was trimmed before is none now")
+		t.Error("finding a time trimmed before reopening succeeds")
 	}
 	closeLog(t, log)
 
-	log = p.Open(t, eventlog.Retention{Events: 5}) // the limit is what the options say now
+	log = p.Open(t, eventlog.Retention{Events: 5}) // the new options' limit applies
 	settle(t, log, 5)
 	closeLog(t, log)
 }
 
-// testDeletedIDStays has a deleted event's place be found in the next life too,
-// after a crash where there is one, and no longer when retention has passed it.
+// testDeletedIDStays checks that a deleted event's position is still found after the log
+// is opened again, or after a crash if the engine can crash, until retention drops it.
 func testDeletedIDStays(t *testing.T, p Place) {
 	end := func(log eventlog.Log) { closeLog(t, log) }
 	if p.Crash != nil {
@@ -193,8 +192,8 @@ func testDeletedIDStays(t *testing.T, p Place) {
 	closeLog(t, log)
 }
 
-// testCrash has what was acknowledged be there after each of some crashes, and
-// no place be used twice.
+// testCrash checks that acknowledged events survive repeated crashes, and that no
+// position is used twice.
 func testCrash(t *testing.T, p Place) {
 	if p.Crash == nil {
 		t.Skip("this engine has nothing to crash")
@@ -226,8 +225,8 @@ func testCrash(t *testing.T, p Place) {
 	}
 }
 
-// testCrashThenPlace has a reader come back to the end of the log that crashed,
-// and to places just beyond, which the crash may have taken.
+// testCrashThenPlace resumes readers at the end of the log that crashed, and at positions
+// just beyond, which the crash may have lost.
 func testCrashThenPlace(t *testing.T, p Place) {
 	if p.Crash == nil {
 		t.Skip("this engine has nothing to crash")

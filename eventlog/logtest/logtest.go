@@ -1,5 +1,5 @@
-// Package logtest is the conformance suite of event logs: what package
-// eventlog promises, as tests that every engine runs.
+// Package logtest is the conformance suite for event logs. Every engine runs these tests
+// of the promises in package eventlog.
 package logtest
 
 import (
@@ -74,7 +74,7 @@ func appendAll(t *testing.T, log eventlog.Log, recs ...eventlog.Record) []eventl
 	return ids
 }
 
-// appendN appends n events, one a call, with their number as data.
+// appendN appends n events, one per call, with their number as data.
 func appendN(t *testing.T, log eventlog.Log, topic string, n int) []eventlog.ID {
 	t.Helper()
 	var ids []eventlog.ID
@@ -93,8 +93,8 @@ func origin(t *testing.T, log eventlog.Log) eventlog.ID {
 	return b.Origin
 }
 
-// settle waits until retention has left no more than n events: an engine may
-// let it work behind.
+// settle waits until retention has left at most n events, because an engine may trim in
+// the background.
 func settle(t *testing.T, log eventlog.Log, n int64) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -110,7 +110,7 @@ func settle(t *testing.T, log eventlog.Log, n int64) {
 	}
 }
 
-// data drains events, which must not end in an error, into their data.
+// data collects the data of all events. These must not end in an error.
 func data(t *testing.T, events iter.Seq2[*eventlog.Event, error]) []string {
 	t.Helper()
 	got := []string{}
@@ -123,21 +123,21 @@ func data(t *testing.T, events iter.Seq2[*eventlog.Event, error]) []string {
 	return got
 }
 
-// lastError drains events and returns the error they end with.
+// lastError reads all events and returns the error at their end, if any.
 func lastError(events iter.Seq2[*eventlog.Event, error]) (err error) {
 	for _, err = range events {
 	}
 	return err
 }
 
-// onTopic asks for the events of some topics, and takes no others.
+// onTopic returns a query for the events with any of the topics.
 func onTopic(topics ...string) eventlog.Query {
 	return eventlog.Query{Topics: topics, Match: func(e *eventlog.Event) bool {
 		return slices.ContainsFunc(e.Topics, func(t string) bool { return slices.Contains(topics, t) })
 	}}
 }
 
-// withID asks for the events with a publisher's id, and takes no others.
+// withID returns a query for the events with a publisher's id.
 func withID(id string) eventlog.Query {
 	return eventlog.Query{PublisherID: id, Match: func(e *eventlog.Event) bool { return e.PublisherID == id }}
 }

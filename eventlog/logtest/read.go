@@ -36,7 +36,7 @@ func testRead(t *testing.T, open Open) {
 	}
 }
 
-// testReadByTopic has more events than any page holds, in topics that overlap.
+// testReadByTopic appends more events than a page holds, in overlapping topics.
 func testReadByTopic(t *testing.T, open Open) {
 	log := openLog(t, open, eventlog.Retention{})
 	start := origin(t, log)
@@ -92,8 +92,8 @@ func testTail(t *testing.T, open Open) {
 	wg.Wait()
 }
 
-// testTailTrimmed has retention overtake a tail: it is told, whatever it was
-// given before, and no event is skipped in silence.
+// testTailTrimmed lets retention overtake a tail. The tail must report it and must not
+// skip an event silently.
 func testTailTrimmed(t *testing.T, open Open) {
 	log := openLog(t, open, eventlog.Retention{Events: 10})
 	start := origin(t, log)
@@ -106,10 +106,10 @@ func testTailTrimmed(t *testing.T, open Open) {
 			break
 		}
 		if n == 0 {
-			appendN(t, log, "t", 1000) // more than any page, so that some were never taken
+			appendN(t, log, "t", 1000) // more than a page, so that the tail has not read some
 			settle(t, log, 10)
 		} else if string(e.Data) != fmt.Sprint(n-1) {
-			t.Fatalf("event %d has the data %q: some were skipped without a word", n, e.Data)
+			t.Fatalf("event %d has the data %q: some were skipped silently", n, e.Data)
 		}
 		n++
 	}

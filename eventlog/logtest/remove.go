@@ -25,7 +25,7 @@ func testRetention(t *testing.T, open Open) {
 		for range 50 {
 			appendAll(t, log, record("t", strings.Repeat("x", 10_000)))
 		}
-		settle(t, log, 9) // ten are more, with what else each takes
+		settle(t, log, 9) // ten exceed the limit, with the overhead of each
 		got := len(data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{})))
 		if got < 5 || got > 9 {
 			t.Errorf("%d events of 10,000 bytes are retained within 100,000", got)
@@ -34,7 +34,7 @@ func testRetention(t *testing.T, open Open) {
 	t.Run("Age", func(t *testing.T) {
 		log := openLog(t, open, eventlog.Retention{Age: 50 * time.Millisecond})
 		appendN(t, log, "t", 5)
-		settle(t, log, 0) // also while nothing is appended
+		settle(t, log, 0) // even while nothing is appended
 		appendN(t, log, "t", 1)
 		equal(t, "after the trim", data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{})), "0")
 	})
@@ -50,7 +50,7 @@ func testDelete(t *testing.T, open Open) {
 	is := func(what string) func(*eventlog.Event) bool {
 		return func(e *eventlog.Event) bool { return string(e.Data) == what }
 	}
-	for _, want := range []int{1, 0} { // the second time there is nothing left
+	for _, want := range []int{1, 0} { // the second call finds nothing left
 		if n, err := log.Delete(t.Context(), eventlog.ID{}, eventlog.Query{Topics: []string{"a"}, Match: is("secret")}); n != want || err != nil {
 			t.Fatalf("Delete = %d, %v; want %d", n, err, want)
 		}
@@ -62,7 +62,7 @@ func testDelete(t *testing.T, open Open) {
 		t.Errorf("Newest = %d events, %v; want 1", len(events), err)
 	}
 	if got, err := log.ByPublisherID(t.Context(), "mine"); err != nil || got != ids[1] {
-		t.Errorf("its id: %v, %v; want its place, %v", got, err, ids[1])
+		t.Errorf("its id: %v, %v; want its position, %v", got, err, ids[1])
 	}
 	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 3 || b.Origin != start || b.Last != ids[3] {
 		t.Errorf("Bounds = %+v, %v; want 3 events between the same ends", b, err)
@@ -74,15 +74,15 @@ func testDelete(t *testing.T, open Open) {
 		t.Errorf("Delete of all = %d, %v; want 4", n, err)
 	}
 	equal(t, "nothing is left", data(t, log.Read(t.Context(), start, eventlog.Query{})))
-	appendN(t, log, "t", 200) // tombstones go with the rest
+	appendN(t, log, "t", 200) // retention drops tombstones like events
 	settle(t, log, 100)
 	if b, err := log.Bounds(t.Context()); err != nil || b.Events != 100 {
 		t.Errorf("Bounds = %+v, %v; want 100 events", b, err)
 	}
 }
 
-// testDeletedID deletes events that have one publisher's id among others', more
-// of them than any page holds, and one of them before the rest.
+// testDeletedID deletes events with one publisher's id among others, more than a page
+// holds, and one of them before the rest.
 func testDeletedID(t *testing.T, open Open) {
 	log := openLog(t, open, eventlog.Retention{})
 	start := origin(t, log)
@@ -122,8 +122,8 @@ func testDeletedID(t *testing.T, open Open) {
 	check("the id is used again", "again")
 }
 
-// testDeletedIDTrimmed has retention pass a deleted event's place, and then a
-// later one with the same id.
+// testDeletedIDTrimmed lets retention drop a deleted event's position, and then that of a
+// later event with the same id.
 func testDeletedIDTrimmed(t *testing.T, open Open) {
 	log := openLog(t, open, eventlog.Retention{Events: 10})
 	named := record("t", "x")
@@ -144,7 +144,7 @@ func testDeletedIDTrimmed(t *testing.T, open Open) {
 	findID(t, log, "none is retained", eventlog.ID{})
 }
 
-// findID looks for the place of the publisher's id "mine"; zero is none.
+// findID checks the position that the publisher's id "mine" has; zero means none.
 func findID(t *testing.T, log eventlog.Log, why string, want eventlog.ID) {
 	t.Helper()
 	got, err := log.ByPublisherID(t.Context(), "mine")
@@ -153,8 +153,8 @@ func findID(t *testing.T, log eventlog.Log, why string, want eventlog.ID) {
 	}
 }
 
-// testDeleteOvertaken has retention take away meanwhile what is to be deleted.
-// All of it is gone at the end, and none of what came later.
+// testDeleteOvertaken lets retention drop events while they are being deleted. In the end
+// all of them must be gone, and no later event.
 func testDeleteOvertaken(t *testing.T, open Open) {
 	log := openLog(t, open, eventlog.Retention{Events: 1000})
 	appendN(t, log, "old", 900)

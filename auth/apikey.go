@@ -10,16 +10,16 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// APIKeys are static keys, each with what it may publish to.
+// APIKeys maps the SHA-256 hash of each static key to its grant.
 type APIKeys map[[sha256.Size]byte]*Grant
 
-// ParseAPIKeys reads one key a line, each with the selectors that it may
-// publish to behind it; without any, that is everything. Empty lines, and those
-// that begin with #, say nothing. A key that looks like a public key needs
-// [SecretPrefix] before it.
+// ParseAPIKeys parses one key per line, followed by the selectors that it may publish
+// to; without selectors it may publish everything. Empty lines and lines that begin
+// with # are ignored. A key that looks like a public key needs [SecretPrefix] before
+// it. Keys shorter than 32 bytes are an error.
 func ParseAPIKeys(text string) (APIKeys, error) {
 	if !isText(text) {
-		return nil, errors.New("the keys are not text in UTF-8: write one a line")
+		return nil, errors.New("the keys are not text in UTF-8: write one per line")
 	}
 	keys := APIKeys{}
 	for line := range strings.Lines(text) {
@@ -43,13 +43,13 @@ func ParseAPIKeys(text string) (APIKeys, error) {
 		keys[h] = &Grant{Publish: sel, Subject: "api-key:" + hex.EncodeToString(h[:4])}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("there is no key in it")
+		return nil, errors.New("it contains no key")
 	}
 	return keys, nil
 }
 
-// apiKey returns the key that a line begins with. The line may be of a file of
-// public keys.
+// apiKey returns the key at the start of a line. The line may come from a file of public
+// keys by mistake.
 func apiKey(field, line string) (string, error) {
 	key, explicit := strings.CutPrefix(field, SecretPrefix)
 	if !explicit {
@@ -64,15 +64,15 @@ func apiKey(field, line string) (string, error) {
 		}
 		if what != "" {
 			what, _, _ = strings.Cut(what, ":")
-			return "", fmt.Errorf("this looks like %s: an API key is a secret (openssl rand -hex 32); one that only looks so is written secret:KEY", what)
+			return "", fmt.Errorf("this looks like %s: an API key is a secret (openssl rand -hex 32); write a key that only looks like this as secret:KEY", what)
 		}
 	}
 	if len(key) < minSecret {
-		return "", fmt.Errorf("the key has %d bytes, and one under %d can be guessed: make one with openssl rand -hex 32", len(key), minSecret)
+		return "", fmt.Errorf("the key has %d bytes, but a key under %d can be guessed: make one with openssl rand -hex 32", len(key), minSecret)
 	}
 	return key, nil
 }
 
-// grant returns that of a key, or nil. It compares hashes, so that how long it
-// takes says nothing about any key.
+// grant returns the grant of a key, or nil. It compares hashes, so that its running time
+// reveals nothing about any key.
 func (k APIKeys) grant(key string) *Grant { return k[sha256.Sum256([]byte(key))] }

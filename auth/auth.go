@@ -12,34 +12,33 @@ import (
 	"github.com/tidings-sse/tidings/internal/form"
 )
 
-// DefaultCookie is the cookie that Mercure's clients send.
+// DefaultCookie is the name of the cookie that Mercure's clients send.
 const DefaultCookie = "mercureAuthorization"
 
-// Options configures an [Auth].
+// Options configures an [Auth]. At least one key, API key or JWKS is needed.
 type Options struct {
 	PublisherKeys  []Key // verify the tokens of publishers and operators
-	SubscriberKeys []Key // verify those of subscribers
-	JWKS           *JWKS // verifies both; nil: none
+	SubscriberKeys []Key // verify the tokens of subscribers
+	JWKS           *JWKS // verifies both kinds; nil: none
 	APIKeys        APIKeys
 
-	Issuer   string        // a token's iss has to be this; "": any
-	Audience string        // a token's aud has to have this; "": any
-	Leeway   time.Duration // how far clocks may be apart
+	Issuer   string        // the iss that a token must have; "": any
+	Audience string        // a value that a token's aud must include; "": any
+	Leeway   time.Duration // how far the issuers' clocks may be off
 
 	Anonymous bool   // public events need no token
-	Cookie    string // the cookie that carries a token; "": none does
+	Cookie    string // the name of the cookie that carries a token; "": none
 
-	// Origins are those of pages that may publish by cookie, beside the hub's
-	// own, as in https://app.example.
+	// Origins are the origins of other sites' pages that may publish by cookie, such
+	// as https://app.example. The hub's own pages always may.
 	Origins []string
 
-	Revocations *Revocations // nil: there are none, and none can be added
+	Revocations *Revocations // nil: none, and none can be added
 
-	Budget *budget.Budget // what tickets take is counted there; nil: budget.New(0)
+	Budget *budget.Budget // counts the memory of tickets; nil: budget.New(0)
 }
 
-// An Auth decides who may do what. Its methods may be called by several
-// goroutines at once.
+// An Auth authenticates requests and returns their grants. It is safe for concurrent use.
 type Auth struct {
 	o           Options
 	publishers  *verifier
@@ -47,7 +46,7 @@ type Auth struct {
 	tickets     tickets
 }
 
-// New returns an Auth. Without any keys, there is no use for one.
+// New returns an Auth. It is an error if o has no keys.
 func New(o Options) (*Auth, error) {
 	if len(o.PublisherKeys)+len(o.SubscriberKeys)+len(o.APIKeys) == 0 && o.JWKS == nil {
 		return nil, errors.New("auth: no keys")
@@ -63,8 +62,8 @@ func New(o Options) (*Auth, error) {
 	}, nil
 }
 
-// Publisher returns the grant of a request that publishes. What of it the
-// topics are, the caller asks of the grant.
+// Publisher authenticates a publishing request and returns its grant. It does not check
+// topics; use [Grant.MayPublish]. Its error is an [*Error].
 func (a *Auth) Publisher(r *http.Request) (*Grant, error) {
 	if a == nil {
 		return everything, nil
@@ -76,7 +75,7 @@ func (a *Auth) Publisher(r *http.Request) (*Grant, error) {
 	if c.token == "" {
 		return nil, noToken()
 	}
-	if c.cookie && r.Method != http.MethodGet && r.Method != http.MethodHead { // what others read, CORS decides
+	if c.cookie && r.Method != http.MethodGet && r.Method != http.MethodHead { // CORS decides which pages may read the answer to GET
 		if bad := a.checkPage(r); bad != nil {
 			return nil, bad
 		}
@@ -87,7 +86,8 @@ func (a *Auth) Publisher(r *http.Request) (*Grant, error) {
 	return a.grant(a.publishers.verify(r.Context(), c.token))
 }
 
-// Subscriber returns the grant of a request that reads.
+// Subscriber authenticates a reading request and returns its grant. Its error is an
+// [*Error].
 func (a *Auth) Subscriber(r *http.Request) (*Grant, error) {
 	if a == nil {
 		return everything, nil
@@ -106,8 +106,8 @@ func (a *Auth) Subscriber(r *http.Request) (*Grant, error) {
 	return nil, noToken()
 }
 
-// Operator returns the grant of a request to one of the operator's routes,
-// which is always one that has the claim for it.
+// Operator authenticates a request to an operator's route. Its grant always has Admin
+// set. Its error is an [*Error].
 func (a *Auth) Operator(r *http.Request) (*Grant, error) {
 	g, err := a.Publisher(r)
 	if err == nil && !g.Admin {
@@ -116,7 +116,7 @@ func (a *Auth) Operator(r *http.Request) (*Grant, error) {
 	return g, err
 }
 
-// grant refuses one that was revoked.
+// grant returns g, or the error if there is one or g has been revoked.
 func (a *Auth) grant(g *Grant, bad *Error) (*Grant, error) {
 	switch {
 	case bad != nil:
@@ -127,30 +127,31 @@ func (a *Auth) grant(g *Grant, bad *Error) (*Grant, error) {
 	return g, nil
 }
 
-// Revoked reports whether a grant counts for nothing any more. Ask it again
-// once a stream is where those who revoke look for it.
+// Revoked reports whether g has been revoked. Check again after the stream is registered,
+// or a revocation made in between is missed.
 func (a *Auth) Revoked(g *Grant) bool {
 	return a != nil && (a.o.Revocations.revoked(g) || a.tickets.givenBack(g.ticket))
 }
 
-// Revoke has all tokens of a subject, or the one with an id, count for nothing
-// until a time. Streams that are open are the caller's to end, after it.
+// Revoke revokes all tokens of a subject, or the token with an id, until a time. The
+// caller must then end the streams that are open. It returns an error if the hub has no
+// keys or no [Options].Revocations, or the error of [Revocations.Revoke].
 func (a *Auth) Revoke(subject, id string, until time.Time) error {
 	if a == nil || a.o.Revocations == nil {
-		return errors.New("auth: this hub knows no tokens that could be revoked")
+		return errors.New("auth: this hub has no tokens that could be revoked")
 	}
 	return a.o.Revocations.Revoke(subject, id, until)
 }
 
-// A credential is what a request carries.
+// A credential is the token that a request carries, and how.
 type credential struct {
 	token  string // "": none
-	cookie bool   // a browser may have added it unasked
-	ticket bool   // it is one, in the address
+	cookie bool   // from a cookie, which a browser may have added to another site's request
+	ticket bool   // from the address; token is a ticket
 }
 
-// credential finds the token. An Authorization header of ours takes precedence over
-// a ticket, and a ticket over the cookie.
+// credential finds the token. The Authorization header takes precedence over a ticket,
+// and a ticket over the cookie.
 func (a *Auth) credential(r *http.Request) (credential, *Error) {
 	switch values := r.Header.Values("Authorization"); {
 	case len(values) > 1:
@@ -163,7 +164,7 @@ func (a *Auth) credential(r *http.Request) (credential, *Error) {
 		return credential{token: token}, nil
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		q, _ := form.Parse(r.URL.RawQuery) // the route answers a malformed query
+		q, _ := form.Parse(r.URL.RawQuery) // the route reports a malformed query
 		if text := q.Get("ticket"); text != "" {
 			return credential{token: text, ticket: true}, nil
 		}
@@ -172,7 +173,7 @@ func (a *Auth) credential(r *http.Request) (credential, *Error) {
 		return credential{}, nil
 	}
 	switch cookies := r.CookiesNamed(a.o.Cookie); {
-	case len(cookies) > 1: // one of a parent domain beside ours, which anybody there may have set
+	case len(cookies) > 1: // one may be of a parent domain, where others can set cookies
 		return credential{}, badRequest("The request has several cookies " + a.o.Cookie + "; send one.")
 	case len(cookies) == 1 && cookies[0].Value != "":
 		return credential{token: cookies[0].Value, cookie: true}, nil
@@ -180,10 +181,10 @@ func (a *Auth) credential(r *http.Request) (credential, *Error) {
 	return credential{}, nil
 }
 
-// Authorizes reports whether a request has an Authorization header for the hub:
-// one that is not of a scheme other than Bearer (RFC 6750 §2.1). A browser sends the
-// Basic credentials that a proxy before the hub has asked for with each request, also
-// an EventSource's.
+// Authorizes reports whether a request has an Authorization header for the hub. A header
+// with a scheme other than Bearer (RFC 6750 §2.1) is not: a browser sends the Basic
+// credentials for a proxy in front of the hub with each request, including an
+// EventSource's.
 func Authorizes(r *http.Request) bool {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -193,8 +194,8 @@ func Authorizes(r *http.Request) bool {
 	return !hasScheme || strings.EqualFold(scheme, "Bearer")
 }
 
-// checkPage keeps pages of others from publishing with a visitor's cookie: the
-// request has to say that it comes from a page that may.
+// checkPage keeps other sites' pages from publishing with a visitor's cookie. The request
+// must show by Origin or Referer that it comes from a page that may publish.
 func (a *Auth) checkPage(r *http.Request) *Error {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -205,20 +206,20 @@ func (a *Auth) checkPage(r *http.Request) *Error {
 	if OwnOrigin(r, origin) || Listed(a.o.Origins, origin) {
 		return nil
 	}
-	return Forbidden("A cookie publishes only from pages that may: send Authorization: Bearer TOKEN instead, or have the hub's operator allow this page's origin.")
+	return Forbidden("A cookie may publish only from allowed pages: send Authorization: Bearer TOKEN instead, or ask the hub's operator to allow this page's origin.")
 }
 
-// OwnOrigin reports whether an origin is that of pages which the hub serves
-// itself, under the host that r names: http or https, and https alone where r
-// came by TLS (RFC 6454 §5). In the clear a proxy may have done TLS, and only it
-// knows.
+// OwnOrigin reports whether an origin is that of pages that the hub serves itself, under
+// the host that r names. The scheme must be http or https, and https if r came over TLS
+// (RFC 6454 §5). Without TLS both count, because a proxy may have terminated TLS and only
+// the proxy knows.
 func OwnOrigin(r *http.Request, origin string) bool {
 	scheme, host, _ := strings.Cut(origin, "://")
 	return host != "" && host == r.Host && (scheme == "https" || scheme == "http" && r.TLS == nil)
 }
 
-// Listed reports whether an origin is one of a list, and a page's own: any page
-// can come by the origin null, in a sandbox, and * is none.
+// Listed reports whether origins lists an origin. The origin null never counts, because
+// any page can have it in a sandbox, and neither does *.
 func Listed(origins []string, origin string) bool {
 	return origin != "" && origin != "null" && origin != "*" && slices.Contains(origins, origin)
 }

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "a secret of thirty-two bytes or more"
 
-// A pair is a key to sign with and the one to check with, as PEM.
+// A pair is a signing key and the matching public key as PEM.
 type pair struct {
 	signer          crypto.Signer
 	private, public string
@@ -112,7 +112,7 @@ func mint(t testing.TB, key, alg string) string {
 	return token
 }
 
-// forge signs nothing: it puts a header before claims, and a signature behind.
+// forge builds a token from a header and a signature, with fixed claims.
 func forge(t testing.TB, header map[string]any, sign func(text string) []byte) string {
 	t.Helper()
 	part := func(v any) string {
@@ -151,7 +151,7 @@ func TestAlgorithms(t *testing.T) {
 	for _, tt := range []struct {
 		key     pair
 		alg     string
-		allowed []string // what the hub is configured for; nil: the usual
+		allowed []string // the algorithms configured in the hub; nil: the usual one
 		ok      bool
 	}{
 		{hmacKey, "HS256", nil, true}, {hmacKey, "HS384", nil, false}, {hmacKey, "HS384", []string{"HS256", "HS384"}, true}, {hmacKey, "HS512", []string{"HS512"}, true}, {hmacKey, "HS256", []string{"HS512"}, false},
@@ -175,7 +175,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}{
 		{"a short secret", "a secret of thirty-one bytes...", nil, "32"},
 		{"an empty one", "", nil, "32"},
-		{"a private key", rsaKey.private, nil, "public one"},
+		{"a private key", rsaKey.private, nil, "public key"},
 		{"a weak key", rsaPair(t, 1024).public, nil, "2048"},
 		{"an odd curve", ecPair(t, elliptic.P224()).public, nil, "P-256"},
 		{"a public key as a secret", rsaKey.public, []string{"HS256"}, "RS256"},
@@ -212,7 +212,7 @@ func TestReadKey(t *testing.T) {
 		{" " + secret + " \n", " " + secret + " ", "line ends"},
 		{"a\nb", "a\nb", ""},
 	} {
-		for _, text := range []string{file(tt.content), tt.content} { // as in the environment
+		for _, text := range []string{file(tt.content), tt.content} { // tt.content as in an environment variable
 			if got, dropped, err := ReadKey(text); got != tt.key || dropped != tt.dropped || err != nil {
 				t.Errorf("%q: %q, %q, %v; want %q, %q", tt.content, got, dropped, err, tt.key, tt.dropped)
 			}
@@ -228,7 +228,7 @@ func TestReadKey(t *testing.T) {
 	}
 }
 
-// A token that was accepted expires all the same, and many push out the oldest.
+// A cached token still expires, and many new tokens push out the oldest.
 func TestCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, err := New(Options{PublisherKeys: mustParse(t, secret), Leeway: time.Second})
@@ -286,7 +286,7 @@ func TestCache(t *testing.T) {
 	})
 }
 
-// What tokens try, to have the hub take them for signed.
+// Tokens that try to pass for signed ones.
 func TestForgedTokens(t *testing.T) {
 	rsaKey, other := rsaPair(t, 2048), rsaPair(t, 2048)
 	jwk, err := jwkset.NewJWKFromKey(other.signer.Public(), jwkset.JWKOptions{})
@@ -383,8 +383,7 @@ func forgeText(t testing.TB, header, claims string) string {
 	return signed + "." + part(hs256(secret)(signed))
 }
 
-// A claim is known by its name to the letter: nothing else widens what a token
-// grants (RFC 7519 §7.3).
+// Claim names are case-sensitive, so no other spelling extends a grant (RFC 7519 §7.3).
 func TestClaimNamesAreToTheLetter(t *testing.T) {
 	o := Options{PublisherKeys: mustParse(t, secret), Issuer: "us"}
 	for _, text := range []string{
@@ -403,7 +402,7 @@ func TestClaimNamesAreToTheLetter(t *testing.T) {
 	}
 }
 
-// Members of JWKs and sets, too.
+// The names of members of JWKs and sets are case-sensitive too.
 func TestJWKNamesAreToTheLetter(t *testing.T) {
 	p, other := edPair(t), edPair(t)
 	good, bad := jwkText(t, p), jwkText(t, other)
@@ -413,7 +412,7 @@ func TestJWKNamesAreToTheLetter(t *testing.T) {
 		ok   bool
 	}{
 		{good, true},
-		{strings.Replace(good, "{", `{"X":"`+x(bad)+`","KTY":"oct","D":"AAAA","kID":"k",`, 1), true}, // members that nobody knows
+		{strings.Replace(good, "{", `{"X":"`+x(bad)+`","KTY":"oct","D":"AAAA","kID":"k",`, 1), true}, // unknown members
 		{strings.Replace(good, `"x"`, `"X"`, 1), false},
 		{strings.Replace(good, `"kty"`, `"Kty"`, 1), false},
 		{strings.Replace(good, "{", `{"x":"`+x(bad)+`",`, 1), false},
@@ -436,7 +435,7 @@ func TestJWKNamesAreToTheLetter(t *testing.T) {
 	}
 }
 
-// Keys of one role do not work for the other.
+// The keys of one role do not work for the other.
 func TestRolesHaveKeysOfTheirOwn(t *testing.T) {
 	const another = "another secret of thirty-two bytes or more"
 	a, err := New(Options{PublisherKeys: mustParse(t, secret), SubscriberKeys: mustParse(t, another)})
@@ -488,17 +487,16 @@ func TestIssuerAudienceLeeway(t *testing.T) {
 	}
 }
 
-// A provider is an address with a JWK Set that changes.
+// A provider serves a JWK Set that changes.
 type provider struct {
 	*httptest.Server
 	status atomic.Int64
 	body   atomic.Value
 	reads  atomic.Int64
-	held   atomic.Pointer[func()] // called before an answer
+	held   atomic.Pointer[func()] // called before each response
 }
 
-// hold keeps back answers until release: arrived says when the first is asked
-// for.
+// hold blocks responses until release is called. arrived signals the first request.
 func (p *provider) hold() (arrived <-chan struct{}, release func()) {
 	first, gate := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(first) })
@@ -578,7 +576,7 @@ func TestJWKS(t *testing.T) {
 	provider.serve(t, map[string]any{"1": first.signer.Public(), "2": second.signer.Public()})
 	check("one that is new", signed(t, second, "EdDSA", "2"), true)
 
-	// Keys of the hub's own, of the same kind, are beside them, not before.
+	// The hub's own keys of the same kind are used as well, and do not hide the set's.
 	own := ecPair(t, elliptic.P256())
 	o.PublisherKeys = mustParse(t, own.public)
 	check("beside a key of ours", signed(t, first, "ES256", "1"), true)
@@ -602,8 +600,9 @@ func TestJWKS(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// A read of the key set belongs to no request: a client that asks with a made-up key
-// and hangs up does not keep others from a new key. Requests that wait share one read.
+// A read of the key set does not depend on the request that caused it: a client that sends
+// a made-up key and disconnects does not keep others from a new key. Waiting requests share
+// one read.
 func TestJWKSReadOutlivesItsRequest(t *testing.T) {
 	provider := newProvider(t)
 	first, second := ecPair(t, elliptic.P256()), edPair(t)
@@ -628,7 +627,7 @@ func TestJWKSReadOutlivesItsRequest(t *testing.T) {
 	attack, hangUp := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
 	go func() { gone <- ask(attack, signed(t, first, "ES256", "made up")) }()
-	<-arrived // the hub has asked the provider
+	<-arrived // the provider has the hub's request
 	hangUp()
 	if err := <-gone; err == nil {
 		t.Error("a made-up key is accepted")
@@ -651,7 +650,7 @@ func TestJWKSReadOutlivesItsRequest(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// A provider that is down when the hub starts is asked when it is needed.
+// If a provider is down when the hub starts, the hub reads its keys when it needs them.
 func TestJWKSThatStartsLater(t *testing.T) {
 	provider := newProvider(t)
 	provider.status.Store(503)
@@ -681,7 +680,7 @@ func TestInspect(t *testing.T) {
 	token := mint(t, key.private, "")
 	for _, tt := range []struct {
 		why, token, key string
-		lines           string // one of them
+		lines           string // one of the expected lines
 		problem         string
 	}{
 		{"without a key", token, "", "signature  not checked", ""},
@@ -713,9 +712,9 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// What is signed by us is accepted, and whatever else a token is, it is refused with a 401.
+// Only tokens that we signed are accepted. Everything else is refused with a 401.
 func FuzzToken(f *testing.F) {
-	// The same in each of the fuzzer's processes, whatever second they begin in.
+	// A fixed time, so that all processes of the fuzzer use the same token.
 	good := forgeClaims(f, `{"exp":4102444800,"mercure":{"publish":["*"]}}`)
 	f.Add(good)
 	f.Add(good[:len(good)-1])

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkPublisher is what a token costs a request, by its algorithm.
+// BenchmarkPublisher measures what a token costs per request, by algorithm.
 func BenchmarkPublisher(b *testing.B) {
 	rsaKey, ec, ed := rsaPair(b, 2048), ecPair(b, elliptic.P256()), edPair(b)
 	for _, key := range []struct{ alg, public, private string }{

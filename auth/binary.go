@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// The patterns are of bytes, each written as the rune of its value.
+// The patterns match bytes, each written as the rune of its value.
 var (
-	// derKey matches DER (X.690) with the beginning of a key or certificate, or
-	// with an object identifier that only these have.
+	// derKey matches DER (X.690) that begins like a key or certificate, or contains an
+	// object identifier that only these have.
 	derKey = regexp.MustCompile(`(?s)` + strings.Join([]string{
-		`^0(\x81[\x80-\xff]|\x82[\x01-\x1f].)[\x02\x30]`, // a sequence of 128 bytes to 8 KiB, of what theirs begin with
+		`^0(\x81[\x80-\xff]|\x82[\x01-\x1f].)[\x02\x30]`, // a sequence of 128 bytes to 8 KiB that begins as keys and certificates do
 		`0\x82..\x02\x82..\x00`, `0\x81.\x02\x81.\x00`,   // RSAPublicKey, RFC 8017 §A.1.1
 		`\x2a\x86\x48\x86\xf7\x0d`,             // RSA, PKCS
 		`\x2a\x86\x48\xce[\x38\x3d]`,           // DSA, EC
-		`\x06\x03\x2b\x65[\x6e-\x71]`,          // RFC 8410: Ed25519 and its like
-		`\x06\x05\x2b\x81\x04\x00`,             // further curves
-		`\x06\x09\x60\x86\x48\x01\x65\x03\x04`, // NIST's, as ML-DSA
+		`\x06\x03\x2b\x65[\x6e-\x71]`,          // RFC 8410: Ed25519 and similar
+		`\x06\x05\x2b\x81\x04\x00`,             // other curves
+		`\x06\x09\x60\x86\x48\x01\x65\x03\x04`, // NIST's algorithms, such as ML-DSA
 		`\x06\x03\x55[\x04\x1d]`,               // names and extensions of X.509
 	}, `|`))
 	sshBlob = regexp.MustCompile(`(?s)\x00\x00\x00.(ssh-|ecdsa-|sk-|rsa-sha2-)`) // RFC 4253 §6.6
@@ -28,7 +28,8 @@ var (
 	javaStore = regexp.MustCompile(`^\xfe\xed\xfe\xed`)
 )
 
-// binaryKey returns what kind of key bytes are, or have within them, or "".
+// binaryKey describes the kind of key that b is or contains. It returns "" if there is
+// none.
 func binaryKey(b []byte) string {
 	runes := make([]rune, len(b))
 	for i, c := range b {
@@ -46,18 +47,18 @@ func binaryKey(b []byte) string {
 	return ""
 }
 
-// fromBase64 decodes either alphabet, as far as whole bytes go.
+// fromBase64 decodes both alphabets, up to the last whole byte.
 func fromBase64(text string) []byte {
 	text = strings.NewReplacer("-", "+", "_", "/").Replace(text)
 	if len(text)%4 == 1 {
 		text = text[:len(text)-1]
 	}
-	b, _ := base64.RawStdEncoding.DecodeString(text) // of no other characters
+	b, _ := base64.RawStdEncoding.DecodeString(text) // text has no other characters
 	return b
 }
 
-// fromHex decodes pairs of digits, each with 0x before it or not, and with anything
-// else between them.
+// fromHex decodes pairs of digits, with or without 0x before each, and with separators
+// between them.
 func fromHex(text string) []byte {
 	text = strings.NewReplacer("0x", "", "0X", "").Replace(text)
 	text = strings.Map(func(c rune) rune {
@@ -66,11 +67,12 @@ func fromHex(text string) []byte {
 		}
 		return c
 	}, text)
-	b, _ := hex.DecodeString(text[:len(text)&^1]) // of no other characters
+	b, _ := hex.DecodeString(text[:len(text)&^1]) // text has no other characters
 	return b
 }
 
-// fromDecimal decodes a list of numbers, each a byte, up to one that is none.
+// fromDecimal decodes a list of bytes in decimal, up to the first number that is too
+// large.
 func fromDecimal(list string) (b []byte) {
 	for number := range strings.FieldsFuncSeq(list, func(c rune) bool { return c < '0' || c > '9' }) {
 		n, err := strconv.ParseUint(number, 10, 8)

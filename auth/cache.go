@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// cachedFor is how long a token that was verified is not verified again:
-	// for so long, too, a key counts that was taken away.
+	// cachedFor is how long a verified token is accepted without checking its signature
+	// again, and so how long a removed key may still be honoured.
 	cachedFor = time.Minute
-	// cachedTokens is how many there are in one of the cache's two halves.
+	// cachedTokens is how many tokens each of the cache's two halves holds.
 	cachedTokens = 4096
 )
 
-// A cache keeps the grants of tokens that were verified lately: a publisher
-// sends the same one with each event, and a page with each reconnection. They
-// are known by their hashes. When one half is full, the other is forgotten.
+// A cache keeps the grants of recently verified tokens by their hashes, because a
+// publisher sends the same token with each event, and a page with each reconnection. When
+// the new half is full, it replaces the old one.
 type cache struct {
 	mu       sync.Mutex
 	new, old map[[sha256.Size]byte]cached
@@ -35,7 +35,7 @@ func (c *cache) get(h [sha256.Size]byte) *Grant {
 		e = c.old[h]
 	}
 	now := time.Now()
-	if !now.Before(e.until) || !e.grant.Expires.IsZero() && !now.Before(e.grant.Expires) { // the clock may have stepped
+	if !now.Before(e.until) || !e.grant.Expires.IsZero() && !now.Before(e.grant.Expires) { // check both, because the clock may have stepped
 		return nil
 	}
 	return e.grant

@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// A disk is what a file that outlives a power cut needs of a file system: the
-// system's own, or one in memory whose power tests cut.
+// A disk is the part of a file system that a durable file needs: the system's own, or one
+// in memory for tests that simulate power cuts.
 type disk interface {
 	read(name string) ([]byte, error)
 	create(name string) (diskFile, error)
@@ -31,9 +31,9 @@ func (osDisk) create(name string) (diskFile, error) {
 
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 
-// syncDir keeps a rename through a power cut: it is the directory that changes.
+// syncDir makes a rename durable, because a rename changes the directory.
 func (osDisk) syncDir(name string) error {
-	if runtime.GOOS == "windows" { // which syncs no directories
+	if runtime.GOOS == "windows" { // directories cannot be synced there
 		return nil
 	}
 	dir, err := os.Open(name)

@@ -3,15 +3,15 @@
 //
 // # Promises
 //
-//   - Which keys count, and with which algorithms, is configuration. A token
-//     chooses neither: its alg must be one that its key is for, and what its
-//     header says of keys (jwk, jku, x5u, x5c) is not even read.
-//   - Who is refused is told what to send, and never why a signature, a key or
-//     an algorithm was not accepted; that is in [Error].Cause, for the log.
-//   - A token that is presented and not accepted is refused, also where none
-//     is needed.
-//   - A cookie publishes nothing unless the request says that it comes from a
-//     page that may.
+//   - Configuration alone decides which keys count, and for which algorithms. A
+//     token's alg must be one of its key's, and the keys in a token's header (jwk,
+//     jku, x5u, x5c) are not even read.
+//   - A refusal says what to send, and never why a signature, a key or an algorithm
+//     was not accepted. That is in [Error].Cause, for the log.
+//   - A token that is sent but not accepted is refused, even where no token is
+//     needed.
+//   - A cookie publishes nothing unless the request shows that it comes from a page
+//     that may publish.
 //
-// A nil [*Auth] is a hub without keys: everyone holds every grant.
+// A nil [*Auth] stands for a hub without keys: every request has every grant.
 package auth

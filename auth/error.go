@@ -5,15 +5,15 @@ import (
 	"net/http"
 )
 
-// An Error says why a request is refused: the caller what to send, and the
-// operator's log the cause.
+// An Error is why a request is refused. Detail is for the caller, Cause for the
+// operator's log.
 type Error struct {
 	Status int    // 400, 401, 403 or 429
-	Code   string // of RFC 6750 §3.1, or "" where no token was sent
+	Code   string // of RFC 6750 §3.1, or "" if no token was sent
 	Detail string // a sentence for the caller
-	Cause  error  // for the log alone; nil if Detail says it all
+	Cause  error  // for the log only; nil if Detail says everything
 
-	// Revoked says that coming back is of no use.
+	// Revoked reports that the token was revoked, so that retrying is pointless.
 	Revoked bool
 }
 
@@ -26,8 +26,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Challenge is the WWW-Authenticate that goes with a 401 or a 403, or "" (RFC
-// 6750 §3).
+// Challenge returns the WWW-Authenticate header for a 401 or a 403, or "" for another
+// status (RFC 6750 §3).
 func (e *Error) Challenge() string {
 	switch {
 	case e.Status == http.StatusBadRequest, e.Status == http.StatusTooManyRequests:
@@ -35,7 +35,7 @@ func (e *Error) Challenge() string {
 	case e.Code == "":
 		return `Bearer realm="tidings"`
 	}
-	return fmt.Sprintf(`Bearer realm="tidings", error="%s"`, e.Code) // the body has the sentence
+	return fmt.Sprintf(`Bearer realm="tidings", error="%s"`, e.Code) // the body has Detail
 }
 
 func noToken() *Error {
@@ -52,7 +52,7 @@ func revokedError() *Error {
 	return e
 }
 
-// Forbidden is for a token that is good, but not for this.
+// Forbidden returns the error for a valid token that does not allow the request.
 func Forbidden(detail string) *Error {
 	return &Error{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: detail}
 }

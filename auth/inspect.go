@@ -9,15 +9,15 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// An Inspection is what a token says, for people.
+// An Inspection describes a token for people.
 type Inspection struct {
-	Lines    [][2]string // what, and what of it
-	Problems []string    // why a hub would not accept it
+	Lines    [][2]string // names and values
+	Problems []string    // why a hub would not accept the token
 }
 
-// Inspect explains a token, offline. With a key, the secret or the public or
-// private one, it checks the signature as well. An error means that the text
-// is no token at all.
+// Inspect describes a token, offline. With a key, which is the secret or the public or
+// private key, it checks the signature as well. An error means that the text is not a
+// token at all.
 func Inspect(token, key string, now time.Time) (*Inspection, error) {
 	var c Claims
 	t, _, err := jwt.NewParser(jwt.WithStrictDecoding()).ParseUnverified(token, &c)
@@ -33,7 +33,7 @@ func Inspect(token, key string, now time.Time) (*Inspection, error) {
 	if err == nil {
 		err = checkHeader(token)
 	}
-	if err != nil { // as no algorithm that is known
+	if err != nil { // for example an unknown algorithm
 		i.fail(err.Error())
 		return i, nil
 	}
@@ -67,8 +67,8 @@ func (i *Inspection) signature(token, key, alg string) {
 	i.say("signature", "by this key")
 }
 
-// checkSignature accepts any algorithm that suits the key: which of them a hub
-// takes is in its configuration.
+// checkSignature accepts any algorithm that suits the key. Which of them a hub accepts
+// depends on its configuration.
 func checkSignature(token, key string) error {
 	keys, err := ParseKeys(key, nil)
 	if err != nil {

@@ -19,35 +19,35 @@ import (
 )
 
 const (
-	// jwksInterval is how often the keys are read again.
+	// jwksInterval is how often the key set is read again.
 	jwksInterval = 5 * time.Minute
-	// jwksPause is the shortest time between two reads that tokens with
-	// unknown keys cause.
+	// jwksPause is the shortest time between two reads caused by tokens with unknown
+	// keys.
 	jwksPause = 30 * time.Second
-	// jwksTimeout bounds one read, and how long a request waits for it.
+	// jwksTimeout limits one read, and how long a request waits for it.
 	jwksTimeout = 5 * time.Second
-	// jwksBytes is how large a key set may be.
+	// jwksBytes is the largest key set that is read.
 	jwksBytes = 1 << 20
 )
 
-// A JWKS is the keys at an address (RFC 7517 §5), read again at times and when a
-// token names one that is new. While the address does not answer, those it had
-// last count. One goroutine does all reads: a request asks for one, and neither
-// carries it nor ends it.
+// A JWKS holds the keys of a key set at an address (RFC 7517 §5). It reads the set again
+// every 5 minutes, and when a token names a key that is not in it. If a read fails, the
+// keys of the last one still count. After the first read, one goroutine does all reads:
+// a request only asks for one, so a request that ends does not end the read.
 type JWKS struct {
 	address string
 	algs    []string
-	asked   chan struct{} // has room for one
+	asked   chan struct{} // buffered; wakes run
 
 	mu      sync.Mutex
 	current []Key
-	reading chan struct{} // closed after the read that requests have asked for; nil: none is due
-	last    time.Time     // when one was asked for
+	reading chan struct{} // closed after the read that requests have asked for; nil: no read is due
+	last    time.Time     // when a read was last asked for
 }
 
-// NewJWKS reads the keys at an https address, or an http one on this machine,
-// until ctx ends. If the address does not answer yet, it logs that and returns
-// no error. Without algs, a key is for its own alg or the usual one of its kind.
+// NewJWKS reads the key set at an https address, or an http address on this machine, and
+// keeps it up to date until ctx ends. If the first read fails, it logs that and returns no
+// error. Without algs, each key is for its own alg or the usual one of its kind.
 func NewJWKS(ctx context.Context, address string, algs []string, logger *slog.Logger) (*JWKS, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())) {
@@ -83,8 +83,8 @@ func (s *JWKS) run(ctx context.Context, logger *slog.Logger) {
 	}
 }
 
-// refresh reads the keys, or leaves those that there are: an address that
-// answers nonsense is as good as down.
+// refresh reads the key set. If that fails, or the set is invalid, it keeps the current
+// keys.
 func (s *JWKS) refresh(ctx context.Context, logger *slog.Logger) {
 	keys, err := s.read(ctx)
 	if err != nil {
@@ -123,8 +123,8 @@ func (s *JWKS) read(ctx context.Context) ([]Key, error) {
 	return readKeySet(text, s.algs)
 }
 
-// readKeySet returns the usable keys of a set that everybody can read: a secret
-// or a private key in it is none. It skips kinds that it does not know.
+// readKeySet returns the usable keys of a set. The set is public, so secrets and private
+// keys in it are not usable. Unknown kinds of keys are skipped.
 func readKeySet(text []byte, algs []string) (keys []Key, err error) {
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
@@ -153,8 +153,8 @@ func readKeySet(text []byte, algs []string) (keys []Key, err error) {
 	return keys, nil
 }
 
-// keys returns those that may have signed a token with a kid, or without one.
-// If there are none, it asks for a read and waits for its end.
+// keys returns the keys that may have signed a token with the given kid, which may be "".
+// If there are none, it asks for a read and waits until that ends.
 func (s *JWKS) keys(ctx context.Context, kid string) ([]Key, error) {
 	found, read := s.look(kid)
 	if read != nil {
@@ -172,8 +172,8 @@ func (s *JWKS) keys(ctx context.Context, kid string) ([]Key, error) {
 	return found, nil
 }
 
-// look returns the keys that there are for a kid, or the end of a read that may
-// find them. There is at most one such read in jwksPause.
+// look returns the known keys for a kid, or the channel of a read that may find them.
+// Reads start at most once in jwksPause.
 func (s *JWKS) look(kid string) (found []Key, read <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,34 +18,33 @@ import (
 )
 
 const (
-	// minSecret is the shortest HMAC key: shorter than the hash, it is what an
-	// attacker guesses (RFC 7518 §3.2).
+	// minSecret is the shortest HMAC key in bytes: a key shorter than the hash can be
+	// guessed (RFC 7518 §3.2).
 	minSecret = 32
-	// minRSABits likewise (RFC 7518 §3.3).
+	// minRSABits is the shortest RSA key (RFC 7518 §3.3).
 	minRSABits = 2048
 )
 
-// Algorithms are all that keys can be configured for, by family.
+// Algorithms are the algorithms that keys can be configured for, by family.
 var Algorithms = []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// A Key verifies tokens, with the algorithms that it is for.
+// A Key verifies tokens that use one of its algorithms.
 type Key struct {
 	id     string // matches a token's kid; "" matches any
 	verify any    // []byte, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 	algs   []string
 }
 
-// Secret reports whether the key is a secret for HMAC, as against a public key.
+// Secret reports whether the key is a secret for HMAC, and not a public key.
 func (k Key) Secret() bool {
 	_, secret := k.verify.([]byte)
 	return secret
 }
 
-// ParseKeys reads public keys or certificates as PEM, a JWK or JWK Set
-// (RFC 7517), or a secret for HMAC, which is what looks like no key of another
-// kind or has [SecretPrefix] before it. Private keys are an error. Without algs
-// each key is for the usual algorithm of its kind: HS256, RS256, ES256/384/512
-// by its curve, or EdDSA.
+// ParseKeys parses public keys or certificates as PEM, a JWK or JWK Set (RFC 7517), or a
+// secret for HMAC. Text is a secret if it has [SecretPrefix] or looks like no other kind
+// of key. Private keys are an error. Without algs, each key is for the usual algorithm of
+// its kind: HS256, RS256, ES256/384/512 by its curve, or EdDSA.
 func ParseKeys(text string, algs []string) ([]Key, error) {
 	m, err := readMaterial(text)
 	if err != nil {
@@ -73,10 +72,10 @@ func ParseKeys(text string, algs []string) ([]Key, error) {
 	return keys, nil
 }
 
-var errPrivate = errors.New("this is a private key, which is for whoever signs tokens: give the hub the public one (openssl pkey -pubout)")
+var errPrivate = errors.New("this is a private key, which only the signer of tokens needs: give the hub the public key (openssl pkey -pubout)")
 
 func publicKeys(blocks []*pem.Block) (keys []Key, err error) {
-	if slices.ContainsFunc(blocks, isPrivate) { // also where public ones stand beside it
+	if slices.ContainsFunc(blocks, isPrivate) { // even if there are public keys too
 		return nil, errPrivate
 	}
 	for _, block := range blocks {
@@ -92,7 +91,7 @@ func publicKeys(blocks []*pem.Block) (keys []Key, err error) {
 				public = cert.PublicKey
 			}
 		default:
-			return nil, fmt.Errorf("a PEM block %q is no public key: give a PUBLIC KEY or a CERTIFICATE", block.Type)
+			return nil, fmt.Errorf("a PEM block %q is not a public key: give a PUBLIC KEY or a CERTIFICATE", block.Type)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the public key cannot be read: %w", err)
@@ -104,14 +103,14 @@ func publicKeys(blocks []*pem.Block) (keys []Key, err error) {
 
 func isPrivate(block *pem.Block) bool { return strings.Contains(block.Type, "PRIVATE KEY") }
 
-// readJWKs reads a JWK Set, or one JWK. Names are to the letter, and stand once
-// (RFC 7517 §4).
+// readJWKs parses a JWK Set, or one JWK. Member names are case-sensitive and must be
+// unique (RFC 7517 §4).
 func readJWKs(text []byte) ([]jwkset.JWK, error) {
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf("this looks like a JWK or a JWK Set, and cannot be read: %w%s", err, orSecret)
+		return nil, fmt.Errorf("this looks like a JWK or a JWK Set, but cannot be read: %w%s", err, orSecret)
 	}
 	if set.Keys == nil {
 		set.Keys = []jsontext.Value{text}
@@ -137,7 +136,7 @@ func readJWK(raw jsontext.Value) (jwkset.JWK, error) {
 	return jwkset.NewJWKFromMarshal(members, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
 }
 
-// keyOf returns the key that a JWK is, unless that is a private one.
+// keyOf returns the key in a JWK. A private key is an error.
 func keyOf(jwk jwkset.JWK) (Key, error) {
 	k := Key{id: jwk.Marshal().KID, verify: jwk.Key()}
 	if _, private := k.verify.(crypto.Signer); private {
@@ -149,8 +148,8 @@ func keyOf(jwk jwkset.JWK) (Key, error) {
 	return k, nil
 }
 
-// algorithmsOf returns what a key is for: those of allowed that suit it, or
-// the usual one of its kind; and no other than its own alg, if it has one.
+// algorithmsOf returns the algorithms of a key: those of allowed that suit it, or else the
+// usual one of its kind. If the key has an alg of its own, only that one counts.
 func algorithmsOf(k *Key, allowed []string) ([]string, error) {
 	usual, family, err := kind(k.verify)
 	if err != nil {
@@ -166,23 +165,23 @@ func algorithmsOf(k *Key, allowed []string) ([]string, error) {
 		algs = slices.DeleteFunc(slices.Clone(algs), func(alg string) bool { return !slices.Contains(k.algs, alg) })
 	}
 	if len(algs) == 0 {
-		return nil, fmt.Errorf("the key is not for %s: say one or more of %s", strings.Join(append(slices.Clone(allowed), k.algs...), ", "), strings.Join(family, ", "))
+		return nil, fmt.Errorf("the key is not for %s: choose one or more of %s", strings.Join(append(slices.Clone(allowed), k.algs...), ", "), strings.Join(family, ", "))
 	}
 	return algs, nil
 }
 
-// kind returns the usual algorithm of a key and all that suit it, or what is
-// wrong with it.
+// kind returns the usual algorithm of a key and all that suit it. It is an error if the
+// key is too weak or of an unsupported type.
 func kind(key any) (usual string, family []string, err error) {
 	switch k := key.(type) {
 	case []byte:
 		if len(k) < minSecret {
-			return "", nil, fmt.Errorf("the secret has %d bytes, and one under %d can be guessed: make one with openssl rand -base64 48", len(k), minSecret)
+			return "", nil, fmt.Errorf("the secret has %d bytes, but a secret under %d can be guessed: make one with openssl rand -base64 48", len(k), minSecret)
 		}
 		return "HS256", Algorithms[0:3], nil
 	case *rsa.PublicKey:
 		if k.N.BitLen() < minRSABits {
-			return "", nil, fmt.Errorf("the RSA key has %d bits, and one under %d can be broken", k.N.BitLen(), minRSABits)
+			return "", nil, fmt.Errorf("the RSA key has %d bits, but a key under %d can be broken", k.N.BitLen(), minRSABits)
 		}
 		return "RS256", Algorithms[3:9], nil
 	case *ecdsa.PublicKey:

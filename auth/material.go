@@ -16,14 +16,14 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// SecretPrefix marks the rest of a key's text as a secret, whatever it looks
-// like.
+// SecretPrefix marks the rest of a key's text as a secret, even if it looks like another
+// kind of key.
 const SecretPrefix = "secret:"
 
-// ReadKey returns what text says, or the contents of FILE if it is @FILE. A
-// [SecretPrefix] before the @ comes before the contents. It drops byte order
-// marks and line ends at either end, which editors and shells add, and returns
-// their names in dropped.
+// ReadKey returns text itself, or the contents of FILE if text is @FILE. A
+// [SecretPrefix] may precede the @, and then precedes the contents. ReadKey removes byte
+// order marks and line ends, which editors and shells add, from both ends, and names
+// them in dropped.
 func ReadKey(text string) (key, dropped string, err error) {
 	prefix := ""
 	if rest, ok := strings.CutPrefix(text, SecretPrefix); ok {
@@ -59,16 +59,16 @@ func trimEnds(text string) (trimmed, dropped string) {
 	return trimmed, strings.Join(names, " and ")
 }
 
-// material is a key's text, once it is known what it is. One field is set.
+// material is the parsed text of a key. One field is set.
 type material struct {
 	secret []byte
 	blocks []*pem.Block
 	jwks   []jwkset.JWK
 }
 
-// readMaterial finds out what a key's text is. Only text that looks like
-// nothing else is a secret: a public key that was taken for one would let
-// everybody who has it sign tokens.
+// readMaterial parses the text of a key. Text counts as a secret only if it looks like
+// nothing else: if a public key passed for a secret, everybody who has it could sign
+// tokens.
 func readMaterial(text string) (m material, err error) {
 	if secret, ok := strings.CutPrefix(text, SecretPrefix); ok {
 		return material{secret: []byte(secret)}, nil
@@ -88,8 +88,8 @@ func readMaterial(text string) (m material, err error) {
 	return material{secret: []byte(text)}, nil
 }
 
-// unwrap undoes what happens to PEM and JSON on the way: a byte order mark,
-// other line ends, also ones spelled \n as in .env files, and indentation.
+// unwrap undoes common changes to PEM and JSON: a byte order mark, other line ends,
+// including ones spelled \n as in .env files, and indentation.
 func unwrap(text string) string {
 	text = strings.NewReplacer(byteOrderMark, "", "\r\n", "\n", "\r", "\n", `\r\n`, "\n", `\n`, "\n").Replace(text)
 	lines := strings.Split(text, "\n")
@@ -99,7 +99,7 @@ func unwrap(text string) string {
 	return strings.TrimSpace(strings.Join(lines, "\n"))
 }
 
-// readPEM returns every block of text, between which anything may stand.
+// readPEM returns every block of text. There may be other text between them.
 func readPEM(text string) (blocks []*pem.Block, err error) {
 	for rest := []byte(text); ; {
 		var block *pem.Block
@@ -108,16 +108,16 @@ func readPEM(text string) (blocks []*pem.Block, err error) {
 		}
 		blocks = append(blocks, block)
 	}
-	// The decoder skips what it cannot read.
+	// The decoder skips blocks that it cannot read.
 	if len(blocks) == 0 || len(blocks) != strings.Count(text, "BEGIN ") {
-		return nil, errors.New("this looks like a key in PEM or another armour, and cannot be read as PEM: give it with a line -----BEGIN …-----, lines of base64 and a line -----END …-----" + orSecret)
+		return nil, errors.New("this looks like a key in PEM or another armour, but cannot be read as PEM: give it with a line -----BEGIN …-----, lines of base64 and a line -----END …-----" + orSecret)
 	}
 	return blocks, nil
 }
 
-const orSecret = "; a secret that only looks so is written secret:KEY, or secret:@FILE"
+const orSecret = "; write a secret that only looks like this as secret:KEY or secret:@FILE"
 
-// checkSecret returns an error for text that is not clearly a secret.
+// checkSecret returns an error if text is not clearly a secret.
 func checkSecret(text string) error {
 	if what := looksLike(text); what != "" {
 		return errors.New("this looks like " + what + orSecret)
@@ -126,7 +126,7 @@ func checkSecret(text string) error {
 	case !isText(text):
 		return errors.New("this is not text, so it may be a key in a binary format, or text in UTF-16: give a public key as PEM (openssl pkey -pubin -inform DER), text in UTF-8, and a secret of any bytes as secret:@FILE")
 	case strings.ContainsAny(text, "\r\n") && !wrapped.MatchString(text):
-		return errors.New("this has several lines, and is neither PEM nor a JWK: a secret is one line of text, or base64 in several; write any other as secret:@FILE")
+		return errors.New("this has several lines, but is neither PEM nor a JWK: a secret is one line of text, or base64 in several; write any other as secret:@FILE")
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ const (
 	likeDER = "a key or certificate in DER, or DER in base64 or hex: give it as PEM (openssl pkey -pubin -inform DER, or openssl x509 -inform DER)"
 )
 
-// shapes are what public keys, or texts about them, look like.
+// shapes are patterns of public keys and of texts about them.
 var shapes = []struct {
 	pattern *regexp.Regexp
 	what    string
@@ -158,16 +158,16 @@ var shapes = []struct {
 	{pemMark, likePEM},
 	{sshMark, likeSSH},
 	{regexp.MustCompile(`\bkty\b\W{0,4}[:=]|"(keys|x5c|jwks?)\W{0,3}:`), `a JWK, or a JWK Set, that is not whole JSON by itself: give the JSON alone, one object or {"keys":[…]}`},
-	{jsonMark, `JSON that is no JWK and no JWK Set: give one object with its kty, or {"keys":[…]}`},
+	{jsonMark, `JSON that is neither a JWK nor a JWK Set: give one object with its kty, or {"keys":[…]}`},
 	{regexp.MustCompile(`(?i)<(\?xml|\w*:?(RSAKeyValue|Modulus|KeyInfo|X509\w*|Entit(y|ies)Descriptor))\b`), "a key in XML: give it as PEM"},
-	{regexp.MustCompile(`(?i)\b(public[ _-]?key|certificate|modulus|fingerprint)\w*\s*[:=]`), "what a program says of a key or certificate: give the key itself, as PEM"},
+	{regexp.MustCompile(`(?i)\b(public[ _-]?key|certificate|modulus|fingerprint)\w*\s*[:=]`), "a program's description of a key or certificate: give the key itself, as PEM"},
 	{regexp.MustCompile(`^(age1[0-9a-z]{50,}|k[1-4]\.public\.|did:key:)`), "a public key that verifies no JWT: give a secret, or a public key as PEM or JWK"},
-	{regexp.MustCompile(`(?i)^(https?|file):`), "an address, which is no secret: give that of a key set as --jwks URL, and a file as @FILE"},
-	{regexp.MustCompile(`(?i)^\S+\.(pem|crt|cer|der|pub|key|jwks?|json|csr|p7b|p12|pfx|ppk|asc|gpg)$`), "a file's name, which is no secret: write @FILE to read it"},
+	{regexp.MustCompile(`(?i)^(https?|file):`), "an address, which is not a secret: give the address of a key set as --jwks URL, and a file as @FILE"},
+	{regexp.MustCompile(`(?i)^\S+\.(pem|crt|cer|der|pub|key|jwks?|json|csr|p7b|p12|pfx|ppk|asc|gpg)$`), "a file name, which is not a secret: write @FILE to read the file"},
 }
 
-// looksLike returns what text looks like, and how to give that, or "" if it
-// looks like nothing but a secret.
+// looksLike describes the kind of key that text looks like, and how to give that to the
+// hub. It returns "" if text looks like a secret.
 func looksLike(text string) string {
 	for _, text := range slices.Compact([]string{text, unescape(text)}) {
 		for _, s := range shapes {
@@ -184,15 +184,15 @@ func looksLike(text string) string {
 
 var escapes = regexp.MustCompile(`(?i)%[0-9a-f]{2}|\\x[0-9a-f]{2}|\\u00[0-9a-f]{2}|\\[0-3][0-7]{2}`)
 
-// unescape undoes the escapes of URLs, HTML, JSON and C, in which templates and
-// shells pass keys on.
+// unescape undoes the escapes of URLs, HTML, JSON and C, in which templates and shells may
+// pass keys on.
 func unescape(text string) string {
 	return escapes.ReplaceAllStringFunc(html.UnescapeString(text), func(escape string) string {
 		base, digits := 16, escape[len(escape)-2:]
 		if escape[0] == '\\' && len(escape) == 4 && escape[1] <= '3' {
 			base, digits = 8, escape[1:]
 		}
-		b, _ := strconv.ParseUint(digits, base, 8) // of no other characters
+		b, _ := strconv.ParseUint(digits, base, 8) // digits has no other characters
 		return string([]byte{byte(b)})
 	})
 }
@@ -204,8 +204,8 @@ var (
 	spaces    = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "", byteOrderMark, "")
 )
 
-// encoded looks for a key in the raw bytes of text, and in what it says in
-// base64, in hex or as a list of bytes, to a depth.
+// encoded looks for a key in the bytes of text, and in what text contains as base64, hex
+// or a list of bytes, nested up to depth times.
 func encoded(text string, depth int) string {
 	if what := binaryKey([]byte(text)); what != "" {
 		return what
@@ -215,7 +215,7 @@ func encoded(text string, depth int) string {
 	}
 	for _, text := range slices.Compact([]string{text, spaces.Replace(text), spaces.Replace(unwrap(text))}) {
 		for _, run := range base64Run.FindAllString(text, -1) {
-			for skip := range 4 { // what stands before it may be letters, too
+			for skip := range 4 { // the run may begin with letters that are not part of it
 				if what := decoded(fromBase64(run[skip:]), depth-1); what != "" {
 					return what
 				}
@@ -237,7 +237,7 @@ func encoded(text string, depth int) string {
 	return ""
 }
 
-// decoded looks for a key in what was in another spelling.
+// decoded looks for a key in bytes that were decoded.
 func decoded(b []byte, depth int) string {
 	if text := string(b); isText(text) {
 		for _, s := range shapes {

@@ -29,8 +29,8 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// A shape is a text that holds a public key, or describes one. readMaterial must
-// either read that key or refuse the text.
+// A shape is a text that contains or describes a public key. readMaterial must either read
+// that key or refuse the text.
 type shape struct {
 	why, text string
 	read      bool
@@ -44,7 +44,7 @@ func each(b []byte, format string) (all []string) {
 	return all
 }
 
-// publicShapes are the ways in which a public key is kept.
+// publicShapes returns a public key in the forms in which people keep one.
 func publicShapes(t testing.TB, p pair) []shape {
 	t.Helper()
 	block, _ := pem.Decode([]byte(p.public))
@@ -258,7 +258,7 @@ func jwkOf(t testing.TB, key any, private bool) string {
 	return string(b)
 }
 
-// sshLine is a key as OpenSSH keeps it (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
+// sshLine returns a key in OpenSSH's form (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
 func sshLine(t testing.TB, p pair) string {
 	t.Helper()
 	var b []byte
@@ -295,8 +295,8 @@ func wrapLines(s string, n int) string {
 	return strings.Join(append(lines, s), "\n")
 }
 
-// attack signs a token with the bytes of what everybody may have, as they are
-// and as a hub might have trimmed them, and reports one that keys accept.
+// attack signs tokens with public text, as it is and as a hub might have trimmed it, and
+// reports one that keys accept.
 func attack(t testing.TB, keys []Key, text string) {
 	t.Helper()
 	for _, bytes := range []string{text, strings.TrimSpace(text), strings.TrimRight(text, "\r\n"), strings.Trim(text, "\uFEFF\r\n"), text + "\n"} {
@@ -306,8 +306,8 @@ func attack(t testing.TB, keys []Key, text string) {
 	}
 }
 
-// A public key, in whatever shape, never is a secret: it is read as what it is,
-// or refused with a sentence.
+// A public key in any form is never taken for a secret: it is read as a public key, or
+// refused with an explanation.
 func TestPublicKeysAreNoSecrets(t *testing.T) {
 	for name, p := range map[string]pair{"RSA": rsaPair(t, 2048), "EC": ecPair(t, elliptic.P256()), "Ed25519": edPair(t)} {
 		for _, s := range publicShapes(t, p) {
@@ -315,7 +315,7 @@ func TestPublicKeysAreNoSecrets(t *testing.T) {
 			if err := os.WriteFile(path, []byte(s.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			for _, given := range []string{s.text, "@" + path} { // in a flag or the environment, and in a file
+			for _, given := range []string{s.text, "@" + path} { // as a flag or variable, and as a file
 				text, _, err := ReadKey(given)
 				if err != nil {
 					t.Fatal(err)
@@ -347,7 +347,7 @@ func TestPublicKeysAreNoSecrets(t *testing.T) {
 	}
 }
 
-// What people have for secrets needs no prefix, and stays what it is to a byte.
+// Common secrets need no prefix, and are used unchanged.
 func TestSecrets(t *testing.T) {
 	secrets := []string{
 		secret, "!ChangeThisMercureHubJWTSecretKey!", "correct horse battery staple, and two more words",
@@ -381,7 +381,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// The prefix makes a secret of anything, and the same one on both sides.
+// With the prefix, any text is a secret, and the same one for signing and verifying.
 func TestSecretPrefix(t *testing.T) {
 	p := edPair(t)
 	text := SecretPrefix + p.public
@@ -404,11 +404,11 @@ func TestSecretPrefix(t *testing.T) {
 	}
 }
 
-// What signs is known in the same way as what checks.
+// Signing recognises keys in the same way as verifying.
 func TestSigningKeys(t *testing.T) {
 	p, ed := ecPair(t, elliptic.P256()), edPair(t)
 	for _, tt := range []struct {
-		why, key, public string // "" cannot sign
+		why, key, public string // public "": the key cannot sign
 	}{
 		{"PEM", p.private, p.public},
 		{"PEM after a byte order mark", "\uFEFF" + p.private, p.public},
@@ -434,8 +434,8 @@ func TestSigningKeys(t *testing.T) {
 	}
 }
 
-// FuzzKeyText puts anything around public keys in all their shapes, and signs
-// with the whole: no hub takes that for a secret.
+// FuzzKeyText surrounds public keys in all their forms with other text, and signs with the
+// whole. No hub may take that for a secret.
 func FuzzKeyText(f *testing.F) {
 	var shapes []shape
 	for _, p := range []pair{rsaPair(f, 2048), ecPair(f, elliptic.P256()), edPair(f)} {
@@ -451,7 +451,7 @@ func FuzzKeyText(f *testing.F) {
 		s := shapes[int(i)%len(shapes)]
 		if strings.HasPrefix(s.why, "PGP without") || strings.HasPrefix(s.why, "PGP, RSA") || strings.HasPrefix(s.why, "a PASETO") ||
 			strings.HasPrefix(s.why, "an a") || strings.HasPrefix(s.why, "a file") || strings.HasPrefix(before, SecretPrefix) {
-			return // known by how they begin
+			return // readMaterial recognises these by their beginning
 		}
 		text := before + s.text + behind
 		keys, err := ParseKeys(text, nil)

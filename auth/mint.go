@@ -12,9 +12,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Mint signs claims with a secret, or a private key as PEM or JWK; see
-// [ParseKeys] for what is a secret. Without an alg, it is the one that ParseKeys
-// takes the key to be for.
+// Mint signs claims with a secret, or a private key as PEM or JWK; see [ParseKeys] for
+// how they are distinguished. Without an alg, it uses the usual one for the key.
 func Mint(c *Claims, key, alg string) (string, error) {
 	private, public, err := signingKey(key)
 	if err != nil {
@@ -33,8 +32,8 @@ func Mint(c *Claims, key, alg string) (string, error) {
 	return jwt.NewWithClaims(jwt.GetSigningMethod(alg), c).SignedString(private)
 }
 
-// signingKey returns what signs, and what checks the signature: a secret is
-// both.
+// signingKey returns the key that signs and the one that verifies. For a secret they are
+// the same.
 func signingKey(text string) (private, public any, err error) {
 	m, err := readMaterial(text)
 	switch {
@@ -56,15 +55,14 @@ func signingKey(text string) (private, public any, err error) {
 	case crypto.Signer:
 		return k, k.Public(), nil
 	}
-	return nil, nil, errors.New("the JWK is no private key, and only that signs")
+	return nil, nil, errors.New("the JWK is not a private key, and only a private key can sign")
 }
 
-// privateKey returns the first private key: parameters of a curve may stand
-// before it.
+// privateKey returns the first private key. The parameters of a curve may precede it.
 func privateKey(blocks []*pem.Block) (any, error) {
 	i := slices.IndexFunc(blocks, isPrivate)
 	if i < 0 {
-		return nil, fmt.Errorf("a PEM block %q is no private key, and only that signs", blocks[0].Type)
+		return nil, fmt.Errorf("a PEM block %q is not a private key, and only a private key can sign", blocks[0].Type)
 	}
 	switch block := blocks[i]; block.Type {
 	case "PRIVATE KEY":

@@ -12,20 +12,20 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 )
 
-// Revocations are the subjects and tokens that count for nothing, each for a
-// time. With a file they outlive the process. The zero value is empty, and
-// keeps no file. Its methods may be called by several goroutines at once.
+// Revocations are the subjects and tokens that were revoked, each until a time. With a
+// file they survive a restart. The zero value is empty and has no file. Its methods are
+// safe for concurrent use.
 type Revocations struct {
 	path string
 	disk disk
 
-	mu       sync.Mutex           // every request takes it: nobody writes the file under it
-	subjects map[string]time.Time // until when
+	mu       sync.Mutex           // every request takes it, so it is not held while the file is written
+	subjects map[string]time.Time // until when each is revoked
 	ids      map[string]time.Time
 	changes  uint64
 
 	file  sync.Mutex // held while the file is written; taken before mu
-	saved uint64     // the changes that the file has
+	saved uint64     // the value of changes when the file was last written
 }
 
 type revocationsFile struct {
@@ -33,7 +33,7 @@ type revocationsFile struct {
 	Tokens   map[string]time.Time `json:"tokens"`
 }
 
-// OpenRevocations reads those in a file, which is made with the first one.
+// OpenRevocations reads the revocations in a file. The first Revoke creates the file.
 func OpenRevocations(path string) (*Revocations, error) { return openRevocations(path, osDisk{}) }
 
 func openRevocations(path string, d disk) (*Revocations, error) {
@@ -45,7 +45,7 @@ func openRevocations(path string, d disk) (*Revocations, error) {
 		return nil, err
 	}
 	var f revocationsFile
-	// A name that the hub does not know may be a revocation that would not count.
+	// An unknown name may be a revocation, which must not be ignored.
 	if err := jsonv2.Unmarshal(b, &f, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
@@ -53,9 +53,9 @@ func openRevocations(path string, d disk) (*Revocations, error) {
 	return v, nil
 }
 
-// Revoke revokes all tokens of a subject, or the one with an id, until a time.
-// It counts at once. Revoke returns when it is on the disk; an error means that
-// a restart may not know of it.
+// Revoke revokes all tokens of a subject, or the token with an id, until a time. It takes
+// effect at once, and returns when the file is on the disk. After an error it may not
+// survive a restart.
 func (v *Revocations) Revoke(subject, id string, until time.Time) error {
 	v.mu.Lock()
 	if subject != "" {
@@ -70,7 +70,7 @@ func (v *Revocations) Revoke(subject, id string, until time.Time) error {
 	return v.save(mine)
 }
 
-// revoke adds a name, and drops those whose time is over.
+// revoke adds a name, and drops the names whose time is over.
 func revoke(m map[string]time.Time, name string, until time.Time) map[string]time.Time {
 	if m == nil {
 		m = map[string]time.Time{}
@@ -81,7 +81,7 @@ func revoke(m map[string]time.Time, name string, until time.Time) map[string]tim
 	return m
 }
 
-// save writes the file, unless it has a change already: those who come while it
+// save writes the file, unless it has the change already: callers that wait while the file
 // is written share the next write.
 func (v *Revocations) save(change uint64) error {
 	if v.path == "" {
@@ -106,8 +106,8 @@ func (v *Revocations) save(change uint64) error {
 	return nil
 }
 
-// replaceFile puts a whole file in the place of the old one: after a power cut
-// one of them is there, and the new one if replaceFile has returned.
+// replaceFile replaces a file as a whole. After a power cut either the old or the new one
+// is there, and the new one if replaceFile had returned.
 func replaceFile(d disk, path string, content []byte) error {
 	next := path + ".new"
 	f, err := d.create(next)

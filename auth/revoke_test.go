@@ -64,8 +64,8 @@ func (f memFile) Sync() error {
 	return f.File.Sync()
 }
 
-// A power cut at any moment leaves a file that can be read, with every
-// revocation that was acknowledged.
+// After a power cut at any moment, the file can be read and has every acknowledged
+// revocation.
 func TestRevocationsOutliveAPowerCut(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	if err := fs.MkdirAll("/data", 0o755); err != nil {
@@ -112,8 +112,8 @@ func TestRevocationsOutliveAPowerCut(t *testing.T) {
 	t.Logf("%d power cuts", cuts)
 }
 
-// A disk that takes its time holds up nobody who publishes: what is revoked
-// counts before it is on the disk, and others are asked about meanwhile.
+// A slow disk does not block publishers: a revocation takes effect before it is on the
+// disk, and other tokens are checked meanwhile.
 func TestRevokingHoldsUpNobody(t *testing.T) {
 	syncing, gate := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(syncing) })
@@ -156,8 +156,8 @@ func TestRevokingHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// A file whose names the hub does not know, or that names something twice,
-// keeps it from starting: a revocation in it would not count.
+// A file with unknown or repeated names keeps the hub from starting, because a revocation
+// in it might be ignored.
 func TestRevocationsFileIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.json")
 	for text, ok := range map[string]bool{

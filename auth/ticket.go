@@ -15,50 +15,50 @@ import (
 const (
 	// TicketStart is how long a ticket waits for its first use.
 	TicketStart = 30 * time.Second
-	// TicketIdle is how long it lasts without a stream.
+	// TicketIdle is how long a used ticket lasts without a stream.
 	TicketIdle = 10 * time.Minute
-	// ticketSize is roughly what one takes, in bytes, beside the grant of its token, which
-	// others may share.
+	// ticketSize is roughly how many bytes a ticket takes, without the grant of its token,
+	// which other tickets may share.
 	ticketSize = 500
-	// ticketsEach is the part of the tickets' share of the budget that the tokens of one
-	// subject may take.
+	// ticketsEach limits the tickets of one subject's tokens: they may take 1/ticketsEach
+	// of the tickets' share of the budget.
 	ticketsEach = 8
-	// ticketSweep is how often tickets that are not good any more are removed.
+	// ticketSweep is how often tickets that are no longer valid are removed.
 	ticketSweep = 10 * time.Second
 )
 
-// A ticket is a handle to what a token may see, for an address that a native
-// EventSource asks for: it may be seen where addresses are, the token may not.
+// A ticket stands for a token's right to subscribe in the address of a native EventSource.
+// Addresses may be seen by others, and a token must not be.
 type ticket struct {
 	grant *Grant
-	of    *Grant    // the token's
-	until time.Time // while there is no stream
-	open  int       // streams
+	of    *Grant    // the token's grant
+	until time.Time // when it ends if no stream is open
+	open  int       // how many streams are open
 	back  bool      // it was given back
 
-	number uint64 // which one it is, to who may end its streams
+	number uint64 // identifies the ticket, so that its streams can be ended
 }
 
 func (t *ticket) good(now time.Time) bool {
 	return (t.open > 0 || now.Before(t.until)) && (t.grant.Expires.IsZero() || now.Before(t.grant.Expires))
 }
 
-// tickets are kept by their hashes, so that the hub's memory holds none of them. They
-// take their bytes from a share of the budget. A timer removes those that are not good
-// any more, so that no request waits for it.
+// tickets are stored by their hashes, so that the hub's memory does not contain them.
+// Their memory is taken from a share of the budget. A timer removes those that are no
+// longer valid, so that no request waits for that.
 type tickets struct {
 	share *budget.Share
 
 	mu      sync.Mutex
 	all     map[[sha256.Size]byte]*ticket
-	grants  map[*Grant]int              // how many are of each
-	holders map[[sha256.Size]byte]int64 // bytes, by [Grant].holder
+	grants  map[*Grant]int              // how many tickets each grant has
+	holders map[[sha256.Size]byte]int64 // bytes by [Grant].holder
 	sweeper *time.Timer                 // nil: there are no tickets
 }
 
-// Issue gives a ticket for what a token may see, to be used within [TicketStart]. It
-// gives none to a reader without a token, who sees the same without, and answers 429
-// when the tickets of the token's subject, or all together, take what they may.
+// Issue returns a ticket for a grant, to be used within [TicketStart]. The error is an
+// [*Error]: 401 for a request without a token, which needs no ticket, and 429 if the
+// tickets of the token's subject, or all tickets, take as much memory as they may.
 func (a *Auth) Issue(g *Grant) (string, error) {
 	if !g.Personal() {
 		return "", &Error{Status: http.StatusUnauthorized, Detail: "A ticket stands for a token, and the request has none: subscribe without a ticket, or send Authorization: Bearer TOKEN."}
@@ -72,12 +72,12 @@ func (a *Auth) Issue(g *Grant) (string, error) {
 	t := &ticket{grant: &only, of: g, until: time.Now().Add(TicketStart), number: binary.BigEndian.Uint64(h[:])}
 	only.ticket = t
 	if !a.tickets.add(h, t) {
-		return "", &Error{Status: http.StatusTooManyRequests, Detail: "There are too many tickets: use those that you have, give back with DELETE /tickets what is not needed, or try again when some have run out."}
+		return "", &Error{Status: http.StatusTooManyRequests, Detail: "There are too many tickets: use the ones that you have, give back unneeded ones with DELETE /tickets, or try again when some have expired."}
 	}
 	return text, nil
 }
 
-// add reports whether t fits.
+// add adds t and reports whether it fits.
 func (ts *tickets) add(h [sha256.Size]byte, t *ticket) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -95,7 +95,7 @@ func (ts *tickets) add(h [sha256.Size]byte, t *ticket) bool {
 	return true
 }
 
-// size returns roughly how many bytes t takes more than the others do. ts.mu is held.
+// size returns roughly how many bytes t takes in addition to all others. It needs ts.mu.
 func (ts *tickets) size(t *ticket) int64 {
 	n := ticketSize
 	if g := t.of; ts.grants[g] == 0 {
@@ -104,7 +104,7 @@ func (ts *tickets) size(t *ticket) int64 {
 	return int64(n)
 }
 
-// remove forgets t. ts.mu is held.
+// remove removes t. It needs ts.mu.
 func (ts *tickets) remove(h [sha256.Size]byte, t *ticket) {
 	delete(ts.all, h)
 	if ts.grants[t.of]--; ts.grants[t.of] == 0 {
@@ -117,7 +117,7 @@ func (ts *tickets) remove(h [sha256.Size]byte, t *ticket) {
 	}
 }
 
-// sweep removes what is not good any more. It lets go of the lock every now and then.
+// sweep removes tickets that are no longer valid. It releases the lock now and then.
 func (ts *tickets) sweep() {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -135,11 +135,11 @@ func (ts *tickets) sweep() {
 		ts.sweeper.Reset(ticketSweep)
 		return
 	}
-	ts.all, ts.grants, ts.holders, ts.sweeper = nil, nil, nil, nil // a map does not shrink
+	ts.all, ts.grants, ts.holders, ts.sweeper = nil, nil, nil, nil // because a map does not shrink
 }
 
-// use returns the grant of a ticket. From its first use on it lasts for
-// [TicketIdle] at a time.
+// use returns the grant of a ticket. From then on, the ticket lasts for [TicketIdle] after
+// its last use or stream.
 func (ts *tickets) use(text string) (*Grant, *Error) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -151,14 +151,14 @@ func (ts *tickets) use(text string) (*Grant, *Error) {
 		t = nil
 	}
 	if t == nil {
-		return nil, notAccepted("This ticket is not good, or not any more; get a new one with POST /tickets.", nil)
+		return nil, notAccepted("This ticket is not valid, or not any more; get a new one with POST /tickets.", nil)
 	}
 	t.until = now.Add(TicketIdle)
 	return t.grant, nil
 }
 
-// Return gives a ticket back before its time, and returns its number, or 0 if
-// there is none like it.
+// Return invalidates a ticket. It returns the ticket's number, or 0 if there is no such
+// ticket.
 func (a *Auth) Return(text string) (number uint64) {
 	a.tickets.mu.Lock()
 	defer a.tickets.mu.Unlock()
@@ -181,7 +181,7 @@ func (ts *tickets) givenBack(t *ticket) bool {
 	return t.back
 }
 
-// Ticket is the number of the ticket that a grant came by, or 0.
+// Ticket returns the number of the ticket that the request carried, or 0.
 func (g *Grant) Ticket() uint64 {
 	if g.ticket == nil {
 		return 0
@@ -189,8 +189,8 @@ func (g *Grant) Ticket() uint64 {
 	return g.ticket.number
 }
 
-// Opened notes that a stream of a grant's has opened; the returned function,
-// that it has closed. It is nil where nobody needs to know.
+// Opened records that a stream of the grant has opened. The caller must call the returned
+// function when the stream has closed. It is nil if the grant has no ticket.
 func (a *Auth) Opened(g *Grant) (closed func()) {
 	if g.ticket == nil {
 		return nil

@@ -26,7 +26,7 @@ func tokenOf(t testing.TB, subject string) string {
 	return token
 }
 
-// ask returns the grant of a request for a path with a token, if there is one.
+// ask returns the grant of a request for a path, with the token if there is one.
 func ask(t testing.TB, a *Auth, path, token string) *Grant {
 	t.Helper()
 	r := httptest.NewRequest("GET", path, nil)
@@ -51,7 +51,7 @@ func newTicketed(t testing.TB, limit int64) (*Auth, *budget.Share) {
 	return a, b.Share(budget.Tickets)
 }
 
-// issue takes tickets for a grant until there are no more, at most so many.
+// issue takes tickets for a grant, up to most, until it is refused.
 func issue(t testing.TB, a *Auth, g *Grant, most int) (tickets []string) {
 	t.Helper()
 	for len(tickets) < most {
@@ -67,8 +67,8 @@ func issue(t testing.TB, a *Auth, g *Grant, most int) (tickets []string) {
 	return tickets
 }
 
-// A subject gets a part of the tickets that there may be, all together what the budget
-// has for them, and none is left of what nobody uses.
+// A subject may have a part of all tickets, and all tickets together what the budget
+// allows. Unused tickets are removed.
 func TestTicketsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, share := newTicketed(t, 20<<20)
@@ -112,7 +112,7 @@ func TestTicketsAreBounded(t *testing.T) {
 	})
 }
 
-// A reader without a token gets no ticket, and so takes none from others.
+// A request without a token gets no ticket, and so cannot use up other clients' tickets.
 func TestNoTicketsWithoutToken(t *testing.T) {
 	a, share := newTicketed(t, 0)
 	for why, g := range map[string]*Grant{"anonymous": ask(t, a, "/events/a", ""), "without keys": everything} {
@@ -126,7 +126,7 @@ func TestNoTicketsWithoutToken(t *testing.T) {
 	}
 }
 
-// A ticket subscribes, and does nothing else that its token may do.
+// A ticket subscribes, and allows nothing else that its token does.
 func TestTicketsOnlySubscribe(t *testing.T) {
 	a, _ := newTicketed(t, 0)
 	full := ask(t, a, "/events/a", tokenOf(t, "ann"))
@@ -139,7 +139,7 @@ func TestTicketsOnlySubscribe(t *testing.T) {
 	}
 }
 
-// What tickets are said to take is what they take.
+// Tickets take as much memory as they are counted for.
 func TestTicketSize(t *testing.T) {
 	a, share := newTicketed(t, 0)
 	g := ask(t, a, "/events/a", tokenOf(t, "ann"))

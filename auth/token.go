@@ -18,12 +18,12 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// Claims are those of a token that the hub reads. Their names are to the letter
-// and stand once (RFC 7519 §4, §7.3).
+// Claims are the claims that the hub reads. Their names are case-sensitive and must be
+// unique (RFC 7519 §4, §7.3).
 type Claims struct {
 	jwt.RegisteredClaims
 	Mercure    *Access  `json:"mercure,omitempty"`
-	Namespaced *Access  `json:"https://mercure.rocks/,omitempty"` // beats the other
+	Namespaced *Access  `json:"https://mercure.rocks/,omitempty"` // takes precedence over Mercure
 	Tidings    *Tidings `json:"tidings,omitempty"`
 }
 
@@ -39,14 +39,15 @@ type Tidings struct {
 	Admin bool `json:"admin,omitempty"`
 }
 
-// UnmarshalJSON reads claims. A name that stands twice, at any depth, is an
-// error, and so is text that is not UTF-8. encoding/json would take EXP for exp.
+// UnmarshalJSON parses claims. A name that occurs twice, at any depth, is an error, and so
+// is text that is not UTF-8. encoding/json would take EXP for exp.
 func (c *Claims) UnmarshalJSON(text []byte) error {
 	type plain Claims // without this method
 	return jsonv2.Unmarshal(text, (*plain)(c))
 }
 
-// Grant returns what the claims grant.
+// Grant returns the grant that the claims describe. It is an error if a selector is
+// invalid.
 func (c *Claims) Grant() (*Grant, error) {
 	g := &Grant{Subject: c.Subject, ID: c.ID, Admin: c.Tidings != nil && c.Tidings.Admin}
 	if c.ExpiresAt != nil {
@@ -85,7 +86,7 @@ type verifier struct {
 
 func newVerifier(keys []Key, jwks *JWKS, o *Options) *verifier {
 	options := []jwt.ParserOption{
-		jwt.WithValidMethods(Algorithms), // never none; which of them is the key's to say
+		jwt.WithValidMethods(Algorithms), // excludes none; the key decides which of them it accepts
 		jwt.WithLeeway(o.Leeway),
 		jwt.WithStrictDecoding(),
 	}
@@ -115,7 +116,7 @@ func (v *verifier) verify(ctx context.Context, token string) (*Grant, *Error) {
 
 func (v *verifier) verifyNew(ctx context.Context, token string) (*Grant, *Error) {
 	if strings.ContainsFunc(token, notInToken) { // the decoder would skip line ends
-		return nil, notAccepted("This is no token: it is three parts in base64url with dots between.", nil)
+		return nil, notAccepted("This is not a token: a token has three parts in base64url, separated by dots.", nil)
 	}
 	c, err := v.parse(token, func(string) ([]Key, error) { return v.keys, nil })
 	if v.jwks != nil && (errors.Is(err, jwt.ErrTokenUnverifiable) || errors.Is(err, jwt.ErrTokenSignatureInvalid)) {
@@ -125,15 +126,15 @@ func (v *verifier) verifyNew(ctx context.Context, token string) (*Grant, *Error)
 	case errors.Is(err, jwt.ErrTokenExpired) && !errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return nil, notAccepted("The token has expired; get a new one.", err)
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return nil, notAccepted("The token is not valid yet; wait, or set the clock of whoever issues it.", err)
+		return nil, notAccepted("The token is not valid yet; wait, or set the issuer's clock.", err)
 	case err != nil:
-		return nil, notAccepted("This hub does not accept the token; get one from whoever issues them for this hub.", err)
+		return nil, notAccepted("This hub does not accept the token; get one from the issuer of this hub's tokens.", err)
 	}
 	g, err := c.Grant()
 	if err != nil {
 		return nil, notAccepted("This hub cannot read what the token grants; tidings token --inspect explains a token.", err)
 	}
-	if !g.Expires.IsZero() && g.Expires.Before(time.Now()) { // within the leeway
+	if !g.Expires.IsZero() && g.Expires.Before(time.Now()) { // expired, but within the leeway
 		g.Expires = g.Expires.Add(v.leeway)
 	}
 	return g, nil
@@ -143,8 +144,7 @@ func notInToken(c rune) bool {
 	return c != '.' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
-// parse reads a token that one of some keys has signed; which those are may
-// depend on the kid that it names.
+// parse verifies a token with one of the keys that keys returns for the token's kid.
 func (v *verifier) parse(token string, keys func(kid string) ([]Key, error)) (*Claims, error) {
 	if err := checkHeader(token); err != nil {
 		return nil, err
@@ -154,8 +154,8 @@ func (v *verifier) parse(token string, keys func(kid string) ([]Key, error)) (*C
 	return c, err
 }
 
-// checkHeader refuses a header that names something twice (RFC 7515 §4), of
-// which the parser would take the last. It leaves all else to the parser.
+// checkHeader refuses a header that has a name twice (RFC 7515 §4), because the parser
+// would take the last one. It leaves everything else to the parser.
 func checkHeader(token string) error {
 	head, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(head)
@@ -165,16 +165,16 @@ func checkHeader(token string) error {
 	return nil
 }
 
-// candidates returns those of keys that may have signed a token: those that are
-// for its algorithm. Its header names one at most, and cannot bring its own.
+// candidates returns the keys that may have signed a token: those for its algorithm and
+// kid. A token's header can choose among configured keys, but cannot bring its own.
 func candidates(header map[string]any, keys func(kid string) ([]Key, error)) (any, error) {
 	if _, ok := header["crit"]; ok { // RFC 7515 §4.1.11
-		return nil, errors.New("the token has critical extensions, and the hub knows none")
+		return nil, errors.New("the token has critical extensions, which the hub does not support")
 	}
 	alg, _ := header["alg"].(string)
 	kid, ok := header["kid"].(string)
 	if _, given := header["kid"]; given && !ok {
-		return nil, errors.New("the token's kid is no string")
+		return nil, errors.New("the token's kid is not a string")
 	}
 	known, err := keys(kid)
 	if err != nil {

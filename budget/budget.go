@@ -4,13 +4,13 @@
 //
 //   - Each [Use] has a share, in bytes, and all of them together have a limit. [Share.Take]
 //     fails when either would be exceeded; nothing blocks.
-//   - The account counts what its holders report: a holder takes before it keeps something
-//     and gives back exactly that when it lets go.
-//   - Uses that can fall back to the log are refused first, publishers last, so that
-//     pressure costs speed before it costs service. The table of shares says the order.
-//   - A [Budget] without a limit still bounds each use by a fixed share.
+//   - The account counts what its holders report: a holder takes bytes before it keeps
+//     something, and gives back exactly as many when it lets go.
+//   - Uses that can fall back to the log are refused first and publishers last, so that
+//     pressure costs speed before it costs service. See the table of shares for the order.
+//   - A [Budget] without a limit still limits each use to a fixed share.
 //
-// Methods may be called by several goroutines at once.
+// All methods are safe for concurrent use.
 package budget
 
 import (
@@ -23,12 +23,12 @@ type Use uint8
 
 // The uses, in the order in which they are refused as memory runs out.
 const (
-	Pages         Use = iota // pages of the log cached for streams that catch up; a refused page is read again
-	Matches                  // which templates match a topic; a refused match is computed again
-	Windows                  // newest events kept for streams that lag; a refused stream reads the log
+	Pages         Use = iota // pages of the log cached for streams that catch up; if refused, a page is read again
+	Matches                  // which templates match a topic; if refused, a match is computed again
+	Windows                  // newest events kept for streams that lag; if refused, a stream reads the log
 	Lists                    // answers being built: NDJSON reads, last=N, topics, subscriptions; refused with 503
 	Tickets                  // refused with 429
-	Subscriptions            // selectors, grants and options of open streams; a refused stream is told to come back
+	Subscriptions            // selectors, grants and options of open streams; a refused client is asked to reconnect later
 	Publishes                // bodies being read and events on their way to the log; refused with 503
 	uses
 )
@@ -47,9 +47,9 @@ func Uses() []Use {
 	return all
 }
 
-// shares holds each use's share: a fixed one where there is no limit; with a limit,
-// the most it may hold itself, and how full the whole account may be when it takes
-// more, both in percent of the limit.
+// shares holds each use's share: its fixed bytes if there is no limit; and with a limit,
+// in percent of it, the most that the use may hold itself, and the most that all uses
+// together may hold when it takes more.
 var shares = [uses]struct{ fixed, own, whole int64 }{
 	Pages:         {64 << 20, 20, 50},
 	Matches:       {16 << 20, 5, 55},
@@ -67,7 +67,7 @@ type Budget struct {
 	shares [uses]Share
 }
 
-// New returns an account of at most limit bytes; 0 means no limit for the whole.
+// New returns an account of at most limit bytes; 0 means no limit on the whole.
 func New(limit int64) *Budget {
 	b := &Budget{limit: limit}
 	if limit <= 0 {
@@ -83,7 +83,7 @@ func New(limit int64) *Budget {
 	return b
 }
 
-// Limit returns the limit of the whole in bytes, or 0 if there is none.
+// Limit returns the limit on all uses together in bytes, or 0 if there is none.
 func (b *Budget) Limit() int64 {
 	if b.limit == math.MaxInt64 {
 		return 0
@@ -101,10 +101,10 @@ func (b *Budget) Share(u Use) *Share { return &b.shares[u] }
 type Share struct {
 	of      *Budget
 	most    int64 // bytes of this use
-	upTo    int64 // bytes of all uses together, beyond which this one gets no more
+	upTo    int64 // bytes of all uses together, beyond which this use gets no more
 	used    atomic.Int64
 	refused atomic.Uint64
-	_       [64]byte // the next use's share has a cache line of its own
+	_       [64]byte // so that the next use's share has a cache line of its own
 }
 
 // Take adds n bytes and reports whether they fit; if they do not, it adds nothing.
@@ -122,15 +122,15 @@ func (s *Share) Take(n int64) bool {
 	return true
 }
 
-// Add adds n bytes that are held already, also beyond the limits: a cache adds what
-// it has just made, and lets go of older entries while [Share.Full].
+// Add adds n bytes that are held already, even beyond the limits: a cache adds what it has
+// just created, and drops older entries while [Share.Full].
 func (s *Share) Add(n int64) {
 	s.used.Add(n)
 	s.of.used.Add(n)
 }
 
-// Full reports whether more is held than this use may hold, or all uses together
-// while this one is to get more.
+// Full reports whether this use holds more than it may, or all uses together hold more
+// than they may when this one takes more.
 func (s *Share) Full() bool { return s.used.Load() > s.most || s.of.used.Load() > s.upTo }
 
 // Give returns n bytes that were taken or added.

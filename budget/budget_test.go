@@ -65,7 +65,7 @@ func TestConcurrentTakes(t *testing.T) {
 		wg.Go(func() {
 			for range 10_000 {
 				if s := b.Share(Windows); s.Take(7_000) {
-					if s.Used() > s.Most()+8*7_000 { // takes that fail add for a moment
+					if s.Used() > s.Most()+8*7_000 { // a Take that fails adds its bytes for a moment
 						t.Error("more is held than may be")
 					}
 					s.Give(7_000)

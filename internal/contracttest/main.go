@@ -1,6 +1,6 @@
-// Command contracttest is the service by which LaunchDarkly's public harness,
-// sse-contract-tests, drives this module's SSE client. The harness calls it to
-// create, command and close streams, and is called back with what they see.
+// Command contracttest lets LaunchDarkly's public harness, sse-contract-tests, test this
+// module's SSE client. The harness calls it to create, command and close streams, and it
+// calls the harness back with what they receive.
 package main
 
 import (

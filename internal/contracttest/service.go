@@ -24,7 +24,7 @@ type service struct {
 	created int
 }
 
-// newService returns a service that calls quit when it is told to exit.
+// newService returns a service that calls quit when the harness asks it to exit.
 func newService(ctx context.Context, quit func()) *service {
 	s := &service{ctx: ctx, streams: make(map[string]*stream)}
 	s.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -38,7 +38,7 @@ func newService(ctx context.Context, quit func()) *service {
 	return s
 }
 
-// wait returns when every stream has ended.
+// wait waits until every stream has ended.
 func (s *service) wait() { s.running.Wait() }
 
 func (s *service) create(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// callbacks is the harness's side: it takes messages in their order.
+// callbacks is the harness's side. It receives messages in their order.
 type callbacks chan string
 
 func (c callbacks) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
@@ -31,7 +31,7 @@ func post(t *testing.T, url, body string) *http.Response {
 	return resp
 }
 
-// remove sends a DELETE and returns the answer's status.
+// remove sends a DELETE and returns the response's status.
 func remove(t *testing.T, url string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, url, nil)

@@ -15,7 +15,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// params is what the harness asks for when it creates a stream.
+// params are the harness's parameters of a stream.
 type params struct {
 	StreamURL      string
 	CallbackURL    string
@@ -27,7 +27,7 @@ type params struct {
 	Body           string
 }
 
-// A message tells the harness what a stream has seen.
+// A message reports to the harness what a stream has received.
 type message struct {
 	Kind    string `json:"kind"`
 	Event   *event `json:"event,omitempty"`
@@ -46,10 +46,10 @@ type stream struct {
 	cancel   context.CancelFunc
 	source   *sse.Source
 	callback string
-	sent     int // messages
+	sent     int // how many messages
 
 	mu    sync.Mutex
-	types map[string]bool // those listened to
+	types map[string]bool // the event types that are reported
 }
 
 func newStream(ctx context.Context, cancel context.CancelFunc, p params) (*stream, error) {
@@ -67,14 +67,14 @@ func newStream(ctx context.Context, cancel context.CancelFunc, p params) (*strea
 	client := &sse.Client{
 		LastEventID: p.LastEventID,
 		Resend:      true,
-		Positions:   true, // the harness wants what the standard does, and no more
+		Positions:   true, // because the harness expects exactly what the standard says
 		OnError:     func(err error, _ time.Duration) { s.send(message{Kind: "error", Error: err.Error()}) },
 		OnComment:   func(text string) { s.send(message{Kind: "comment", Comment: text}) },
 	}
 	if p.InitialDelayMS != nil {
 		client.ReconnectionTime = time.Duration(*p.InitialDelayMS) * time.Millisecond
 		if *p.InitialDelayMS == 0 {
-			client.ReconnectionTime = -1 // at once
+			client.ReconnectionTime = -1 // no wait
 		}
 	}
 	if p.ReadTimeoutMS != nil {
@@ -113,12 +113,12 @@ func (s *stream) listens(eventType string) bool {
 	return s.types[eventType]
 }
 
-// send reports a message to the harness, which puts them in order by number.
+// send reports a message to the harness, which orders messages by their numbers.
 func (s *stream) send(m message) {
 	s.sent++
 	body, err := json.Marshal(m)
 	if err != nil {
-		panic(err) // strings alone
+		panic(err) // cannot happen: m holds only strings
 	}
 	url := fmt.Sprintf("%s/%d", s.callback, s.sent)
 	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, url, bytes.NewReader(body))

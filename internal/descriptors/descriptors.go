@@ -1,24 +1,25 @@
 // Package descriptors reports how near the process is to its limit on open files.
 //
-// Connections, listeners and the store share one limit (RLIMIT_NOFILE). Streams
-// stay, so they would take all of it; they must leave [Reserve] free, with which
-// publishers and operators get through and the store opens its files.
+// Connections, listeners and the store share one limit (RLIMIT_NOFILE). Streams stay open,
+// so they would use it up. They must leave [Reserve] free for publishers, operators and the
+// store's files.
 package descriptors
 
-// Usage is how many descriptors a process has open, and may have.
+// Usage is how many descriptors a process has open, and how many it may have. The zero
+// value means that the system does not say.
 type Usage struct{ Open, Limit int }
 
-// Reserve returns how many descriptors of a limit streams leave free: a quarter of a
-// low limit, and 512 of any other.
+// Reserve returns how many descriptors of a limit streams must leave free: 512, or a
+// quarter of the limit if that is less.
 func Reserve(limit int) int { return min(limit/4, 512) }
 
-// Room reports whether there is one left for another stream. It counts what the stream's
-// connection has taken as open. Where the system does not say, there is.
+// Room reports whether there is a descriptor for another stream. The stream's own
+// connection already counts as open. If the system does not say, there is.
 func (u Usage) Room() bool { return u.Limit == 0 || u.Open <= u.Limit-Reserve(u.Limit) }
 
-// Connections returns how many more connections may be accepted: all connections
-// together leave half of the [Reserve] to the store, and streams the other half to
-// publishers and operators. It is at most 64, also where the system does not say.
+// Connections returns how many more connections may be accepted, at most 64. All
+// connections together must leave half of the [Reserve] to the store; the other half is
+// for publishers and operators. If the system does not say, it returns 64.
 func (u Usage) Connections() int {
 	const most = 64
 	if u.Limit == 0 {

@@ -7,7 +7,7 @@ import (
 )
 
 // Now returns the process's usage. It costs two system calls, or four on Linux before
-// 6.2. The zero value is an answer that the system does not give.
+// 6.2. It returns the zero Usage if the system does not report the limit.
 func Now() Usage {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -19,7 +19,7 @@ func Now() Usage {
 		u.Open = int(st.Size) // since Linux 6.2 (proc_pid_fd(5))
 		return u
 	}
-	// A new descriptor is the lowest that is free, so at least as many are open.
+	// A new descriptor gets the lowest free number, so at least as many are open.
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return Usage{Open: u.Limit, Limit: u.Limit}

@@ -2,5 +2,5 @@
 
 package descriptors
 
-// Now returns the process's usage: here, that the system does not say.
+// Now returns the zero Usage, because the system does not report it.
 func Now() Usage { return Usage{} }

@@ -1,5 +1,5 @@
-// Package form parses what forms and queries are written in,
-// application/x-www-form-urlencoded (WHATWG URL §5.1).
+// Package form parses application/x-www-form-urlencoded, the format of forms and queries
+// (WHATWG URL §5.1).
 package form
 
 import (
@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Parse returns the pairs of a query, or of a form's body. Pairs are separated
-// by & alone: a semicolon is a character like others, as the URL Standard has it
-// and [url.ParseQuery] does not.
+// Parse returns the pairs of a query, or of a form's body. Only & separates pairs. A
+// semicolon is an ordinary character, as in the URL Standard and unlike in
+// [url.ParseQuery].
 //
-// Unlike the standard, Parse refuses a percent sign that two hexadecimal digits
-// do not follow: the caller meant something else than it wrote.
+// Unlike the standard, Parse returns an error for a percent sign without two hexadecimal
+// digits, because the caller must have meant something else.
 func Parse(text string) (url.Values, error) {
 	return url.ParseQuery(strings.ReplaceAll(text, ";", "%3B"))
 }

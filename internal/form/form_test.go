@@ -9,7 +9,7 @@ import (
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		why, text string
-		want      url.Values // nil: it is refused
+		want      url.Values // nil: Parse returns an error
 	}{
 		{"nothing", "", url.Values{}},
 		{"a semicolon in a value", "topic=https://shop.example/a;v=1", url.Values{"topic": {"https://shop.example/a;v=1"}}},

@@ -10,12 +10,12 @@ import (
 
 type benchCmd struct {
 	Fanout  fanoutCmd  `cmd:"" help:"Publish to many streams."`
-	Publish publishCmd `cmd:"" help:"Publish with nobody there to receive, then read it back."`
-	Resume  resumeCmd  `cmd:"" help:"Have many streams resume at once."`
+	Publish publishCmd `cmd:"" help:"Publish without subscribers, then read the events back."`
+	Resume  resumeCmd  `cmd:"" help:"Resume many streams at once."`
 	Connect connectCmd `cmd:"" help:"Open and close many streams."`
 }
 
-// A measurement measures something. An error means that it could not.
+// A measurement is a benchmark. An error means that it could not be carried out.
 type measurement interface {
 	Measure(ctx context.Context) (*load.Report, error)
 }
@@ -75,7 +75,7 @@ func (o *benchOutput) print(ctx context.Context, s streams, m measurement) error
 		err = report.Print(s.out)
 	}
 	if err == nil && !report.OK {
-		err = errors.New("not all events came to all streams, once, whole and in order: this is no result")
+		err = errors.New("the result is invalid: not every stream received every event once, whole and in order")
 	}
 	return err
 }

@@ -7,5 +7,6 @@ import (
 	"io"
 )
 
-// untilClosed leaves it to the next write to tell.
+// untilClosed returns ctx. On this system only the next write reports that the reader of
+// out is gone.
 func untilClosed(ctx context.Context, _ io.Writer) context.Context { return ctx }

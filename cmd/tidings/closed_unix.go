@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// untilClosed returns a context that ends when whoever reads the pipe out has
-// gone: on a quiet topic, the next write that would tell may be hours away.
+// untilClosed returns a context that ends when out is a pipe and its reader is gone. On
+// a quiet topic, the next write, which would report that, may be hours away.
 func untilClosed(ctx context.Context, out io.Writer) context.Context {
 	f, ok := out.(*os.File)
 	if !ok {
@@ -22,7 +22,7 @@ func untilClosed(ctx context.Context, out io.Writer) context.Context {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	go func() { // ends with the process
-		fds := []unix.PollFd{{Fd: int32(f.Fd())}} // errors and hang-ups are always told
+		fds := []unix.PollFd{{Fd: int32(f.Fd())}} // poll always reports errors and hang-ups
 		for {
 			n, err := unix.Poll(fds, -1)
 			if err == nil && n > 0 {

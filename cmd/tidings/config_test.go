@@ -7,15 +7,15 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A setting of the config file is known by its name to the letter, and stands
-// once, in one document: no other may go unnoticed.
+// Names in the config file are case-sensitive, must be unique, and must be in one
+// document. Anything else is an error, so that no setting is lost.
 func TestConfigFile(t *testing.T) {
 	parser, err := kong.New(&cli{}, kong.Vars{"version": ""})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		text, says string // "" is fine
+		text, says string // says "": no error
 	}{
 		{"anonymous: true\nstore: memory\n", ""},
 		{"---\nstore: memory\n", ""},

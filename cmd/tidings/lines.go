@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	maxLine    = 16 << 20  // the hub's own limit is lower
-	batchLines = 256       // in one request
-	batchBytes = 128 << 10 // about, likewise; JSON may make six of one
+	maxLine    = 16 << 20  // bytes; the hub's own limit is lower
+	batchLines = 256       // lines in one request
+	batchBytes = 128 << 10 // about how many bytes of lines in one request; JSON may take six bytes for one
 )
 
-// publishLines publishes each line of standard input as it comes; lines that
-// come faster than the hub answers go together.
+// publishLines publishes each line of standard input as it arrives. Lines that arrive
+// faster than the hub answers are sent together.
 func (c *pubCmd) publishLines(ctx context.Context, s streams) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -56,8 +56,8 @@ func scanLines(ctx context.Context, in io.Reader, lines chan<- []byte) error {
 	return scanner.Err()
 }
 
-// nextBatch waits for a line and takes those that are there already. It is
-// empty at the end.
+// nextBatch waits for a line and returns it with the lines that have arrived by then. It
+// returns none at the end.
 func nextBatch(ctx context.Context, lines <-chan []byte) (batch [][]byte) {
 	select {
 	case line, ok := <-lines:
@@ -83,12 +83,12 @@ func nextBatch(ctx context.Context, lines <-chan []byte) (batch [][]byte) {
 	return batch
 }
 
-// publishBatch publishes lines, the first of which is the one after before.
+// publishBatch publishes lines, which follow the first before lines of the input.
 func (c *pubCmd) publishBatch(ctx context.Context, out io.Writer, lines [][]byte, before int) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	for i, line := range lines {
-		if !utf8.Valid(line) { // JSON would replace what is not
+		if !utf8.Valid(line) { // JSON would replace invalid bytes
 			return fmt.Errorf("line %d is not valid UTF-8, which is all that an event stream can carry", before+i+1)
 		}
 		err := enc.Encode(struct {

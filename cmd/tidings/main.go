@@ -23,11 +23,11 @@ import (
 const (
 	exitFailure = 1
 	exitUsage   = 2
-	exitTimeout = 3 // sub --timeout passed first
+	exitTimeout = 3 // sub: --timeout has passed
 )
 
 func main() {
-	// Nobody asks for a profile of the heap, whose samples are never let go of.
+	// A heap profile is never read, and its samples are never freed.
 	runtime.MemProfileRate = 0
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -48,7 +48,7 @@ type streams struct {
 	out, err io.Writer
 }
 
-// usageError is a mistake in how the command was called.
+// usageError reports that the command was called incorrectly.
 type usageError struct{ error }
 
 // errTimeout ends sub when --timeout has passed.
@@ -67,7 +67,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
-		panic(err) // the structs' tags are wrong
+		panic(err) // the struct tags are wrong
 	}
 	unsetEmpty()
 	cmd, err := parser.Parse(args)
@@ -78,7 +78,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "tidings: %v; see tidings --help\n", err)
 		return exitUsage
 	}
-	// The first signal ends the command in its own time, the second at once.
+	// The first signal ends the command in an orderly way, the second at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -99,8 +99,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exitFailure
 }
 
-// unsetEmpty has an empty variable count as none, as in a compose file whose
-// value was left out.
+// unsetEmpty unsets empty TIDINGS_ variables, such as those in a compose file whose value
+// was left out.
 func unsetEmpty() {
 	for _, entry := range os.Environ() {
 		if name, value, _ := strings.Cut(entry, "="); value == "" && strings.HasPrefix(name, "TIDINGS_") {

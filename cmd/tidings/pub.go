@@ -75,7 +75,7 @@ func (c *pubCmd) publish(ctx context.Context, out io.Writer, data []byte) error 
 	return err
 }
 
-// post sends a body to the hub and returns its answer.
+// post sends a body to the hub and returns the body of the response.
 func (f *hubFlags) post(ctx context.Context, q url.Values, contentType string, body []byte) ([]byte, error) {
 	target, err := f.events(q)
 	if err != nil {
@@ -94,7 +94,7 @@ func (f *hubFlags) post(ctx context.Context, q url.Values, contentType string, b
 	return answer(resp)
 }
 
-// printID prints the id in an answer for one event, or returns its problem.
+// printID prints the id in the response for one event, or returns its problem.
 func printID(out io.Writer, line []byte) (n int, err error) {
 	var published struct {
 		ID string

@@ -13,8 +13,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tidings": main})
 }
 
-// TestScripts runs what a user types, testdata/*.txtar. Each script has an
-// address of its own in $ADDR; `ready` waits until a hub answers there.
+// TestScripts runs the commands in testdata/*.txtar. Each script has its own address in
+// $ADDR; `ready` waits until a hub answers there.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -28,8 +28,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// freeAddress returns one that nobody listens on, in all likelihood still when
-// the script's hub does.
+// freeAddress returns an address that nobody listens on, most likely also when the
+// script starts its hub.
 func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -25,12 +25,12 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	return daemon.Run(ctx, &c.Config, s.err, logger)
 }
 
-// configFile resolves flags from a file. Flags and environment beat it.
+// configFile resolves flags from a file. Flags and environment take precedence.
 type configFile map[string]any
 
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	var f configFile
-	dec := yaml.NewDecoder(r) // which refuses a name that stands twice
+	dec := yaml.NewDecoder(r) // it refuses repeated names
 	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the config file is not YAML: %w", err)
 	}
@@ -40,7 +40,7 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	return f, nil
 }
 
-// Validate refuses keys that are no flag: a typo must not go unnoticed.
+// Validate returns an error for a key that is not a flag, so that typos are noticed.
 func (f configFile) Validate(app *kong.Application) error {
 	var names []string
 	for _, cmd := range app.Children {
@@ -52,7 +52,7 @@ func (f configFile) Validate(app *kong.Application) error {
 	}
 	for key := range f {
 		if !slices.Contains(names, key) {
-			return fmt.Errorf("the config file sets %q, which is no flag of tidings serve", key)
+			return fmt.Errorf("the config file sets %q, which is not a flag of tidings serve", key)
 		}
 	}
 	return nil
@@ -68,7 +68,7 @@ func (f configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 	switch v := f[flag.Name].(type) {
 	case nil, []any:
 		return v, nil
-	default: // as it would be written for a flag: 5 is no duration there either
+	default: // parse it as the flag's text, so that 5 is not a duration here either
 		return fmt.Sprint(v), nil
 	}
 }

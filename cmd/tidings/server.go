@@ -13,9 +13,9 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// hubFlags say which hub a command talks to, and as whom.
+// hubFlags are the address of a hub and the token for it.
 type hubFlags struct {
-	Server string `placeholder:"URL" help:"The hub's address; http://localhost:3000 unless given."`
+	Server string `placeholder:"URL" help:"The hub's address; by default http://localhost:3000."`
 	Token  string `placeholder:"TOKEN" help:"Bearer token to send."`
 }
 
@@ -36,11 +36,11 @@ func (f *hubFlags) authorize(h http.Header) {
 	}
 }
 
-// maxSaid is how many bytes of an answer an error repeats.
+// maxSaid is how many bytes of a response an error quotes.
 const maxSaid = 4 << 10
 
-// problemText returns status and what the body of an answer that is no success
-// says: a problem's detail (RFC 9457), or else the beginning of its text.
+// problemText returns the status of a failed response and an explanation from its body: a
+// problem's detail (RFC 9457), or else the beginning of the text.
 func problemText(status string, body []byte) string {
 	said := strings.TrimSpace(string(body[:min(len(body), maxSaid)]))
 	var p httpapi.Problem
@@ -53,7 +53,7 @@ func problemText(status string, body []byte) string {
 	return status + ": " + printable(said)
 }
 
-// printable replaces what would steer a terminal.
+// printable replaces characters that would control a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {
@@ -63,9 +63,9 @@ func printable(s string) string {
 	}, s)
 }
 
-// answer reads a response's body, or its problem as an error.
+// answer returns a response's body, or an error with its problem.
 func answer(resp *http.Response) ([]byte, error) {
-	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
+	defer func() { _ = resp.Body.Close() }() // the body has been read, or does not matter
 	body, err := io.ReadAll(resp.Body)
 	if resp.StatusCode/100 != 2 {
 		return nil, fmt.Errorf("the hub answered %s", problemText(resp.Status, body))

@@ -22,26 +22,25 @@ import (
 type subCmd struct {
 	Target []string `arg:"" optional:"" name:"topic|url" help:"Topics to subscribe to; or the address of any event stream, as in https://…, unless --server names a hub."`
 
-	Topic       []string        `sep:"none" placeholder:"TOPIC" help:"A topic, also one that looks like an address. May be repeated."`
+	Topic       []string        `sep:"none" placeholder:"TOPIC" help:"A topic, even one that looks like an address. May be repeated."`
 	JSON        bool            `name:"json" help:"Print one JSON object per event: id, type and data."`
-	LastEventID string          `name:"last-event-id" placeholder:"ID" help:"Begin just after the event with this id; earliest is everything retained."`
+	LastEventID string          `name:"last-event-id" placeholder:"ID" help:"Begin after the event with this id; earliest means everything retained."`
 	Since       string          `placeholder:"TIME" help:"Begin with events since a time (RFC 3339, Unix seconds, or a duration as in 15m)."`
 	Last        int             `placeholder:"N" help:"Begin with the newest N events of each topic."`
 	Count       int             `placeholder:"N" help:"End after N events."`
-	Timeout     time.Duration   `placeholder:"DURATION" help:"End after so long, with exit code 3."`
+	Timeout     time.Duration   `placeholder:"DURATION" help:"End after this time, with exit code 3."`
 	MaxEvent    daemon.ByteSize `default:"16MiB" help:"The largest event to accept; a larger one ends the command."`
 	Header      []string        `short:"H" sep:"none" placeholder:"'KEY: VALUE'" help:"Send a header. May be repeated."`
 	hubFlags
 }
 
-// Run prints events until it is told to end: by --count, --timeout, a signal,
-// or a server that wants no more of it.
+// Run prints events until it ends by --count, --timeout, a signal, or a 204 response.
 func (c *subCmd) Run(ctx context.Context, s streams) error {
 	target, err := c.target()
 	if err != nil {
 		return err
 	}
-	ctx = untilClosed(ctx, s.out) // as with | head -1
+	ctx = untilClosed(ctx, s.out) // for example with | head -1
 	cause := ctx
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -66,7 +65,7 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 	for e, err := range client.Events(req) {
 		switch {
 		case errors.Is(err, sse.ErrNoContent), cause.Err() != nil:
-			return nil // the server's word, or the user's
+			return nil // ended by the server or the user
 		case context.Cause(ctx) != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, sse.ErrEventTooLarge):
@@ -88,7 +87,7 @@ func (c *subCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// target is the address to ask.
+// target returns the address to request.
 func (c *subCmd) target() (string, error) {
 	if c.Last < 0 || c.Count < 0 || c.Timeout < 0 {
 		return "", usageError{errors.New("--last, --count and --timeout must not be negative")}
@@ -110,7 +109,7 @@ func (c *subCmd) target() (string, error) {
 			return "", usageError{errors.New("give one address, or topics; a topic that looks like an address goes with --topic")}
 		}
 		if len(c.Topic) > 0 || c.Since != "" || c.Last > 0 {
-			return "", usageError{errors.New("--topic, --since and --last are for a hub: put what this server knows into its address, or name a hub with --server")}
+			return "", usageError{errors.New("--topic, --since and --last are for a hub: put the server's own parameters into its address, or name a hub with --server")}
 		}
 		return c.Target[0], nil
 	}
@@ -133,7 +132,7 @@ func isAddress(s string) bool {
 	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
-// setHeaders refuses what net/http would at each attempt, for ever.
+// setHeaders refuses headers that net/http would refuse at every attempt.
 func (c *subCmd) setHeaders(req *http.Request) error {
 	c.authorize(req.Header)
 	for _, line := range c.Header {
@@ -156,13 +155,14 @@ func (c *subCmd) setHeaders(req *http.Request) error {
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// notInToken reports what cannot stand in a header's name (RFC 9110 §5.6.2).
+// notInToken reports whether a character is not allowed in a header's name (RFC 9110
+// §5.6.2).
 func notInToken(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 }
 
-// print prints e. Without --json, a gap is no event of the topics: it is told on
-// the side, and does not count.
+// print prints e. A gap is not an event of the topics: without --json it goes to standard
+// error and does not count.
 func (c *subCmd) print(s streams, e sse.Event) (printed bool, err error) {
 	var gap hub.Gap
 	switch {
@@ -175,7 +175,7 @@ func (c *subCmd) print(s streams, e sse.Event) (printed bool, err error) {
 			Data string `json:"data"`
 		}{e.ID, e.Type, e.Data})
 	case e.Type == hub.GapType && json.Unmarshal([]byte(e.Data), &gap) == nil:
-		fmt.Fprintf(s.err, "tidings: gap (%s): events after %s are not there; going on after %s\n", gap.Reason, gap.Requested, gap.ResumedAfter)
+		fmt.Fprintf(s.err, "tidings: gap (%s): events after %s are not there; resuming after %s\n", gap.Reason, gap.Requested, gap.ResumedAfter)
 		return false, nil
 	case e.Type != sse.DefaultType:
 		_, err = fmt.Fprintf(s.out, "[%s] %s\n", e.Type, e.Data)
@@ -185,7 +185,7 @@ func (c *subCmd) print(s streams, e sse.Event) (printed bool, err error) {
 	return true, err
 }
 
-// failure says what ended a connection, in the server's own words if it has any.
+// failure describes the error that ended a connection, in the server's words if possible.
 func failure(err error) string {
 	var status *sse.StatusError
 	var content *sse.ContentTypeError
@@ -193,13 +193,13 @@ func failure(err error) string {
 	case errors.As(err, &status):
 		return "the server answered " + problemText(fmt.Sprintf("%d %s", status.Code, http.StatusText(status.Code)), status.Body)
 	case errors.As(err, &content):
-		return problemText(fmt.Sprintf("the answer is no event stream (Content-Type %q)", content.Header.Get("Content-Type")), content.Body)
+		return problemText(fmt.Sprintf("the response is not an event stream (Content-Type %q)", content.Header.Get("Content-Type")), content.Body)
 	case errors.Is(err, io.EOF):
 		return "the server ended the stream"
 	}
 	return strings.TrimPrefix(err.Error(), "sse: ")
 }
 
-// namesHub reports whether --server was given: the environment alone does not
-// make an address a topic.
+// namesHub reports whether --server was given. The environment variable alone does not
+// turn an address into a topic.
 func (f *hubFlags) namesHub() bool { return f.Server != "" && f.Server != os.Getenv("TIDINGS_SERVER") }

@@ -13,8 +13,8 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// sub runs `tidings sub` on a server that answers the first request with a body
-// and ends the stream for good at the next.
+// sub runs `tidings sub` against a server that answers the first request with a body and
+// the next with 204.
 func sub(t *testing.T, contentType, body string, args ...string) (code int, stdout, stderr string, requests int) {
 	t.Helper()
 	var asked atomic.Int32
@@ -54,7 +54,7 @@ func TestSubEndsAtAnEventThatIsTooLarge(t *testing.T) {
 func TestSubPrintsAnAnswerThatIsNoStream(t *testing.T) {
 	for _, tt := range []struct{ why, contentType, body, says string }{
 		{"a model's API", "application/json", `{"error":{"message":"model not loaded"}}`,
-			`the answer is no event stream (Content-Type "application/json"): {"error":{"message":"model not loaded"}}`},
+			`the response is not an event stream (Content-Type "application/json"): {"error":{"message":"model not loaded"}}`},
 		{"a problem", "application/problem+json", `{"detail":"come back tomorrow"}`, "come back tomorrow"},
 		{"a page", "text/html", strings.Repeat("<p>", 2<<10), strings.Repeat("<p>", 1365) + "<\n"},
 		{"nothing", "text/html", "", `(Content-Type "text/html")`},
@@ -67,8 +67,7 @@ func TestSubPrintsAnAnswerThatIsNoStream(t *testing.T) {
 	}
 }
 
-// A hub's positions are no events of a topic: they are neither printed nor
-// counted.
+// Position events are not events of a topic: they are neither printed nor counted.
 func TestSubShowsNoPositions(t *testing.T) {
 	position := func(id string) string { return "event: position\ndata: {}\nid: " + id + "\n\n" }
 	body := "retry: 0\n" + position("_1") + "id: _2\ndata: a\n\n" + position("_3") + "event: price\ndata: {}\n\n" + position("_4")

@@ -17,17 +17,17 @@ import (
 
 type tokenCmd struct {
 	Publish   []string      `sep:"none" placeholder:"SELECTOR" help:"Topics that the token may publish to: one, a URI Template, or *. May be repeated."`
-	Subscribe []string      `sep:"none" placeholder:"SELECTOR" help:"Topics whose private events it may see. May be repeated."`
-	Admin     bool          `help:"Let it use the operator's routes."`
-	Subject   string        `placeholder:"NAME" help:"Whose token it is, by which it can be revoked."`
+	Subscribe []string      `sep:"none" placeholder:"SELECTOR" help:"Topics whose private events the token may see. May be repeated."`
+	Admin     bool          `help:"Allow the operator's routes."`
+	Subject   string        `placeholder:"NAME" help:"The token's subject (sub), by which it can be revoked."`
 	ID        string        `name:"id" placeholder:"ID" help:"The token's own id (jti), by which it can be revoked."`
-	Payload   string        `placeholder:"JSON" help:"What subscription events show of its holder."`
-	Issuer    string        `placeholder:"ISS" help:"Who issues it (iss)."`
-	Audience  []string      `sep:"none" placeholder:"AUD" help:"Whom it is for (aud). May be repeated."`
-	Expires   time.Duration `default:"24h" help:"How long it is good for; 0 is for ever."`
-	Key       string        `placeholder:"KEY|@FILE" help:"The secret, or the private key as PEM or JWK, to sign with; $TIDINGS_JWT_KEY unless given. With --inspect, the key to check with."`
-	Alg       string        `placeholder:"ALG" help:"Algorithm to sign with; the key's usual one unless given."`
-	Inspect   string        `placeholder:"TOKEN" help:"Say what a token grants, and until when, instead; - reads it from standard input."`
+	Payload   string        `placeholder:"JSON" help:"What subscription events show about the subscriber."`
+	Issuer    string        `placeholder:"ISS" help:"The token's issuer (iss)."`
+	Audience  []string      `sep:"none" placeholder:"AUD" help:"An audience of the token (aud). May be repeated."`
+	Expires   time.Duration `default:"24h" help:"How long the token is valid; 0 means for ever."`
+	Key       string        `placeholder:"KEY|@FILE" help:"The secret, or the private key as PEM or JWK, to sign with; by default $TIDINGS_JWT_KEY. With --inspect, the key to check with."`
+	Alg       string        `placeholder:"ALG" help:"Algorithm to sign with; by default the key's usual one."`
+	Inspect   string        `placeholder:"TOKEN" help:"Explain a token instead of making one; - reads it from standard input."`
 }
 
 // Run prints a new token, or explains one.
@@ -40,7 +40,7 @@ func (c *tokenCmd) Run(s streams) error {
 		return c.inspect(s, key)
 	}
 	if key == "" {
-		return usageError{errors.New("give --key: the secret that the hub has as --jwt-key, or the private key to its public one")}
+		return usageError{errors.New("give --key: the secret that the hub has as --jwt-key, or the private key that matches the hub's public key")}
 	}
 	claims, err := c.claims()
 	if err != nil {
@@ -72,11 +72,11 @@ func (c *tokenCmd) claims() (*auth.Claims, error) {
 	if c.Admin {
 		claims.Tidings = &auth.Tidings{Admin: true}
 	}
-	_, err := claims.Grant() // a selector that the hub would not take
+	_, err := claims.Grant() // reports selectors that the hub would refuse
 	return claims, err
 }
 
-// inspect explains a token. It fails if a hub would not accept it.
+// inspect explains a token. It returns an error if a hub would not accept the token.
 func (c *tokenCmd) inspect(s streams, key string) error {
 	text := c.Inspect
 	if text == "-" {
@@ -89,7 +89,7 @@ func (c *tokenCmd) inspect(s streams, key string) error {
 	text = strings.TrimSpace(text)
 	seen, err := auth.Inspect(text, key, time.Now())
 	if err != nil {
-		return fmt.Errorf("this is no token: %w", err)
+		return fmt.Errorf("this is not a token: %w", err)
 	}
 	for _, line := range seen.Lines {
 		fmt.Fprintf(s.out, "%-10s %s\n", line[0], line[1])

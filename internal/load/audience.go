@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// An audience is all the streams of a run and those who read them.
+// An audience is all streams of a run, with their readers.
 type audience struct {
 	endpoint *endpoint
 	addr     *net.TCPAddr
 	streams  []stream
 	topics   int
-	request  func(i int) []byte // what stream i asks for
+	request  func(i int) []byte // returns the request of stream i
 	clock    func() int64
 	window   *window
 	threads  int
-	inFlight int // connections being opened at a time, by each reader
+	inFlight int // how many connections each reader opens at the same time
 
 	opened  atomic.Int64
 	readers []*reader
@@ -29,8 +29,8 @@ type audience struct {
 	fail    func(error)
 }
 
-// A reader reads some of the streams. What it counts is its own until it ends,
-// but for delivered, which it tells now and then.
+// A reader reads some of the streams. Only the reader uses its tally until it ends; it
+// updates delivered now and then for others.
 type reader struct {
 	*audience
 	tally
@@ -38,7 +38,7 @@ type reader struct {
 	delivered atomic.Int64
 }
 
-// newAudience gives each feed its streams, in turn.
+// newAudience assigns the streams to feeds in turn.
 func newAudience(e *endpoint, feeds []*feed, subscribers int) (*audience, error) {
 	addr, err := resolve(e.subscribe)
 	if err != nil {
@@ -55,7 +55,8 @@ func newAudience(e *endpoint, feeds []*feed, subscribers int) (*audience, error)
 	return a, nil
 }
 
-// open opens all streams, and returns when the server has answered each.
+// open opens all streams, and returns when the server has answered each. It fails if no
+// stream opens for 30 s.
 func (a *audience) open(ctx context.Context, progress func(opened int64)) error {
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.cancel = cancel
@@ -89,7 +90,7 @@ func (a *audience) addReader(mine []int) *reader {
 	return r
 }
 
-// count returns how many events all streams have had.
+// count returns how many events all streams have received.
 func (a *audience) count() (n int64) {
 	for _, r := range a.readers {
 		n += r.delivered.Load()
@@ -97,7 +98,7 @@ func (a *audience) count() (n int64) {
 	return n
 }
 
-// perEvent returns how many streams an event goes to.
+// perEvent returns how many streams receive each event.
 func (a *audience) perEvent() float64 { return float64(len(a.streams)) / float64(a.topics) }
 
 // close ends the readers, and the streams with them.
@@ -106,8 +107,8 @@ func (a *audience) close() {
 	a.wg.Wait()
 }
 
-// take hands the bytes that a stream has brought to it, and keeps what it could
-// make nothing of. It reports whether the stream goes on.
+// take passes newly read bytes to a stream, and keeps the rest that the stream could not
+// use yet. It reports whether the stream continues.
 func (r *reader) take(s *stream, b []byte) bool {
 	before := s.state
 	n, err := s.consume(b, &r.tally)
@@ -125,7 +126,7 @@ func (r *reader) take(s *stream, b []byte) bool {
 	return true
 }
 
-// gone notes that the server has ended a stream, which it is not to do.
+// gone records that the server has ended a stream, which is a fault.
 func (r *reader) gone(s *stream) {
 	if s.state != open {
 		r.fail(errors.New("the server ended a stream before it had answered"))

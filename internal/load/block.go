@@ -2,8 +2,8 @@ package load
 
 import "bytes"
 
-// body reads a piece of the response's content. If raw is given, the piece is
-// the content of that whole chunk.
+// body reads a piece of the response's content. raw, unless nil, is a whole chunk whose
+// content is the piece.
 func (s *stream) body(b, raw []byte, t *tally) {
 	if len(s.partial) > 0 {
 		raw = nil
@@ -31,8 +31,8 @@ func (s *stream) body(b, raw []byte, t *tally) {
 	}
 }
 
-// complete ends the event that began in an earlier piece, and returns what
-// follows it, nil if the event still has no end.
+// complete completes the event that began in an earlier piece, and returns the rest of b,
+// or nil if the event does not end in b.
 func (s *stream) complete(b []byte, t *tally) []byte {
 	if e := s.feed.at(s.next); e != nil && bytes.HasPrefix(e.body, s.partial) {
 		if rest := e.body[len(s.partial):]; bytes.HasPrefix(b, rest) {
@@ -55,8 +55,8 @@ func (s *stream) complete(b []byte, t *tally) []byte {
 	return b[end:]
 }
 
-// blockEnd returns where the first block of b ends, with its empty line, or -1.
-// Lines end with LF or CRLF; no server is known to use CR alone.
+// blockEnd returns the end of the first block of b, including its empty line, or -1. Lines
+// end with LF or CRLF; no server is known to use CR alone.
 func blockEnd(b []byte) int {
 	for at := 0; ; {
 		i := bytes.IndexByte(b[at:], '\n')
@@ -73,8 +73,8 @@ func blockEnd(b []byte) int {
 	}
 }
 
-// seamEnd returns how much of b belongs to an empty line that ends what is
-// before it, or -1.
+// seamEnd returns how many bytes of b belong to an empty line that ends the block in
+// before, or -1.
 func seamEnd(before, b []byte) int {
 	switch {
 	case bytes.HasSuffix(before, []byte("\n\r")) && b[0] == '\n':
@@ -89,7 +89,7 @@ func seamEnd(before, b []byte) int {
 	return -1
 }
 
-// block reads one block of lines (WHATWG HTML §9.2.6), as far as it must.
+// block parses one block of lines (WHATWG HTML §9.2.6), as far as the check needs it.
 func (s *stream) block(b, raw []byte, t *tally) {
 	var data, id []byte
 	found := false
@@ -99,7 +99,7 @@ func (s *stream) block(b, raw []byte, t *tally) {
 		rest = rest[end+1:]
 		switch name, value, _ := bytes.Cut(line, []byte(":")); string(name) {
 		case "data":
-			if found { // our data has one line
+			if found { // data that we publish has one line
 				t.faults.Torn++
 				return
 			}
@@ -127,9 +127,9 @@ func (s *stream) block(b, raw []byte, t *tally) {
 	s.place(entry{event: e, body: b, raw: raw, id: string(id)}, t)
 }
 
-// place finds where in the feed an event belongs that its bytes have not told.
+// place finds the position in the feed of an event whose bytes were not the expected ones.
 func (s *stream) place(e entry, t *tally) {
-	if s.feed.streams == 1 { // nobody to compare with
+	if s.feed.streams == 1 { // there is no other stream to compare with
 		if s.feed.follows(e.event) {
 			s.accept(&e, t)
 		} else {
@@ -144,16 +144,16 @@ func (s *stream) place(e entry, t *tally) {
 			return
 		}
 		at, added := s.feed.add(e)
-		if !added { // it has been seen, or it comes after a later one
+		if !added { // it is in the feed already, or follows a later event
 			var found bool
 			if at, found = s.feed.find(e.number, s.next); found && at < s.next {
 				t.faults.Doubled++
 				return
-			} else if found { // what is between has been missed, or comes too late
+			} else if found { // the events in between are missing, or arrive too late
 				s.next = at
 				continue
 			}
-			// Nobody has brought it meanwhile, so nobody did before.
+			// If no other stream has added it meanwhile, it is new.
 			if !s.feed.addAt(length, e) {
 				continue
 			}
@@ -166,7 +166,7 @@ func (s *stream) place(e entry, t *tally) {
 	}
 }
 
-// accept counts an event that is the right one.
+// accept counts an event at the expected position.
 func (s *stream) accept(e *entry, t *tally) {
 	s.next++
 	s.got++

@@ -6,33 +6,32 @@ import (
 	"time"
 )
 
-// Connect opens many streams at once, has each receive an event, and closes
-// them, a number of times.
+// Connect opens many streams at once, sends each an event, and closes them, several times.
 type Connect struct {
 	Common      `embed:""`
 	Subscribers int           `default:"1000" help:"Streams."`
-	Topics      int           `default:"1" help:"Topics, which streams go to in turn."`
-	AtOnce      int           `default:"128" help:"Connections that are being opened at a time, by each thread."`
+	Topics      int           `default:"1" help:"Topics; streams are assigned to them in turn."`
+	AtOnce      int           `default:"128" help:"Connections that each thread opens at the same time."`
 	Rounds      int           `default:"3" help:"How often to open and close them all."`
-	Settle      time.Duration `default:"1s" help:"Time between the last stream's opening and looking at memory."`
-	Linger      time.Duration `default:"5s" help:"At the end, wait so long for memory to be given back, or until it is within a tenth of what it was."`
-	Patience    time.Duration `default:"10s" help:"Wait for what is missing until nothing has come for so long."`
+	Settle      time.Duration `default:"1s" help:"Time between opening the last stream and measuring memory."`
+	Linger      time.Duration `default:"5s" help:"At the end, wait at most this long until memory is within a tenth of what it was at first."`
+	Patience    time.Duration `default:"10s" help:"Wait for missing events until none has arrived for this long."`
 }
 
 func (b *Connect) volume() *Volume {
 	return &Volume{Publishers: 1, Batch: 1, Size: MinSize, Topics: b.Topics, Duration: 1}
 }
 
-// Validate reports, in a sentence, what makes no benchmark.
+// Validate returns an error if the options make no sense.
 func (b *Connect) Validate() error {
 	if b.Subscribers < b.Topics || b.AtOnce < 1 || b.Rounds < 1 {
-		return errors.New("--subscribers is at least --topics, and --at-once and --rounds are at least 1")
+		return errors.New("--subscribers must be at least --topics, and --at-once and --rounds at least 1")
 	}
 	return b.volume().validate(&b.Target)
 }
 
-// Measure runs the benchmark. An error means that it could not be carried
-// through; what the server did wrong is in the report.
+// Measure runs the benchmark. An error means that it could not be completed; faults of the
+// server are in the report.
 func (b *Connect) Measure(ctx context.Context) (*Report, error) {
 	if err := b.Validate(); err != nil {
 		return nil, err
@@ -65,7 +64,7 @@ func (b *Connect) Measure(ctx context.Context) (*Report, error) {
 	return report, b.linger(r, report)
 }
 
-// round opens all streams, publishes one event for each topic, and closes them.
+// round opens all streams, publishes one event to each topic, and closes them.
 func (b *Connect) round(r *run, report *Report) (*Usage, error) {
 	feeds := newFeeds(b.Topics, 1)
 	a, err := r.newAudience(feeds, b.Subscribers)
@@ -90,7 +89,7 @@ func (b *Connect) round(r *run, report *Report) (*Usage, error) {
 	return usage, nil
 }
 
-// linger waits for the server's memory to be given back.
+// linger waits until the server has released its memory, up to b.Linger.
 func (b *Connect) linger(r *run, report *Report) error {
 	if report.Server == nil {
 		return nil

@@ -11,16 +11,16 @@ type Fanout struct {
 	Common      `embed:""`
 	Volume      `embed:""`
 	Subscribers int           `default:"1000" help:"Streams."`
-	UnderWay    int64         `default:"0" help:"With --rate 0, events that may have been published and not received by all; 0 is four requests' of each publisher."`
-	MaxP99      time.Duration `name:"max-p99" placeholder:"DURATION" help:"Find the highest rate at which every event comes and 99 % of them within so long, beginning at --rate."`
-	Settle      time.Duration `default:"1s" help:"Time between the last stream's opening and the first event."`
-	Patience    time.Duration `default:"10s" help:"At the end, wait for what is missing until nothing has come for so long."`
+	UnderWay    int64         `default:"0" help:"With --rate 0, how many events may be published but not received by all streams; 0 means four requests of each publisher."`
+	MaxP99      time.Duration `name:"max-p99" placeholder:"DURATION" help:"Find the highest rate at which every event arrives, and 99 % of them within this time, beginning at --rate."`
+	Settle      time.Duration `default:"1s" help:"Time between opening the last stream and the first event."`
+	Patience    time.Duration `default:"10s" help:"At the end, wait for missing events until none has arrived for this long."`
 }
 
-// Validate reports, in a sentence, what makes no benchmark.
+// Validate returns an error if the options make no sense.
 func (f *Fanout) Validate() error {
 	if f.Subscribers < f.Topics {
-		return errors.New("--subscribers is at least --topics: nobody would see what is published to the others")
+		return errors.New("--subscribers must be at least --topics, or events of some topics would reach no stream")
 	}
 	if f.MaxP99 < 0 {
 		return errors.New("--max-p99 must not be negative")
@@ -28,8 +28,8 @@ func (f *Fanout) Validate() error {
 	return f.Volume.validate(&f.Target)
 }
 
-// Measure runs the benchmark. An error means that it could not be carried
-// through; what the server did wrong is in the report.
+// Measure runs the benchmark. An error means that it could not be completed; faults of the
+// server are in the report.
 func (f *Fanout) Measure(ctx context.Context) (*Report, error) {
 	if err := f.Validate(); err != nil {
 		return nil, err

@@ -5,27 +5,26 @@ import (
 	"sync/atomic"
 )
 
-// A feed is the order of one topic's events, as the first stream that got so
-// far has seen it. The topic's other streams have to bring the same.
+// A feed is the order of one topic's events, as seen by the stream that got furthest
+// first. The topic's other streams must receive the same.
 type feed struct {
 	topic   string
 	streams int
 
-	length atomic.Int64 // of events
+	length atomic.Int64 // how many events
 	blocks atomic.Pointer[[]*block]
 
 	mu   sync.Mutex
-	last []int64 // of each publisher: one more than the number of its latest event
+	last []int64 // for each publisher, one more than the number of its latest event
 }
 
-// A block holds entries that do not change any more once the feed's length
-// covers them.
+// A block holds entries, which do not change once the feed's length includes them.
 type block [256]entry
 
 type entry struct {
 	event
 	body []byte // the bytes of the event
-	raw  []byte // and of the chunk that held it alone, if one did
+	raw  []byte // the bytes of the chunk, if it holds only this event; otherwise nil
 	id   string
 }
 
@@ -35,7 +34,7 @@ func newFeed(topic string, publishers int) *feed {
 	return f
 }
 
-// at returns the event at a position, or nil if none has come so far.
+// at returns the event at a position, or nil if there is none yet.
 func (f *feed) at(i int64) *entry {
 	if i >= f.length.Load() {
 		return nil
@@ -43,8 +42,8 @@ func (f *feed) at(i int64) *entry {
 	return &(*f.blocks.Load())[i>>8][i&255]
 }
 
-// add adds an event that its publisher sent after all that have come so far,
-// and returns its position. Such an event is new.
+// add adds an event if its publisher sent it after all that the feed has, and returns its
+// position. Such an event is new.
 func (f *feed) add(e entry) (at int64, added bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,7 +55,7 @@ func (f *feed) add(e entry) (at int64, added bool) {
 	return at, true
 }
 
-// addAt adds any event, unless another has come to that position.
+// addAt adds an event at position i, unless the feed has grown beyond that.
 func (f *feed) addAt(i int64, e entry) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +66,7 @@ func (f *feed) addAt(i int64, e entry) bool {
 	return true
 }
 
-// put copies the event's bytes. f.mu is held.
+// put stores a copy of the event's bytes. It needs f.mu.
 func (f *feed) put(i int64, e entry) {
 	blocks := *f.blocks.Load()
 	if int(i>>8) == len(blocks) {
@@ -75,7 +74,7 @@ func (f *feed) put(i int64, e entry) {
 		f.blocks.Store(&blocks)
 	}
 	if e.raw != nil {
-		// The body is all of the chunk but its framing.
+		// The body is the whole chunk without its framing.
 		at := len(e.raw) - 2 - len(e.body)
 		e.raw = append([]byte(nil), e.raw...)
 		e.body = e.raw[at : at+len(e.body)]
@@ -86,8 +85,8 @@ func (f *feed) put(i int64, e entry) {
 	f.length.Store(i + 1)
 }
 
-// follows notes that e has come, and reports whether it came after all that its
-// publisher had sent before.
+// follows records e. It reports whether e came after all that its publisher had sent
+// before.
 func (f *feed) follows(e event) bool {
 	if e.publisher >= int64(len(f.last)) || e.number < f.last[e.publisher] {
 		return false
@@ -96,7 +95,7 @@ func (f *feed) follows(e event) bool {
 	return true
 }
 
-// find returns where a number is, looking from a position on and then before.
+// find returns the position of a number. It searches from a position on, and then before.
 func (f *feed) find(number, from int64) (int64, bool) {
 	n := f.length.Load()
 	for i := from; i < n; i++ {

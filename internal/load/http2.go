@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// A multiplex opens streams over a few HTTP/2 connections: over TLS, or in the
-// clear where the address says http.
+// A multiplex opens streams over a few HTTP/2 connections, over TLS or in the clear,
+// depending on the address.
 type multiplex struct {
 	*audience
-	connections []*http.Transport // of which each keeps to one connection
+	connections []*http.Transport // each uses one connection
 }
 
 func newMultiplex(a *audience) *multiplex {
@@ -50,7 +50,7 @@ func (m *multiplex) open(ctx context.Context, i int) (io.ReadCloser, error) {
 	case resp.StatusCode != http.StatusOK:
 		err = fmt.Errorf("the server answered a subscriber with %s", resp.Status)
 	case !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream"):
-		err = errors.New("the server's answer to a subscriber is no event stream")
+		err = errors.New("the server's answer to a subscriber is not an event stream")
 	}
 	if err != nil {
 		return nil, errors.Join(err, resp.Body.Close())

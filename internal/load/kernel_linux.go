@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// kernelMemory returns what the kernel holds in slabs, of which sockets, their
-// files and epoll entries are made, in bytes. It cannot tell whose they are.
+// kernelMemory returns the bytes that the kernel holds in slabs, which contain sockets,
+// their files and epoll entries. It is the total of all processes.
 func kernelMemory() (n int64, err error) {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

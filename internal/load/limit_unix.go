@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFiles raises the limit of open files as far as it may, and returns it.
+// openFiles raises the limit on open files as far as possible, and returns it.
 func openFiles() (uint64, error) {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
@@ -24,19 +24,19 @@ func openFiles() (uint64, error) {
 	return uint64(l.Cur), nil
 }
 
-// checkOpenFiles reports, before anything is opened, that it would be too much.
+// checkOpenFiles returns an error if that many connections would exceed the limit.
 func checkOpenFiles(connections int) error {
 	limit, err := openFiles()
 	if err != nil {
 		return err
 	}
 	if need := uint64(connections) + 64; need > limit {
-		return fmt.Errorf("this takes %d open files, and this process may have %d (ulimit -n): ask for fewer --subscribers, or raise the limit", need, limit)
+		return fmt.Errorf("this takes %d open files, but this process may have %d (ulimit -n): use fewer --subscribers, or raise the limit", need, limit)
 	}
 	return nil
 }
 
-// explain says what can be done about what limits connections.
+// explain adds to an error which limit was reached.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.EMFILE):

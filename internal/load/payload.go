@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// MinSize is the least that an event's data may have, in bytes.
+// MinSize is the smallest size of an event's data, in bytes.
 const MinSize = 64
 
-// An event is what the data of one says of itself.
+// An event is what an event's data says.
 type event struct {
 	number    int64 // counts from 0 over all publishers
 	publisher int64
-	due       int64 // when it was to be sent, in nanoseconds since the run began
+	due       int64 // when it had to be sent, in nanoseconds since the run began
 }
 
-// filler is what data is filled up with. JSON needs no escapes for it.
+// filler fills up the data. It needs no escapes in JSON.
 var filler = strings.Repeat("the quick brown fox jumps over the lazy dog; ", 64)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendData appends size bytes that name the event: its fields and a checksum
-// over everything else, then filler.
+// appendData appends size bytes for the event: its fields, a checksum over everything
+// else, and filler.
 func (e event) appendData(dst []byte, size int) []byte {
 	start := len(dst)
 	for _, n := range [...]int64{e.number, e.publisher, e.due} {
@@ -48,7 +48,7 @@ func checksum(head, rest []byte) uint32 {
 	return crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, rest)
 }
 
-// parseData reads what appendData wrote. It fails unless every byte is there.
+// parseData parses the output of appendData. It reports false if any byte is wrong.
 func parseData(data []byte) (e event, ok bool) {
 	rest := data
 	for _, field := range [...]*int64{&e.number, &e.publisher, &e.due} {
@@ -63,7 +63,7 @@ func parseData(data []byte) (e event, ok bool) {
 	return e, ok && sum == checksum(data[:len(data)-len(rest)], rest[9:])
 }
 
-// cutInt reads decimal digits and the space after them.
+// cutInt parses decimal digits and the space after them.
 func cutInt(b []byte) (n int64, rest []byte, ok bool) {
 	for i, c := range b {
 		switch {

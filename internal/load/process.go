@@ -7,13 +7,13 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 )
 
-// A usage is what processes have used at a moment.
+// A usage is what processes have used so far: CPU time, and memory in bytes.
 type usage struct {
 	user, system time.Duration
 	rss, pss     int64
 }
 
-// processes are the server's on this machine.
+// processes are the server's processes on this machine.
 type processes []*process.Process
 
 func openProcesses(pids []int) (ps processes, err error) {
@@ -27,7 +27,7 @@ func openProcesses(pids []int) (ps processes, err error) {
 	return ps, nil
 }
 
-// cpu returns the processor time that they have used.
+// cpu returns the processes' CPU time.
 func (ps processes) cpu() (u usage, err error) {
 	for _, p := range ps {
 		t, err := p.Times()
@@ -40,8 +40,8 @@ func (ps processes) cpu() (u usage, err error) {
 	return u, nil
 }
 
-// memory returns what they have in memory; PSS
-// counts what several share in part, and is 0 where the system does not tell.
+// memory returns the processes' memory. PSS counts shared memory in part, and is 0 if the
+// system does not report it.
 func (ps processes) memory() (u usage, err error) {
 	for _, p := range ps {
 		info, err := p.MemoryInfo()

@@ -5,23 +5,22 @@ import (
 	"time"
 )
 
-// Publish publishes, with nobody there to receive, and then reads back what has
-// been published.
+// Publish publishes without subscribers, and then reads the events back.
 type Publish struct {
 	Common   `embed:""`
 	Volume   `embed:""`
-	Patience time.Duration `default:"10s" help:"While reading back, wait for what is missing until nothing has come for so long."`
+	Patience time.Duration `default:"10s" help:"While reading back, wait for missing events until none has arrived for this long."`
 }
 
-// Validate reports, in a sentence, what makes no benchmark.
+// Validate returns an error if the options make no sense.
 func (b *Publish) Validate() error { return b.Volume.validate(&b.Target) }
 
-// readable reports whether what was published can be subscribed to afterwards.
-// At an address that is given for publishing alone, answers are all there is.
+// readable reports whether the published events can be read back. With an address for
+// publishing only, just the responses can be checked.
 func (b *Publish) readable() bool { return b.PublishURL == "" || b.SubscribeURL != "" }
 
-// Measure runs the benchmark. An error means that it could not be carried
-// through; what the server did wrong is in the report.
+// Measure runs the benchmark. An error means that it could not be completed; faults of the
+// server are in the report.
 func (b *Publish) Measure(ctx context.Context) (*Report, error) {
 	if err := b.Validate(); err != nil {
 		return nil, err
@@ -56,7 +55,7 @@ func (b *Publish) Measure(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// readBack reads all that has been published, from one stream for each topic.
+// readBack reads all published events, with one stream for each topic.
 func (r *run) readBack(p *press, feeds []*feed, patience time.Duration, report *Report) error {
 	a, err := r.newAudience(feeds, len(feeds))
 	if err != nil {
@@ -66,7 +65,7 @@ func (r *run) readBack(p *press, feeds []*feed, patience time.Duration, report *
 	a.request = func(i int) []byte { return r.endpoint.subscribeRequest(feeds[i].topic, "earliest") }
 	r.say("reading back")
 	began := r.clock()
-	r.window.to.Store(0) // how long that takes is no latency
+	r.window.to.Store(0) // reading back must not count as latency
 	if err := a.open(r.ctx, func(int64) {}); err != nil {
 		return err
 	}

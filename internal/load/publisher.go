@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// A ticket is a batch of events to be sent: consecutive numbers from first on.
+// A ticket is a batch of events to send, with consecutive numbers from first on.
 type ticket struct{ first, due int64 }
 
-// A press publishes: some connections, each of which sends its next request
-// when the one before has been answered.
+// A press publishes over several connections. Each connection sends its next request when
+// the last one has been answered.
 type press struct {
 	endpoint *endpoint
 	size     int
@@ -27,14 +27,14 @@ type press struct {
 	clock    func() int64
 	window   *window
 
-	sent      []atomic.Int64 // events of each topic in requests that went out
-	published atomic.Int64   // events that the server has taken
+	sent      []atomic.Int64 // for each topic, how many events were sent
+	published atomic.Int64   // events that the server has accepted
 	answers   sharedHistogram
 	wg        sync.WaitGroup
 }
 
-// start opens n connections, and publishes from them what tickets ask for. It
-// ends when they are closed.
+// start opens n connections, and publishes over them the batches in tickets, until
+// tickets is closed.
 func (p *press) start(ctx context.Context, n int, fail func(error)) error {
 	addr, err := resolve(p.endpoint.publish)
 	if err != nil {
@@ -69,7 +69,7 @@ func (p *press) publish(conn net.Conn, publisher int64) error {
 	var request, body, answer []byte
 	messages := make([]message, p.batch)
 	for t := range p.tickets {
-		if t.due < 0 { // as fast as it goes
+		if t.due < 0 { // there is no rate; it is due now
 			t.due = p.clock()
 		}
 		for i := range messages {
@@ -88,7 +88,7 @@ func (p *press) publish(conn net.Conn, publisher int64) error {
 			return err
 		}
 		if p.batch > 1 && bytes.Count(answer, []byte(`"id"`)) != p.batch {
-			return fmt.Errorf("the server took not all of a batch: %.300s", answer)
+			return fmt.Errorf("the server did not accept all events of a batch: %.300s", answer)
 		}
 		p.published.Add(int64(p.batch))
 		if p.window.holds(t.due) {
@@ -98,7 +98,8 @@ func (p *press) publish(conn net.Conn, publisher int64) error {
 	return nil
 }
 
-// readAnswer reads a response, and appends its body to dst.
+// readAnswer reads a response and appends its body to dst. Another status than 2xx is an
+// error.
 func readAnswer(in *bufio.Reader, dst []byte) ([]byte, error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {

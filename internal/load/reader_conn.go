@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// startConnReaders starts a goroutine for each stream. They share one tally:
-// what that costs is the price of running everywhere.
+// startConnReaders starts a goroutine for each stream. They share one tally, at the cost of
+// a lock.
 func (a *audience) startConnReaders(ctx context.Context) {
 	r := a.addReader(nil)
 	open := a.connect
@@ -35,10 +35,10 @@ func (a *audience) startConnReaders(ctx context.Context) {
 					}
 					return
 				}
-				stop := context.AfterFunc(ctx, func() { _ = body.Close() }) // the reader sees it
+				stop := context.AfterFunc(ctx, func() { _ = body.Close() }) // makes a blocked read return
 				defer stop()
 				r.follow(ctx, body, s, &mu)
-				_ = body.Close() // nothing was left to say
+				_ = body.Close() // the stream has ended anyway
 			})
 		}
 	})
@@ -57,9 +57,9 @@ func (a *audience) connect(_ context.Context, i int) (io.ReadCloser, error) {
 	return conn, nil
 }
 
-// follow reads a stream until the audience is closed.
+// follow reads a stream until it ends or the audience is closed.
 func (r *reader) follow(ctx context.Context, in io.Reader, s *stream, mu *sync.Mutex) {
-	if s.state == open { // its head has been read
+	if s.state == open { // open has read the response's head
 		mu.Lock()
 		record(r.opening, r.clock()-s.opened)
 		mu.Unlock()

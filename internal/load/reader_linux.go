@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bufferSize is what one read may bring, of all streams in turn.
+// bufferSize is how many bytes one read may return. A thread uses one buffer for all streams.
 const bufferSize = 256 << 10
 
-// startReaders starts a few threads with an epoll set each, or, as TLS and
-// HTTP/2 are not theirs, a goroutine for each stream.
+// startReaders starts a few threads with an epoll set each. For TLS and HTTP/2, which they
+// do not support, it starts a goroutine for each stream.
 func (a *audience) startReaders(ctx context.Context) {
 	if a.endpoint.subscribe.Scheme == "https" || a.endpoint.HTTP2 > 0 {
 		a.startConnReaders(ctx)
@@ -86,7 +86,7 @@ func (r *reader) poll(ctx context.Context) (err error) {
 	}
 }
 
-// dial begins to open stream i.
+// dial starts to open stream i.
 func (r *reader) dial(ep, i int) error {
 	s := &r.streams[i]
 	family := unix.AF_INET6
@@ -109,11 +109,11 @@ func (r *reader) dial(ep, i int) error {
 	if err := unix.Connect(fd, sockaddr(r.addr)); err != nil && err != unix.EINPROGRESS {
 		return explain(os.NewSyscallError("connect", err))
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLOUT, Fd: int32(i)} // Fd is ours to use
+	ev := unix.EpollEvent{Events: unix.EPOLLOUT, Fd: int32(i)} // Fd is user data; we store the index
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev))
 }
 
-// ask sends the request on a connection that has been made.
+// ask sends the request over a connection that has been established.
 func (r *reader) ask(ep, i int) error {
 	s := &r.streams[i]
 	code, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
@@ -132,13 +132,13 @@ func (r *reader) ask(ep, i int) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(ep, unix.EPOLL_CTL_MOD, s.fd, &ev))
 }
 
-// read reads once: what is left makes the descriptor ready again.
+// read reads once. If more data is left, epoll reports the descriptor again.
 func (r *reader) read(s *stream, buf []byte) ([]byte, error) {
 	if len(s.rest) > len(buf)/2 {
 		buf = make([]byte, 2*len(buf))
 	}
 	at := copy(buf, s.rest)
-	// It does not block, so the scheduler need not know.
+	// The call does not block, so the scheduler need not be informed.
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(s.fd), uintptr(unsafe.Pointer(&buf[at])), uintptr(len(buf)-at))
 	if errno == unix.EAGAIN || errno == unix.EINTR {
 		return buf, nil
@@ -160,12 +160,12 @@ func sockaddr(a *net.TCPAddr) unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: a.Port, Addr: [16]byte(a.IP.To16())}
 }
 
-// streamsPerSource is fewer than the ports that Linux hands out for one source
-// and destination, 32768 to 60999.
+// streamsPerSource is less than the number of ports that Linux assigns for one source and
+// destination, 32768 to 60999.
 const streamsPerSource = 25_000
 
-// sourceAddress returns a loopback address for stream i, so that all of them
-// find ports, or nil where the system's choice will do.
+// sourceAddress returns a loopback address for stream i, so that there are ports for all
+// streams, or nil if the system may choose the address.
 func sourceAddress(to net.IP, i int) net.IP {
 	if to.To4() == nil || !to.IsLoopback() || i < streamsPerSource {
 		return nil

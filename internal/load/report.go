@@ -9,7 +9,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// A Report is what one run has measured.
+// A Report is the result of one run.
 type Report struct {
 	Bench       string  `json:"bench"`
 	Target      string  `json:"target"`
@@ -19,24 +19,24 @@ type Report struct {
 	Size        int     `json:"size"`
 	Publishers  int     `json:"publishers"`
 	Batch       int     `json:"batch"`
-	Rate        float64 `json:"rate"` // events a second asked for; 0 is as many as possible
+	Rate        float64 `json:"rate"` // requested events per second; 0: as many as possible
 	Seconds     float64 `json:"seconds"`
 
-	Published     int64   `json:"published"` // events, warm-up and all
+	Published     int64   `json:"published"` // events, including the warm-up
 	PublishedRate float64 `json:"published_per_second"`
-	Unsent        int64   `json:"unsent,omitempty"` // due, but the server did not take them in time
+	Unsent        int64   `json:"unsent,omitempty"` // events that were due, but could not be sent in time
 	Expected      int64   `json:"expected"`         // deliveries
-	Delivered     int64   `json:"delivered"`        // and checked
+	Delivered     int64   `json:"delivered"`        // deliveries that arrived and were checked
 	DeliveredRate float64 `json:"delivered_per_second"`
 	Faults        Faults  `json:"faults"`
-	Checked       string  `json:"checked"` // events, or answers alone where nothing can be read back
-	OK            bool    `json:"ok"`      // everything came, once, whole and in order
+	Checked       string  `json:"checked"` // "events", or "answers" if nothing can be read back
+	OK            bool    `json:"ok"`      // every event arrived once, whole and in order
 
 	Opens   float64  `json:"opens_per_second,omitempty"`
-	Open    *Latency `json:"open,omitempty"`     // connect to the response's head
-	CatchUp *Latency `json:"catch_up,omitempty"` // connect to the last event that was missed
-	Receive *Latency `json:"receive,omitempty"`  // due to received
-	Answer  *Latency `json:"answer,omitempty"`   // due to the publisher's answer
+	Open    *Latency `json:"open,omitempty"`     // from connecting to the response's head
+	CatchUp *Latency `json:"catch_up,omitempty"` // from connecting to the last missed event
+	Receive *Latency `json:"receive,omitempty"`  // from when an event was due to its arrival
+	Answer  *Latency `json:"answer,omitempty"`   // from when an event was due to the publisher's answer
 
 	Steps []Step `json:"steps,omitempty"` // of a search for the highest rate
 
@@ -44,21 +44,22 @@ type Report struct {
 	Client *Usage `json:"client,omitempty"`
 }
 
-// Usage is what a side has used while it was measured.
+// Usage is the CPU time and memory that one side has used during the measurement. Memory
+// is in bytes.
 type Usage struct {
 	User           float64 `json:"user_seconds"`
 	System         float64 `json:"system_seconds"`
 	CPUPerDelivery float64 `json:"cpu_us_per_delivery,omitempty"`
 	CPUPerPublish  float64 `json:"cpu_us_per_event,omitempty"`
 
-	RSSBefore    int64   `json:"rss_before,omitempty"` // no stream
-	RSSIdle      int64   `json:"rss_idle,omitempty"`   // all streams, nothing published
+	RSSBefore    int64   `json:"rss_before,omitempty"` // without streams
+	RSSIdle      int64   `json:"rss_idle,omitempty"`   // with all streams, before anything is published
 	RSSAfter     int64   `json:"rss_after,omitempty"`  // at the end of the load
 	PSSBefore    int64   `json:"pss_before,omitempty"`
 	PSSIdle      int64   `json:"pss_idle,omitempty"`
 	PSSAfter     int64   `json:"pss_after,omitempty"`
 	PSSPerStream float64 `json:"pss_per_idle_stream,omitempty"`
-	// Of the whole machine: a stream's two ends, if both are here.
+	// Of the whole machine, so it includes both ends of a stream if both are here.
 	KernelPerStream float64 `json:"kernel_per_idle_stream,omitempty"`
 }
 

@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// Resume publishes a history, and has many streams resume at the same time.
+// Resume publishes a history, and then resumes many streams at the same time.
 type Resume struct {
 	Common      `embed:""`
 	Subscribers int           `default:"1000" help:"Streams that resume."`
-	Topics      int           `default:"1" help:"Topics, which streams and events go to in turn."`
-	History     int64         `default:"10000" help:"Events that are published before, over all topics."`
+	Topics      int           `default:"1" help:"Topics; streams and events are assigned to them in turn."`
+	History     int64         `default:"10000" help:"Events published beforehand, over all topics."`
 	Missed      int64         `default:"1000" help:"Events of its topic that each stream has missed."`
 	Publishers  int           `default:"16" help:"Connections that publish the history."`
-	Batch       int           `default:"1" help:"Events in a request; more than one go as NDJSON."`
+	Batch       int           `default:"1" help:"Events per request; several are sent as NDJSON."`
 	Size        int           `default:"100" help:"Bytes of an event's data, at least 64."`
-	Patience    time.Duration `default:"10s" help:"Wait for what is missing until nothing has come for so long."`
+	Patience    time.Duration `default:"10s" help:"Wait for missing events until none has arrived for this long."`
 }
 
 func (b *Resume) volume() *Volume {
 	return &Volume{Publishers: b.Publishers, Batch: b.Batch, Size: b.Size, Topics: b.Topics, Duration: 1}
 }
 
-// Validate reports, in a sentence, what makes no benchmark.
+// Validate returns an error if the options make no sense.
 func (b *Resume) Validate() error {
 	if b.Subscribers < 1 || b.Missed < 1 {
-		return errors.New("--subscribers and --missed are at least 1")
+		return errors.New("--subscribers and --missed must be at least 1")
 	}
 	if least := (b.Missed + 1) * int64(b.Topics); b.History < least {
-		return fmt.Errorf("--history is at least %d, for there to be an event before --missed on each topic", least)
+		return fmt.Errorf("--history must be at least %d, so that each topic has an event before the missed ones", least)
 	}
 	return b.volume().validate(&b.Target)
 }
 
-// Measure runs the benchmark. An error means that it could not be carried
-// through; what the server did wrong is in the report.
+// Measure runs the benchmark. An error means that it could not be completed; faults of the
+// server are in the report.
 func (b *Resume) Measure(ctx context.Context) (*Report, error) {
 	if err := b.Validate(); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (b *Resume) Measure(ctx context.Context) (*Report, error) {
 	report.Subscribers, report.Topics, report.Size, report.Publishers, report.Batch = b.Subscribers, b.Topics, b.Size, b.Publishers, b.Batch
 	feeds := newFeeds(b.Topics, b.Publishers)
 	for _, f := range feeds {
-		f.streams = 2 // so that the order is kept, for those who resume
+		f.streams = 2 // makes the feed keep the order for the streams that resume
 	}
 	if err := b.publishHistory(r, feeds, report); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (b *Resume) Measure(ctx context.Context) (*Report, error) {
 	return report, b.resume(r, feeds, report)
 }
 
-// publishHistory publishes, while a stream of each topic learns ids and order.
+// publishHistory publishes the history, while one stream per topic records ids and order.
 func (b *Resume) publishHistory(r *run, feeds []*feed, report *Report) error {
 	watch, err := r.newAudience(feeds, len(feeds))
 	if err != nil {
@@ -82,7 +82,7 @@ func (b *Resume) publishHistory(r *run, feeds []*feed, report *Report) error {
 	watch.close()
 	r.judge(p, watch, report)
 	if !report.OK {
-		return fmt.Errorf("the history did not come whole, so nothing can be resumed: %+v", report.Faults)
+		return fmt.Errorf("the history did not arrive whole, so no stream can resume: %+v", report.Faults)
 	}
 	report.Published = p.published.Load()
 	report.PublishedRate = float64(report.Published) / time.Since(began).Seconds()
@@ -90,8 +90,8 @@ func (b *Resume) publishHistory(r *run, feeds []*feed, report *Report) error {
 	return nil
 }
 
-// cutAudience returns streams as they would be after a cut: each has what came
-// before the events that it missed, and asks for what follows.
+// cutAudience returns streams in the state after a cut: each has received the events
+// before those that it missed, and asks for the rest.
 func (b *Resume) cutAudience(r *run, feeds []*feed) (*audience, error) {
 	a, err := r.newAudience(feeds, b.Subscribers)
 	if err != nil {
@@ -112,8 +112,8 @@ func (b *Resume) cutAudience(r *run, feeds []*feed) (*audience, error) {
 	return a, nil
 }
 
-// resume opens all streams where they would have been cut, and waits until each
-// has what it missed.
+// resume opens all streams at the positions of their cuts, and waits until each has
+// received what it missed.
 func (b *Resume) resume(r *run, feeds []*feed, report *Report) error {
 	a, err := b.cutAudience(r, feeds)
 	if err != nil {

@@ -14,23 +14,23 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Common is what all benchmarks are told.
+// Common are the options of all benchmarks.
 type Common struct {
 	Target   `embed:""`
-	PID      []int     `name:"pid" placeholder:"PID" help:"The server's process on this machine, of which to measure CPU and memory. May be repeated."`
-	Threads  int       `default:"0" help:"Threads that read streams; 0 is half of this machine's CPUs."`
+	PID      []int     `name:"pid" placeholder:"PID" help:"A process of the server on this machine, to measure its CPU and memory. May be repeated."`
+	Threads  int       `default:"0" help:"Threads that read streams; 0 means half of this machine's CPUs."`
 	Progress io.Writer `kong:"-"`
 }
 
-// Volume is what is published.
+// Volume are the options for what is published.
 type Volume struct {
 	Publishers int           `default:"64" help:"Connections that publish, one request at a time each."`
-	Rate       float64       `default:"0" help:"Events a second in all; 0 is as many as go."`
-	Batch      int           `default:"1" help:"Events in a request; more than one go as NDJSON."`
+	Rate       float64       `default:"0" help:"Events per second in all; 0 means as many as possible."`
+	Batch      int           `default:"1" help:"Events per request; several are sent as NDJSON."`
 	Size       int           `default:"100" help:"Bytes of an event's data, at least 64."`
-	Topics     int           `default:"1" help:"Topics, which streams and events go to in turn."`
-	Warmup     time.Duration `default:"1s" help:"Time before what is measured."`
-	Duration   time.Duration `default:"5s" help:"Time that is measured."`
+	Topics     int           `default:"1" help:"Topics; streams and events are assigned to them in turn."`
+	Warmup     time.Duration `default:"1s" help:"Time before the measurement."`
+	Duration   time.Duration `default:"5s" help:"Time of the measurement."`
 }
 
 func (v *Volume) validate(t *Target) error {
@@ -39,18 +39,18 @@ func (v *Volume) validate(t *Target) error {
 	}
 	switch {
 	case v.Publishers < 1 || v.Batch < 1 || v.Topics < 1:
-		return errors.New("--publishers, --batch and --topics are at least 1")
+		return errors.New("--publishers, --batch and --topics must be at least 1")
 	case v.Rate < 0 || v.Warmup < 0 || v.Duration <= 0:
-		return errors.New("--rate and --warmup must not be negative, and --duration is more than 0")
+		return errors.New("--rate and --warmup must not be negative, and --duration must be more than 0")
 	case v.Size < MinSize:
-		return fmt.Errorf("--size is at least %d, as an event's data names and checks itself", MinSize)
+		return fmt.Errorf("--size is at least %d, because an event's data holds its number and a checksum", MinSize)
 	case v.Batch > 1 && (t.Protocol != "tidings" || t.PublishURL != ""):
-		return errors.New("--batch is for the protocol tidings: others take one event at a time")
+		return errors.New("--batch is for the protocol tidings: others accept one event at a time")
 	}
 	return nil
 }
 
-// A run is one benchmark under way.
+// A run is one benchmark in progress.
 type run struct {
 	*Common
 	endpoint *endpoint
@@ -59,7 +59,7 @@ type run struct {
 	began    time.Time
 	ctx      context.Context
 	fail     context.CancelCauseFunc
-	opening  *hdrhistogram.Histogram // of the latest audience that has been judged
+	opening  *hdrhistogram.Histogram // of the audience that was judged last
 }
 
 func (c *Common) start(ctx context.Context) (*run, error) {
@@ -74,7 +74,7 @@ func (c *Common) start(ctx context.Context) (*run, error) {
 	if c.Threads <= 0 {
 		c.Threads = max(1, runtime.NumCPU()/2)
 	}
-	// Readers do not yield while there is something to read.
+	// Readers do not yield while there is data to read.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Threads+2))
 	r := &run{Common: c, endpoint: e, server: server, began: time.Now()}
 	r.window.from.Store(1<<63 - 1)
@@ -85,7 +85,7 @@ func (c *Common) start(ctx context.Context) (*run, error) {
 
 func (r *run) clock() int64 { return int64(time.Since(r.began)) }
 
-// say tells whoever watches how it goes.
+// say reports progress.
 func (c *Common) say(format string, args ...any) {
 	if c.Progress != nil {
 		fmt.Fprintf(c.Progress, format+"\n", args...)
@@ -101,7 +101,7 @@ func (r *run) wait(d time.Duration) error {
 	}
 }
 
-// newFeeds names topics that no other run has.
+// newFeeds returns feeds of topics that no other run uses.
 func newFeeds(topics, publishers int) []*feed {
 	feeds := make([]*feed, topics)
 	prefix := fmt.Sprintf("bench-%08x-", rand.Uint32())
@@ -119,7 +119,7 @@ func (r *run) newPress(v *Volume, feeds []*feed) *press {
 	}
 	p.sent = make([]atomic.Int64, len(feeds))
 	waiting := v.Publishers
-	if v.Rate > 0 { // due, and not sent so far
+	if v.Rate > 0 { // events may be due that are not sent yet
 		waiting = 1 << 16
 	}
 	p.tickets = make(chan ticket, waiting)
@@ -135,7 +135,7 @@ func (r *run) newAudience(feeds []*feed, subscribers int) (*audience, error) {
 	return a, nil
 }
 
-// openAll opens all streams, and returns what an idle one costs.
+// openAll opens all streams, and returns the server's usage with the cost of an idle one.
 func (r *run) openAll(a *audience, settle time.Duration, report *Report) (*Usage, error) {
 	server, err := r.memoryBefore()
 	if err != nil {
@@ -173,8 +173,8 @@ func (r *run) openAll(a *audience, settle time.Duration, report *Report) (*Usage
 	return server, err
 }
 
-// memoryBefore returns what the server has in memory to begin with, or nil if
-// its process is not known.
+// memoryBefore returns the server's memory at the beginning, or nil if its process is not
+// known.
 func (r *run) memoryBefore() (*Usage, error) {
 	if len(r.server) == 0 {
 		return nil, nil
@@ -192,9 +192,8 @@ func (r *run) memoryAfter(server *Usage) error {
 	return err
 }
 
-// load publishes for the volume's time, and measures what happens between
-// warm-up and end. With streams, and no rate, only so many events may be under
-// way: published, but not received by all.
+// load publishes for the volume's time, and measures between warm-up and end. With streams
+// and without a rate, at most underWay events may be published but not received by all.
 func (r *run) load(p *press, v *Volume, a *audience, underWay int64, report *Report) error {
 	report.Size, report.Publishers, report.Batch, report.Rate = v.Size, v.Publishers, v.Batch, v.Rate
 	if err := p.start(r.ctx, v.Publishers, r.fail); err != nil {
@@ -219,7 +218,7 @@ func (r *run) load(p *press, v *Volume, a *audience, underWay int64, report *Rep
 	return err
 }
 
-// publish publishes a number of events as fast as they are answered.
+// publish publishes a number of events as fast as the server answers.
 func (r *run) publish(p *press, publishers int, events int64) error {
 	if err := p.start(r.ctx, publishers, r.fail); err != nil {
 		return err
@@ -229,7 +228,7 @@ func (r *run) publish(p *press, publishers int, events int64) error {
 	return context.Cause(r.ctx)
 }
 
-// observe reads counters and clocks at both ends of the window.
+// observe samples counters and CPU times at both ends of the window.
 func (r *run) observe(p *press, a *audience, report *Report) error {
 	if err := r.wait(time.Duration(r.window.from.Load() - r.clock())); err != nil {
 		return err
@@ -256,7 +255,7 @@ func (r *run) observe(p *press, a *audience, report *Report) error {
 	return r.memoryAfter(report.Server)
 }
 
-// tell shows how it goes.
+// tell reports the progress since the last sample.
 func (r *run) tell(last, s sample, a *audience) {
 	seconds := float64(s.at-last.at) / 1e9
 	published := float64(s.published-last.published) / seconds
@@ -268,7 +267,7 @@ func (r *run) tell(last, s sample, a *audience) {
 		float64(s.delivered-last.delivered)/seconds, float64(s.published)-float64(s.delivered)/a.perEvent())
 }
 
-// A sample is what is counted at a moment.
+// A sample holds all counters at one moment.
 type sample struct {
 	at                   int64
 	published, delivered int64
@@ -313,7 +312,7 @@ func (r *Report) between(a, b sample) {
 	}
 }
 
-// expected returns how many events each stream is to have had.
+// expected returns how many deliveries there must be in all.
 func expected(p *press, a *audience) (total int64) {
 	for i := range a.streams {
 		total += p.sent[i%len(p.sent)].Load()
@@ -321,13 +320,13 @@ func expected(p *press, a *audience) (total int64) {
 	return total
 }
 
-// drain waits until everything that was sent has come, or nothing more does.
+// drain waits until everything that was sent has arrived, or nothing more does.
 func (r *run) drain(p *press, a *audience, patience time.Duration) error {
 	return r.await(a, expected(p, a), patience, 0)
 }
 
-// await waits until so much has come, nothing has for patience, or, unless it is
-// 0, the limit has passed.
+// await waits until want events have arrived, none has for patience, or, unless it is 0,
+// limit has passed.
 func (r *run) await(a *audience, want int64, patience, limit time.Duration) error {
 	last, since, began := a.count(), time.Now(), time.Now()
 	for {
@@ -351,7 +350,7 @@ func (r *run) await(a *audience, want int64, patience, limit time.Duration) erro
 	}
 }
 
-// judge says what has come of what was sent. The readers have ended.
+// judge compares what has arrived with what was sent. The readers must have ended.
 func (r *run) judge(p *press, a *audience, report *Report) {
 	r.total(a, report)
 	report.Expected = 0
@@ -366,7 +365,7 @@ func (r *run) judge(p *press, a *audience, report *Report) {
 	report.OK = report.Faults == (Faults{}) && report.Delivered == report.Expected && report.Delivered > 0
 }
 
-// total adds up what the readers have counted.
+// total sums the readers' tallies.
 func (r *run) total(a *audience, report *Report) {
 	receive, catchUp := newHistogram(), newHistogram()
 	r.opening = newHistogram()

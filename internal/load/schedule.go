@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A schedule says when events are due.
+// A schedule determines when events are due.
 type schedule struct {
-	rate  float64                 // events a second; 0 is as fast as they are answered
+	rate  float64                 // events per second; 0: as fast as they are answered
 	until int64                   // no event is due from then on
-	limit int64                   // events in all; 0 is no limit
-	ready func(events int64) bool // whether, without a rate, so many may have been sent
+	limit int64                   // events in all; 0: no limit
+	ready func(events int64) bool // without a rate: reports whether that many events may be sent by now
 }
 
-// hand hands out tickets for the schedule and closes them. It returns how many
-// events were due and could not be sent.
+// hand puts tickets for the schedule into p.tickets, and closes it. It returns how many
+// events were due but could not be sent.
 func (p *press) hand(ctx context.Context, s schedule) (unsent int64) {
 	defer close(p.tickets)
 	batch := int64(p.batch)
@@ -44,10 +44,10 @@ func (p *press) hand(ctx context.Context, s schedule) (unsent int64) {
 	return 0
 }
 
-// grace is how long after the end what was due before it may still be sent.
+// grace is how long after the end events that were due before it may still be sent.
 const grace = time.Second
 
-// leave takes back what has not been sent, and counts it if it was due.
+// leave takes back unsent tickets, and counts their events if they were due.
 func (p *press) leave(due bool) (unsent int64) {
 	for end := p.clock() + int64(grace); due && len(p.tickets) > 0 && p.clock() < end; {
 		time.Sleep(time.Millisecond)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Step is one rate that a search has tried.
+// A Step is one rate tried by a search.
 type Step struct {
 	Rate  float64 `json:"rate"` // events a second
 	P99   float64 `json:"p99_ms"`
@@ -13,13 +13,13 @@ type Step struct {
 }
 
 const (
-	firstRate = 5.0  // events a second
-	growth    = 4.0  // of the rate, while it holds
-	precision = 1.12 // between the highest rate that holds and the lowest that does not
+	firstRate = 5.0  // events per second
+	growth    = 4.0  // factor of the rate while it holds
+	precision = 1.12 // ratio of the lowest rate that does not hold to the highest that does
 )
 
-// search finds the highest rate that holds. Each step is a run with streams and
-// topics of its own.
+// search finds the highest rate that holds. Each step is a run with its own streams and
+// topics.
 func (f *Fanout) search(ctx context.Context) (*Report, error) {
 	var best *Report
 	var steps []Step
@@ -60,7 +60,7 @@ func (f *Fanout) search(ctx context.Context) (*Report, error) {
 	return best, nil
 }
 
-// next is the rate to try: in between, or beyond.
+// next returns the next rate to try: between low and high, or beyond one of them.
 func next(low, high float64) float64 {
 	switch {
 	case high == 0:
@@ -71,7 +71,7 @@ func next(low, high float64) float64 {
 	return (low + high) / 2
 }
 
-// calm waits until the server has given up on what it did not deliver in time.
+// calm waits until the server has dropped what it did not deliver in time, at most 15 s.
 func (f *Fanout) calm(ctx context.Context) error {
 	server, err := openProcesses(f.PID)
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 // A stream is one subscriber's response, read in pieces of any size.
 type stream struct {
 	feed    *feed
-	next    int64 // position in the feed of the event to come
-	until   int64 // position at which the stream has caught up, if it resumes
+	next    int64 // position in the feed of the next event
+	until   int64 // position at which a resuming stream has caught up
 	got     int64 // events, each counted once
-	left    int   // bytes of the chunk to come, with the line end after it
+	left    int   // bytes still to come of the chunk, including its line end
 	state   streamState
 	chunked bool
 	partial []byte // the beginning of an event
-	rest    []byte // bytes that nothing could be made of so far
-	fd      int    // -1 unless a reader of descriptors has it
+	rest    []byte // bytes that cannot be used yet
+	fd      int    // -1 unless a reader with epoll uses it
 	opened  int64  // when connecting began
 }
 
@@ -33,10 +33,10 @@ const (
 	closed
 )
 
-// A tally is what one reader of streams has counted. Only that reader uses it.
+// A tally holds the counts of one reader of streams. Only that reader uses it.
 type tally struct {
 	window  *window
-	now     int64 // when the bytes that are being looked at were read
+	now     int64 // when the current bytes were read
 	hist    *hdrhistogram.Histogram
 	opening *hdrhistogram.Histogram
 	catchUp *hdrhistogram.Histogram
@@ -49,13 +49,13 @@ func newTally(w *window) *tally {
 	return &tally{window: w, hist: newHistogram(), opening: newHistogram(), catchUp: newHistogram()}
 }
 
-// Faults are what was wrong with the events of all streams.
+// Faults counts what was wrong with the events of all streams.
 type Faults struct {
-	Missed    int64 `json:"missed"`    // events that did not come
-	Doubled   int64 `json:"doubled"`   // came again, or too late
-	Reordered int64 `json:"reordered"` // came before one that their publisher had sent earlier
-	Torn      int64 `json:"torn"`      // with data that nobody sent
-	Gaps      int64 `json:"gaps"`      // the server said that events are gone
+	Missed    int64 `json:"missed"`    // events that did not arrive
+	Doubled   int64 `json:"doubled"`   // events that arrived again, or too late
+	Reordered int64 `json:"reordered"` // events that arrived before an earlier one of their publisher
+	Torn      int64 `json:"torn"`      // events with data that nobody sent
+	Gaps      int64 `json:"gaps"`      // gaps reported by the server
 	Ended     int64 `json:"ended"`     // streams that the server ended
 }
 
@@ -70,8 +70,8 @@ func (f *Faults) add(o Faults) {
 
 var errEnded = errors.New("the server ended the stream")
 
-// consume reads what it can of b, and returns how much that was. The rest is
-// to be presented again, with what follows it.
+// consume reads as much of b as it can, and returns how much that was. The caller must
+// pass the rest again, with the bytes that follow it.
 func (s *stream) consume(b []byte, t *tally) (n int, err error) {
 	start := len(b)
 	if s.state == waiting {
@@ -100,8 +100,8 @@ func (s *stream) consume(b []byte, t *tally) (n int, err error) {
 	return start - len(b), nil
 }
 
-// chunk reads a chunk of b, or what is there of it, and returns how much that
-// was: 0 if more is needed.
+// chunk reads a chunk of b, or the part that is there, and returns its length. It returns 0
+// if it needs more bytes.
 func (s *stream) chunk(b []byte, t *tally) (n int, err error) {
 	if s.left > 0 {
 		n = min(len(b), s.left)
@@ -132,7 +132,7 @@ func (s *stream) chunk(b []byte, t *tally) (n int, err error) {
 	return head, nil
 }
 
-// head reads the response's head, once all of it is there.
+// head reads the response's head. It returns 0 until the head is complete.
 func (s *stream) head(b []byte) (n int, err error) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -148,14 +148,14 @@ func (s *stream) head(b []byte) (n int, err error) {
 		return 0, fmt.Errorf("the server answered a subscriber with %s: %.200s", first, body)
 	}
 	if !strings.Contains(head, "\r\ncontent-type: text/event-stream") {
-		return 0, errors.New("the server's answer to a subscriber is no event stream")
+		return 0, errors.New("the server's answer to a subscriber is not an event stream")
 	}
 	s.chunked = strings.Contains(head, "\r\ntransfer-encoding: chunked\r\n")
 	return end + 4, nil
 }
 
-// chunkHead reads a chunk's size (RFC 9112 §7.1) and how long its line is, 0
-// until all of it is there.
+// chunkHead returns a chunk's size (RFC 9112 §7.1) and the length of the line that holds
+// it. n is 0 until the line is complete.
 func chunkHead(b []byte) (size, n int, err error) {
 	for i, c := range b {
 		switch {

@@ -9,7 +9,7 @@ import (
 
 const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
-// newTestFeed returns a feed with a number of streams, each as good as open.
+// newTestFeed returns a number of streams of one feed, in the state open.
 func newTestFeed(streams, publishers int) ([]stream, *tally) {
 	f := newFeed("t", publishers)
 	f.streams = streams
@@ -26,8 +26,8 @@ func wire(e event) string {
 
 func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 
-// TestSplitAnywhere reads the same response whole and cut at every byte, by
-// streams that come first and second.
+// TestSplitAnywhere reads the same response whole and cut at every byte, by the first and
+// the second stream of a feed.
 func TestSplitAnywhere(t *testing.T) {
 	events := []string{wire(event{0, 0, 5}), wire(event{1, 1, 6}), wire(event{2, 0, 7})}
 	all := strings.Join(events, "")
@@ -83,7 +83,7 @@ func consume(t *testing.T, s *stream, b string, tally *tally) int {
 	return n
 }
 
-// TestFaults sees what is wrong, whichever stream it happens to.
+// TestFaults checks that each fault is found, on whichever stream it happens.
 func TestFaults(t *testing.T) {
 	e := func(number, publisher int64) string { return wire(event{number, publisher, 5}) }
 	good := e(0, 0) + e(1, 1) + e(2, 0) + e(3, 1)
@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		streams []string
-		want    Faults // Missed is for the whole run to see
+		want    Faults // without Missed, which only the whole run can count
 		got     []int64
 	}{
 		{"good", []string{good, good}, Faults{}, []int64{4, 4}},
@@ -123,8 +123,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestReadersMeet has streams of one feed read at the same time, so that any
-// may be the first to bring an event.
+// TestReadersMeet reads streams of one feed at the same time, so that any of them may be
+// the first to receive an event.
 func TestReadersMeet(t *testing.T) {
 	const events = 5000
 	var body strings.Builder

@@ -10,28 +10,28 @@ import (
 	"strings"
 )
 
-// A Target is the server that is measured, and how it is spoken to.
+// A Target is the server to measure, and how to talk to it.
 type Target struct {
 	Server       string   `default:"http://localhost:3000" placeholder:"URL" help:"The hub's address."`
-	Protocol     string   `default:"tidings" enum:"tidings,mercure" help:"What the hub speaks: tidings, or the Mercure protocol at /.well-known/mercure."`
-	SubscribeURL string   `placeholder:"URL" help:"Subscribe at any address instead; {topic} stands for the topic's name."`
-	PublishURL   string   `placeholder:"URL" help:"Publish with a POST of the data to any address instead; {topic} stands for the topic's name."`
+	Protocol     string   `default:"tidings" enum:"tidings,mercure" help:"The hub's protocol: tidings, or Mercure at /.well-known/mercure."`
+	SubscribeURL string   `placeholder:"URL" help:"Subscribe at this address instead; {topic} stands for the topic's name."`
+	PublishURL   string   `placeholder:"URL" help:"Publish with a POST of the data to this address instead; {topic} stands for the topic's name."`
 	Token        string   `placeholder:"TOKEN" help:"Bearer token to send."`
 	Insecure     bool     `help:"Accept any certificate."`
-	HTTP2        int      `name:"http2" placeholder:"N" help:"Open the streams over so many HTTP/2 connections."`
+	HTTP2        int      `name:"http2" placeholder:"N" help:"Open the streams over this many HTTP/2 connections."`
 	Header       []string `short:"H" sep:"none" placeholder:"'KEY: VALUE'" help:"Send a header. May be repeated."`
 }
 
-// An endpoint is a target made ready: whom to dial and what to say.
+// An endpoint is a parsed target: the addresses and the headers of requests.
 type endpoint struct {
 	*Target
 	subscribe, publish *url.URL
-	headers            string // further lines of each request
+	headers            string // additional lines of each request
 }
 
 func (t *Target) endpoint() (*endpoint, error) {
 	if t.HTTP2 < 0 {
-		return nil, errors.New("--http2 is a number of connections")
+		return nil, errors.New("--http2 must not be negative")
 	}
 	e := &endpoint{Target: t}
 	base, err := parseURL("--server", t.Server)
@@ -71,12 +71,12 @@ func parseURL(flag, s string) (*url.URL, error) {
 	return u, nil
 }
 
-// fill returns u's path and query with a topic's name in its place.
+// fill returns u's path and query, with {topic} replaced.
 func fill(u *url.URL, topic string) string {
 	return strings.NewReplacer("{topic}", topic, "%7Btopic%7D", topic).Replace(u.RequestURI())
 }
 
-// subscribeRequest returns what a subscriber sends.
+// subscribeRequest returns a subscriber's request.
 func (e *endpoint) subscribeRequest(topic, lastEventID string) []byte {
 	path := fill(e.subscribe, topic)
 	switch base := strings.TrimSuffix(e.subscribe.EscapedPath(), "/"); {
@@ -99,8 +99,8 @@ type message struct {
 	event event
 }
 
-// appendPublish appends a request that publishes messages: several as a batch,
-// which only the protocol tidings has.
+// appendPublish appends a request that publishes messages. Several messages form a batch,
+// which only the protocol tidings supports.
 func (e *endpoint) appendPublish(dst []byte, body []byte, ms []message, size int) (request, scratch []byte) {
 	var path, contentType string
 	base := strings.TrimSuffix(e.publish.EscapedPath(), "/")
@@ -141,7 +141,7 @@ func (e *endpoint) appendPublish(dst []byte, body []byte, ms []message, size int
 	return append(dst, body...), body
 }
 
-// hostPort is where to dial for u.
+// hostPort returns the host and port to dial for u.
 func hostPort(u *url.URL) string {
 	if u.Port() != "" {
 		return u.Host
@@ -152,7 +152,7 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), "80")
 }
 
-// resolve finds one address, for all connections to go to.
+// resolve returns one address for u, so that all connections use the same.
 func resolve(u *url.URL) (*net.TCPAddr, error) {
 	return net.ResolveTCPAddr("tcp", hostPort(u))
 }

@@ -8,13 +8,12 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// A window is the part of a run that is measured, in nanoseconds since the run
-// began.
+// A window is the part of a run that is measured, in nanoseconds since the run began.
 type window struct{ from, to atomic.Int64 }
 
 func (w *window) holds(t int64) bool { return t >= w.from.Load() && t < w.to.Load() }
 
-// Latencies are kept in microseconds, up to ten minutes, to a thousandth.
+// Latencies are recorded in microseconds, up to ten minutes, with three significant digits.
 const (
 	maxLatency = int64(10 * time.Minute / time.Microsecond)
 	digits     = 3
@@ -23,10 +22,10 @@ const (
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, digits) }
 
 func record(h *hdrhistogram.Histogram, ns int64) {
-	_ = h.RecordValue(min(max(ns/1000, 0), maxLatency)) // in range
+	_ = h.RecordValue(min(max(ns/1000, 0), maxLatency)) // cannot fail within this range
 }
 
-// A sharedHistogram is one that several goroutines record to.
+// A sharedHistogram can be used by several goroutines.
 type sharedHistogram struct {
 	mu   sync.Mutex
 	hist *hdrhistogram.Histogram
@@ -38,7 +37,7 @@ func (s *sharedHistogram) record(ns int64) {
 	record(s.hist, ns)
 }
 
-// Latency summarizes one distribution, in milliseconds.
+// Latency summarizes a distribution, in milliseconds.
 type Latency struct {
 	Count int64   `json:"count"`
 	Mean  float64 `json:"mean_ms"`

@@ -1,13 +1,14 @@
-// Package console is the hub's page for people who run it or write against
-// it: what is published, who is connected, how the hub does.
+// Package console serves the hub's page for operators and developers: published events,
+// connected streams, and the hub's state.
 //
 // # Promises
 //
-// The page has no private door. It reads the public API with the browser's own
-// EventSource and fetch, and may no more than the token that its user signs in
-// with; on a hub without keys it asks for none.
+// The page uses the public API only, with the browser's own EventSource and fetch. It may
+// do no more than the token with which its user signs in; on a hub without keys it asks
+// for none.
 //
-// It holds a bounded number of events, whatever comes, and draws once a frame.
+// It keeps a bounded number of events, however many arrive, and draws at most once per
+// frame.
 package console
 
 import (
@@ -21,16 +22,16 @@ import (
 //go:embed page
 var files embed.FS
 
-// Path is where the console is served.
+// Path is the path below which the console is served.
 const Path = "/console/"
 
-// Handler serves the console below [Path]. It wants the request's full path.
+// Handler serves the console below [Path]. Mount it without stripping the prefix.
 func Handler() http.Handler { return site.New(Path, pages()) }
 
 func pages() fs.FS {
 	pages, err := fs.Sub(files, "page")
 	if err != nil {
-		panic("console: embedded files: " + err.Error()) // a fault of the build
+		panic("console: embedded files: " + err.Error()) // the build is broken
 	}
 	return pages
 }

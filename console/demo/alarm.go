@@ -11,27 +11,27 @@ const (
 
 var levelNames = [...]string{"ok", "warning", "critical"}
 
-// alarmRepeat is how often a standing alarm is published again, so that a
-// subscriber who arrives later (and asks for two minutes back) learns of it.
+// alarmRepeat is how often an active alarm is published again, so that a later
+// subscriber, which asks for the last two minutes, receives it.
 const alarmRepeat = time.Minute
 
-// An Alarm says that a metric crossed a threshold, came back ("ok"), or still
-// stands where it was.
+// An Alarm reports that a metric has crossed a threshold, has returned to normal ("ok"),
+// or is still at the same level.
 type Alarm struct {
 	T         int64   `json:"t"`
 	Metric    string  `json:"metric"`    // cpu, memory or disk
 	Level     string  `json:"level"`     // ok, warning or critical
 	Value     float64 `json:"value"`     // percent
-	Threshold float64 `json:"threshold"` // the mark that was crossed, in percent
+	Threshold float64 `json:"threshold"` // the threshold that was crossed, in percent
 	Since     int64   `json:"since"`     // when this level began, Unix milliseconds
 }
 
-// A threshold raises a level at one mark and clears it below a lower one, so that
-// a value which hovers at the mark does not flap.
+// A threshold raises a level at one value and clears it below a lower one, so that a value
+// near the threshold does not make the level flap.
 type threshold struct{ raise, clear float64 }
 
-// A rule watches one metric. A mark counts as crossed when hold samples in a row
-// are beyond it.
+// A rule watches one metric. A threshold is crossed when hold samples in a row are beyond
+// it.
 type rule struct {
 	metric string
 	hold   int
@@ -46,7 +46,7 @@ func hostRules() []*watch {
 	}
 }
 
-// A watch is a rule's state.
+// A watch is the state of a rule.
 type watch struct {
 	rule
 	level     int
@@ -59,7 +59,7 @@ type watch struct {
 
 func newWatch(r rule) *watch { return &watch{rule: r} }
 
-// sample takes the next value and tells whether there is something to publish.
+// sample takes the next value. It reports whether there is an alarm to publish.
 func (w *watch) sample(now time.Time, value float64) (Alarm, bool) {
 	was := w.level
 	for l := levelWarning; l <= levelCritical; l++ {

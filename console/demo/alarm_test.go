@@ -64,7 +64,7 @@ func TestStandingAlarmIsRepeated(t *testing.T) {
 	}
 }
 
-// The page draws the marks at which alarms are raised.
+// The page draws the thresholds at which alarms are raised.
 func TestPageDrawsTheThresholds(t *testing.T) {
 	script, err := os.ReadFile("monitoring/monitoring.js")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/tidings-sse/tidings/examples/llm"
 )
 
-// answer answers what is asked on the topic llm.
+// answer answers the questions on the topic llm.
 func answer(ctx context.Context, hub Hub, o Options) {
 	worker := llm.Worker{Hub: hub, Topic: "llm", Logger: o.Logger}
 	if o.LLM.URL == "" {
@@ -29,9 +29,8 @@ func answer(ctx context.Context, hub Hub, o Options) {
 	}
 }
 
-// compose is the generator for those without a model: it says that it is none,
-// then what it has to say about the words of the question that it knows, at the
-// pace of a model.
+// compose is the text generator that replaces a model. At the pace of a model, it says
+// that it is none, and then what it knows about the words in the question.
 func compose(ctx context.Context, prompt string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for _, piece := range pieces(script(prompt)) {
@@ -52,9 +51,9 @@ func compose(ctx context.Context, prompt string) iter.Seq2[string, error] {
 	}
 }
 
-// A passage is what the generator knows about some words.
+// A passage is a text about some words.
 type passage struct {
-	words  []string // lower case; any of them in the question will do
+	words  []string // lower case; the passage is used if the question has any of them
 	en, zh string
 }
 
@@ -86,8 +85,8 @@ func script(prompt string) string {
 	return strings.Join(text, "\n\n")
 }
 
-// pieces cuts a text as a model would: about a word at a time, its space first.
-// They add up to the text.
+// pieces cuts a text like a model does: about one word at a time, with its space first.
+// The pieces add up to the text.
 func pieces(text string) []string {
 	var all []string
 	start := 0

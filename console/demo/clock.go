@@ -2,10 +2,10 @@ package demo
 
 import "time"
 
-// clockLayout is what JavaScript's Date parses and prints itself.
+// clockLayout is the format that JavaScript's Date parses and prints itself.
 const clockLayout = "2006-01-02T15:04:05.000Z07:00"
 
-// A Tick is the data of the clock's named event.
+// A Tick is the data of the clock's `tick` event.
 type Tick struct {
 	T int64 `json:"t"`
 	N int64 `json:"n"` // counts from 1 since the generator's start

@@ -1,6 +1,6 @@
 package demo
 
-// inventedSectors are companies that do not exist.
+// inventedSectors are sectors of companies that do not exist.
 var inventedSectors = []sector{
 	{"technology", 0.55, []company{
 		{"NIMB", "Nimbus Compute", 184.20, 0.34},

@@ -11,7 +11,7 @@ import (
 	"github.com/shirou/gopsutil/v4/net"
 )
 
-// moved is what a device has moved since boot, in bytes.
+// moved is how many bytes a device has transferred since boot.
 type moved struct{ in, out uint64 }
 
 // A meter turns counters into rates.
@@ -20,9 +20,9 @@ type meter struct {
 	at   time.Time
 }
 
-// rates sums up, in bytes per second, what moved since the call before; the first
-// call has none. Devices are compared one by one, so that one which comes, goes or
-// starts again at zero is no peak.
+// rates returns the bytes per second since the last call; the first call returns ok false.
+// It compares devices one by one, so that a device that appears, disappears or starts
+// again at zero causes no peak.
 func (m *meter) rates(now time.Time, counters map[string]moved) (in, out float64, ok bool) {
 	seconds := now.Sub(m.at).Seconds()
 	ok = m.last != nil && seconds > 0
@@ -53,8 +53,8 @@ func diskCounters() (map[string]moved, error) {
 	return counters, nil
 }
 
-// wholeDisk tells physical disks from what Linux counts a second time: their
-// partitions, and what is stacked on them.
+// wholeDisk reports whether a device is a physical disk. Linux also counts partitions and
+// stacked devices, whose bytes would count twice.
 func wholeDisk(name string) bool {
 	if runtime.GOOS != "linux" {
 		return true
@@ -66,9 +66,8 @@ func wholeDisk(name string) bool {
 	return err == nil
 }
 
-// networkCounters separates what leaves or enters this host from what it says to
-// itself. Bridges and the like are in neither: their bytes pass a real interface
-// as well, or stay inside.
+// networkCounters separates traffic with other hosts from loopback traffic. It ignores
+// bridges and the like: their bytes also pass a real interface, or stay inside.
 func networkCounters(all []net.IOCountersStat) (outside, inside map[string]moved) {
 	outside, inside = map[string]moved{}, map[string]moved{}
 	loopback := loopbackNames()
@@ -87,7 +86,7 @@ func networkCounters(all []net.IOCountersStat) (outside, inside map[string]moved
 
 func loopbackNames() map[string]bool {
 	names := map[string]bool{}
-	interfaces, _ := stdnet.Interfaces() // without them, nothing is told apart
+	interfaces, _ := stdnet.Interfaces() // without them, all traffic counts as outside
 	for _, i := range interfaces {
 		names[i.Name] = i.Flags&stdnet.FlagLoopback != 0
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// Dates streams the date each second, as the server of every tutorial does,
-// until the client goes or leaving is closed.
+// Dates streams the date every second, like the server of many tutorials, until the
+// client disconnects or leaving is closed.
 func Dates(leaving <-chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := sse.Accept(w, r, nil)
@@ -30,8 +30,8 @@ func Dates(leaving <-chan struct{}) http.Handler {
 	})
 }
 
-// Root leads a person to the demos, and a tutorial's
-// new EventSource("http://localhost:3000") to the dates.
+// Root redirects browsers to the demos, and serves the dates to a tutorial's
+// new EventSource("http://localhost:3000").
 func Root(dates http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if weight, named := sse.Accepted(r, sse.MediaType); named && weight > 0 {

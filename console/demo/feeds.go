@@ -21,15 +21,15 @@ import (
 )
 
 const (
-	feedEvery   = 5 * time.Minute // how often a feed's server is asked
+	feedEvery   = 5 * time.Minute // how often a feed is requested from its server
 	fileEvery   = 10 * time.Second
 	feedTimeout = 20 * time.Second
 	feedSize    = 8 << 20 // bytes, at most
-	feedItems   = 20      // of a feed, the newest
+	feedItems   = 20      // the newest of each feed
 	summarySize = 280     // characters
 )
 
-// readFeeds publishes the items of feeds, as they appear, until ctx ends.
+// readFeeds publishes the items of feeds as they appear, until ctx ends.
 func readFeeds(ctx context.Context, places []string, out *outlet, log *slog.Logger) {
 	var wg sync.WaitGroup
 	for _, place := range places {
@@ -43,7 +43,7 @@ func readFeeds(ctx context.Context, places []string, out *outlet, log *slog.Logg
 type feed struct {
 	place string
 	out   *outlet
-	seen  map[string]bool // ids of what was published
+	seen  map[string]bool // ids of published items
 	etag  string
 }
 
@@ -144,7 +144,7 @@ func dated(item *gofeed.Item) time.Time {
 	return time.Time{}
 }
 
-// publish puts an item on the topic, under an id that is its own for good.
+// publish publishes an item with an id that never changes.
 func (f *feed) publish(parsed *gofeed.Feed, item *gofeed.Item) error {
 	id := itemID(f.place, cmp.Or(item.GUID, item.Link, item.Title))
 	title := plain(item.Title)
@@ -172,7 +172,7 @@ func (f *feed) publish(parsed *gofeed.Feed, item *gofeed.Item) error {
 	return nil
 }
 
-// webLink lets through what a page may link to.
+// webLink returns link if a page may link to it, or "".
 func webLink(link string) string {
 	if !isURL(link) {
 		return ""
@@ -180,7 +180,7 @@ func webLink(link string) string {
 	return link
 }
 
-// plain is the text of HTML, on one line, and not long.
+// plain returns the text of HTML, on one line and at most summarySize characters long.
 func plain(text string) string {
 	var b strings.Builder
 	for z, skip := html.NewTokenizer(strings.NewReader(text)), ""; ; {

@@ -26,7 +26,7 @@ const atom = `<?xml version="1.0" encoding="utf-8"?>
 <entry><id>urn:1</id><title>Split</title><link href="https://atoms.example/1"/><updated>2024-01-03T10:00:00Z</updated><summary>In two.</summary></entry>
 </feed>`
 
-// items are those that a hub got, with their ids.
+// items records the items that a hub has received, and their ids.
 type items struct {
 	recorder
 	ids []string
@@ -108,7 +108,7 @@ func TestFeedFromAFile(t *testing.T) {
 	if err := f.poll(t.Context()); err == nil {
 		t.Error("a file that is not there is no error")
 	}
-	for _, text := range []string{atom, atom, rss} { // again, and then with other items
+	for _, text := range []string{atom, atom, rss} { // unchanged, and then with other items
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

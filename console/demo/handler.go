@@ -10,6 +10,5 @@ import (
 //go:embed index.html static chat clock dashboard llm monitoring news stocks
 var files embed.FS
 
-// Handler serves the pages below /demo/. It wants the request's full path, so
-// mount it without stripping the prefix.
+// Handler serves the pages below /demo/. Mount it without stripping the prefix.
 func Handler() http.Handler { return site.New("/demo/", files) }

@@ -98,7 +98,7 @@ func TestPagesAreOnlyRead(t *testing.T) {
 	}
 }
 
-// The code beside a demo is to be read, not scrolled.
+// The code beside a demo must be readable without scrolling.
 func TestShownCodeFits(t *testing.T) {
 	pages, err := fs.Glob(files, "*/index.html")
 	if err != nil || len(pages) == 0 {

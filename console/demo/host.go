@@ -15,7 +15,7 @@ import (
 	"github.com/shirou/gopsutil/v4/net"
 )
 
-// CPU is how busy the processors were since the reading before.
+// CPU is how busy the processors were since the last reading.
 type CPU struct {
 	T      int64     `json:"t"`
 	Total  float64   `json:"total"`          // percent of all cores
@@ -24,7 +24,7 @@ type CPU struct {
 	Uptime uint64    `json:"uptime"`         // seconds since boot
 }
 
-// Memory is in bytes.
+// Memory is this host's memory, in bytes.
 type Memory struct {
 	T         int64   `json:"t"`
 	Total     uint64  `json:"total"`
@@ -35,9 +35,9 @@ type Memory struct {
 	SwapUsed  uint64  `json:"swap_used"`
 }
 
-// Disk is the space of the file system that holds the working directory, in
-// bytes, and what all physical disks moved since the reading before. The rates
-// are null where the system does not tell.
+// Disk is the space of the file system that holds the working directory, in bytes, and
+// the traffic of all physical disks since the last reading. The rates are null if the
+// system does not report them.
 type Disk struct {
 	T       int64    `json:"t"`
 	Total   uint64   `json:"total"`
@@ -48,8 +48,8 @@ type Disk struct {
 	Write   *float64 `json:"write"` // bytes per second
 }
 
-// Network is what the interfaces moved since the reading before, in bytes per
-// second. Loopback stands apart: a demo on one machine speaks to itself.
+// Network is the traffic of the interfaces since the last reading, in bytes per second.
+// Loopback is separate, because a demo on one machine produces traffic of its own.
 type Network struct {
 	T        int64   `json:"t"`
 	Rx       float64 `json:"rx"`
@@ -57,8 +57,8 @@ type Network struct {
 	Loopback float64 `json:"loopback"`
 }
 
-// A machine reads this host. Rates and CPU time are differences to the reading
-// before, so one goroutine at a time uses it.
+// A machine reads this host's figures. Rates and CPU time are differences between two
+// readings, so only one goroutine at a time may use it.
 type machine struct {
 	log      *slog.Logger
 	failed   map[string]bool
@@ -70,7 +70,7 @@ type machine struct {
 
 func newMachine(log *slog.Logger) *machine {
 	m := &machine{log: log, failed: map[string]bool{}, watches: hostRules()}
-	m.generate(time.Now(), func(string, any) {}) // the reading that the first rates need
+	m.generate(time.Now(), func(string, any) {}) // the first reading, which rates need
 	return m
 }
 
@@ -102,12 +102,12 @@ func (m *machine) generate(now time.Time, out emit) {
 	}
 }
 
-// attempt reads; a reading that fails is logged the first time.
+// attempt calls read, and logs its first failure.
 func attempt[T any](m *machine, what string, read func() (T, error)) (T, bool) {
 	v, err := read()
 	if err != nil && !m.failed[what] {
 		m.failed[what] = true
-		m.log.Warn("demo: this host does not tell its "+what, "error", err)
+		m.log.Warn("demo: cannot read this host's "+what, "error", err)
 	}
 	return v, err == nil
 }
@@ -124,7 +124,7 @@ func (m *machine) cpu(now time.Time) (CPU, error) {
 	}
 	c.Total = round(c.Total/float64(max(len(cores), 1)), 1)
 	c.Uptime, _ = attempt(m, "uptime", host.Uptime)
-	// Windows has no load averages; asking for them there starts a sampler that never ends.
+	// Windows has no load averages, and load.Avg would start a sampler there that never ends.
 	if runtime.GOOS != "windows" {
 		if avg, ok := attempt(m, "load", load.Avg); ok {
 			c.Load = []float64{round(avg.Load1, 2), round(avg.Load5, 2), round(avg.Load15, 2)}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// An Item is a piece of news. Anybody may publish one, or an unnamed event whose
-// data is the title.
+// An Item is a piece of news. Every client may publish one, or an unnamed event whose data
+// is the title.
 type Item struct {
 	T        int64  `json:"t"` // when it was published, Unix milliseconds
 	Title    string `json:"title"`
@@ -22,8 +22,8 @@ type Item struct {
 	SourceZH string `json:"source_zh,omitempty"`
 }
 
-// report publishes news until ctx ends: that of feeds, if there are any, else
-// what the market does.
+// report publishes news until ctx ends: from feeds if there are any, or else about the
+// market.
 func report(ctx context.Context, hub Hub, o Options) {
 	out := &outlet{ctx: ctx, topic: "news", hub: hub, log: o.Logger}
 	if len(o.Feeds) > 0 {
@@ -34,7 +34,7 @@ func report(ctx context.Context, hub Hub, o Options) {
 	every(ctx, deskEvery, func(now time.Time) {
 		prices, _, err := hub.Retained(ctx, "stocks/{symbol}", 1)
 		if err != nil {
-			return // what the market does is told when it can be read again
+			return // try again at the next step
 		}
 		if item, ok := d.write(now, prices); ok {
 			out.emit("item", item)
@@ -44,10 +44,10 @@ func report(ctx context.Context, hub Hub, o Options) {
 
 const (
 	deskEvery = 20 * time.Second
-	deskLeast = 0.1 // percent that a price has moved, to be worth mentioning
+	deskLeast = 0.1 // the least change of a price that is worth mentioning, in percent
 )
 
-// A desk writes about the symbol that has moved most since it was mentioned last.
+// A desk writes about the symbol whose price has changed most since it was last mentioned.
 type desk struct{ mentioned map[string]float64 }
 
 func (d *desk) write(now time.Time, prices []Event) (Item, bool) {
@@ -83,8 +83,8 @@ func (d *desk) write(now time.Time, prices []Event) (Item, bool) {
 	}, true
 }
 
-// itemID names a feed's item for good, so that it is published once, also after
-// a restart of a hub that keeps its events.
+// itemID returns an id that always stays the same for a feed's item, so that it is
+// published only once, even after a restart of a hub that keeps its events.
 func itemID(feed string, parts ...string) string {
 	sum := sha256.Sum256([]byte(feed + "\x00" + strings.Join(parts, "\x00")))
 	return "feed-" + hex.EncodeToString(sum[:12])

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// longestOutage bounds what a page can ask for.
+// longestOutage limits the outage that a page can request.
 const longestOutage = 30 * time.Second
 
-// An Outage asks, on the topic `outage` and as `pause`, that this host publish
-// nothing for a while. It holds for every viewer.
+// An Outage is the data of a `pause` on the topic `outage`. It asks this host to publish
+// nothing for a while, for all viewers.
 type Outage struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// outages keeps the host silent as long as pages have asked for.
+// outages silences the host for as long as pages have requested.
 type outages struct{ until atomic.Int64 } // Unix milliseconds
 
 func (o *outages) follow(ctx context.Context, hub Hub) {
@@ -30,7 +30,7 @@ func (o *outages) follow(ctx context.Context, hub Hub) {
 	}
 }
 
-// guard leaves out the seconds in which the host is silent.
+// guard wraps generate, and skips it while the host is silenced.
 func (o *outages) guard(generate func(time.Time, emit)) func(time.Time, emit) {
 	return func(now time.Time, out emit) {
 		if now.UnixMilli() >= o.until.Load() {

@@ -1,6 +1,6 @@
 package demo
 
-// What the built-in generator has to say.
+// The texts of the built-in generator.
 
 var opening = passage{
 	en: "I am no language model. I am a small text generator inside the Tidings binary, and I have learnt a few paragraphs by heart. Start the hub with --demo-llm-url and a real model answers here instead. What you are looking at is real all the same: each word is an event on a topic of its own.",
@@ -25,12 +25,12 @@ var passages = []passage{
 	},
 	{
 		words: []string{"reconnect", "network", "retry", "offline", "重连", "断网", "网络"},
-		en:    "Reconnecting is the browser's business, and that is the beauty of it. The server may say how long to wait, in a field called retry; three seconds is the custom. A hub that restarts tells each of its clients a time of its own, so that a million of them do not come back in the same instant.",
+		en:    "Reconnecting is the browser's business, and that is the beauty of it. The server may say how long to wait, in a field called retry; three seconds is the custom. A hub that restarts gives each of its clients a different time, so that a million of them do not come back in the same instant.",
 		zh:    "重连是浏览器自己的事，妙就妙在这里。服务器可以用 retry 字段告诉它等多久，惯例是三秒。推送中心重启时，会给每个客户端各自不同的时间，这样一百万个客户端不会在同一瞬间涌回来。",
 	},
 	{
 		words: []string{"topic", "subscribe", "publish", "主题", "订阅", "发布"},
-		en:    "A topic is just a name. Whoever publishes to it need not know who listens, and a single stream may carry many topics at once. This answer has one, and so has each room of the chat and each symbol of the stock board.",
+		en:    "A topic is just a name. A publisher need not know who is listening, and a single stream may carry many topics at once. This answer has one, and so has each room of the chat and each symbol of the stock board.",
 		zh:    "主题只是一个名字。发布者不必知道谁在听，一个流也可以同时承载许多主题。这个回答有自己的主题，聊天室的每个房间、行情板上的每只股票也都有。",
 	},
 	{
@@ -45,7 +45,7 @@ var passages = []passage{
 	},
 	{
 		words: []string{"scale", "fast", "million", "performance", "性能", "并发", "规模"},
-		en:    "The cost of a hub is its fan-out: one event, very many readers. So an event is encoded once, readers of the same topics share the same bytes, and each of them is little more than a place in those bytes. Whoever is slow reads on from the log, and nobody waits for them.",
+		en:    "The cost of a hub is its fan-out: one event, very many readers. So an event is encoded once, readers of the same topics share the same bytes, and each of them is little more than a position in those bytes. A slow reader continues from the log, and nobody waits for it.",
 		zh:    "推送中心的开销在于扇出：一个事件，非常多的读者。所以每个事件只编码一次，订阅相同主题的读者共用同一份字节，每个读者差不多只是其中的一个位置。读得慢的从日志里接着读，谁也不用等谁。",
 	},
 	{

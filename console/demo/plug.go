@@ -25,57 +25,57 @@ import (
 
 const (
 	plugTopic   = "plug"                // on the parent's hub: `pull` and `state`
-	plugCounter = "counter"             // on the child's: the numbers
-	plugEvery   = 50 * time.Millisecond // a number
-	plugDark    = 2 * time.Second       // how long the child stays dead, to be seen
+	plugCounter = "counter"             // on the child's hub: the numbers
+	plugEvery   = 50 * time.Millisecond // the time between two numbers
+	plugDark    = 2 * time.Second       // how long the child stays dead, so that viewers see it
 	plugBatch   = 500                   // numbers in a request
-	plugBacklog = 200_000               // numbers that wait while the child is dead
+	plugBacklog = 200_000               // numbers that may wait while the child is dead
 	plugRetry   = "400ms"
 )
 
-// A Plug is a hub to be killed in front of a viewer: a process of this program
-// with a port and a data directory of its own, and a publisher that numbers its
-// events. It begins when somebody first looks.
+// A Plug runs a second hub that viewers can kill: a child process of this program with
+// its own port and data directory, and a publisher that numbers its events. It starts when
+// the first viewer requests it.
 type Plug struct {
 	program string
 	dir     string // the child's data directory; "": a temporary one
 	log     *slog.Logger
-	wanted  chan struct{} // closed when somebody looks
+	wanted  chan struct{} // closed at the first request
 	want    sync.Once
 
 	mu        sync.Mutex
-	address   string // the child's, "" before it has one
+	address   string // the child's; "" before it has one
 	process   *os.Process
 	up        bool
 	kills     int
 	produced  int64
-	backlog   []int64 // numbers not acknowledged yet, oldest first
+	backlog   []int64 // unacknowledged numbers, oldest first
 	announced chan struct{}
 }
 
-// A PlugState is what the publisher knows.
+// A PlugState describes the child and its publisher.
 type PlugState struct {
 	T            int64 `json:"t"`
 	Up           bool  `json:"up"`           // the child answers
 	PID          int   `json:"pid"`          // 0 while it is dead
-	Kills        int   `json:"kills"`        // so far
-	Produced     int64 `json:"produced"`     // numbers, which begin at 1
-	Acknowledged int64 `json:"acknowledged"` // of them, by the child's 2xx
+	Kills        int   `json:"kills"`        // how often it has died
+	Produced     int64 `json:"produced"`     // the last number; they begin at 1
+	Acknowledged int64 `json:"acknowledged"` // how many of them the child has answered with 2xx
 }
 
-// NewPlug returns a plug whose child is a process of that program with that data
-// directory, or, if it is "", a temporary one. It is removed at the end. What a
-// run that was killed has left in it does no harm.
+// NewPlug returns a plug whose child runs program with a data directory. If dir is "", the
+// directory is temporary. It is removed at the end. Files that a killed run has left in it
+// do no harm.
 func NewPlug(program, dir string, log *slog.Logger) *Plug {
 	return &Plug{program: program, dir: dir, log: log, wanted: make(chan struct{}), announced: make(chan struct{}, 1)}
 }
 
-// Events serves the child's streams: through the parent's own origin, so that a
-// page reaches it wherever it reaches the parent. leaving ends them.
+// Events serves the child's streams through the parent's own origin, so that every page
+// that reaches the parent reaches the child. Closing leaving ends them.
 func (p *Plug) Events(leaving <-chan struct{}) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo), // that it dies is the point
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo), // the child is meant to die
 		Rewrite: func(r *httputil.ProxyRequest) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -84,7 +84,7 @@ func (p *Plug) Events(leaving <-chan struct{}) http.Handler {
 			r.Out.Header.Del("Origin")
 			r.Out.Header.Del("Cookie")
 		},
-		// To an EventSource any status but 200 would be final.
+		// For an EventSource, any status but 200 would be final.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { comeBack(w) },
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -106,16 +106,16 @@ func (p *Plug) Events(leaving <-chan struct{}) http.Handler {
 	})
 }
 
-// comeBack answers a stream that cannot be served now: with an end, and when to
-// try again.
+// comeBack answers a stream that cannot be served now with a reconnection time, and ends
+// it.
 func comeBack(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", sse.MediaType)
 	w.Header().Set("Cache-Control", "no-cache")
 	_, _ = w.Write(sse.AppendRetry(nil, 500*time.Millisecond))
 }
 
-// run keeps the child alive, numbers its events, and pulls the plug when a page
-// asks for it on the parent's hub; until ctx ends.
+// run keeps the child alive, publishes numbers to it, and kills it when a page asks for
+// that on the parent's hub, until ctx ends.
 func (p *Plug) run(ctx context.Context, hub Hub) {
 	select {
 	case <-p.wanted:
@@ -126,7 +126,7 @@ func (p *Plug) run(ctx context.Context, hub Hub) {
 	if dir == "" {
 		var err error
 		if dir, err = os.MkdirTemp("", "tidings-demo-"); err != nil {
-			p.log.Warn("demo: no place for the hub to be killed", "error", err)
+			p.log.Warn("demo: cannot create a directory for the plug's hub", "error", err)
 			return
 		}
 	}
@@ -152,7 +152,7 @@ func (p *Plug) pull() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.up {
-		_ = p.process.Kill() // SIGKILL: as a power cut would. It may just have died.
+		_ = p.process.Kill() // SIGKILL, like a power cut; it may have died already
 	}
 }
 
@@ -169,7 +169,7 @@ func (p *Plug) state() PlugState {
 	return s
 }
 
-// change changes the state, and has it announced at once.
+// change changes the state and announces it at once.
 func (p *Plug) change(f func()) {
 	p.mu.Lock()
 	f()
@@ -195,13 +195,13 @@ func (p *Plug) announce(ctx context.Context, hub Hub) {
 	}
 }
 
-// keepAlive starts the child, again whenever it has died.
+// keepAlive starts the child, and again whenever it has died.
 func (p *Plug) keepAlive(ctx context.Context, dir string) {
-	// Linux ends the child with the thread that started it, and so with us.
+	// Linux kills the child when the thread that started it ends, and so when we end.
 	runtime.LockOSThread()
 	for ctx.Err() == nil {
 		if err := p.live(ctx, dir); err != nil && ctx.Err() == nil {
-			p.log.Warn("demo: the hub to be killed does not start", "error", err)
+			p.log.Warn("demo: the plug's hub does not start", "error", err)
 		}
 		select {
 		case <-time.After(plugDark):
@@ -228,7 +228,7 @@ func (p *Plug) live(ctx context.Context, dir string) error {
 	}
 	died := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // it is killed; what matters is that it is over
+		_ = cmd.Wait() // its error is that it was killed
 		close(died)
 	}()
 	if err := ready(ctx, address, died); err != nil {
@@ -253,8 +253,8 @@ func freeAddress() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// withoutOurs leaves out what configures this hub, which the child must not take
-// for its own.
+// withoutOurs removes this hub's configuration from the environment, because the child
+// must not use it.
 func withoutOurs(environ []string) (rest []string) {
 	for _, entry := range environ {
 		if !strings.HasPrefix(entry, "TIDINGS_") {
@@ -289,19 +289,19 @@ func ready(ctx context.Context, address string, died <-chan struct{}) error {
 	}
 }
 
-// number makes the next number, whether or not there is a hub to take it.
+// number produces the next number, whether or not the child is up.
 func (p *Plug) number() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.backlog) >= plugBacklog {
-		return // it is not produced, and so not lost
+		return // not produced, and so not lost
 	}
 	p.produced++
 	p.backlog = append(p.backlog, p.produced)
 }
 
-// send publishes what waits, in order, as often as it takes to be acknowledged.
-// Each number of a run has an id of its own, so none is published twice.
+// send publishes the backlog in order, and retries until it is acknowledged. Each number
+// of a run has its own id, so none is published twice.
 func (p *Plug) send(ctx context.Context, run string) {
 	every(ctx, plugEvery, func(time.Time) {
 		p.mu.Lock()
@@ -309,7 +309,7 @@ func (p *Plug) send(ctx context.Context, run string) {
 		up := p.up
 		p.mu.Unlock()
 		if !up || len(batch) == 0 || publishNumbers(ctx, address, run, batch) != nil {
-			return // the same again
+			return // retry with the next step
 		}
 		p.mu.Lock()
 		p.backlog = p.backlog[len(batch):]

@@ -2,8 +2,7 @@ package demo
 
 import "syscall"
 
-// diesWithUs has the system end a child when this process ends, however that
-// comes about.
+// diesWithUs makes the system kill a child when this process ends for any reason.
 func diesWithUs() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

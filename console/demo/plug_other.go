@@ -4,6 +4,6 @@ package demo
 
 import "syscall"
 
-// diesWithUs asks for nothing: elsewhere a child outlives a parent that is
-// killed, as none does that is stopped.
+// diesWithUs returns nil: on this system a child survives if its parent is killed, though
+// not if its parent is stopped.
 func diesWithUs() *syscall.SysProcAttr { return nil }

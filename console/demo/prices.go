@@ -14,21 +14,21 @@ import (
 	"time"
 )
 
-// replayStep is how long each time in a file lasts.
+// replayStep is how long the prices of one time in a file are shown.
 const replayStep = time.Second
 
-// Prices is a series of real ones, to be replayed: one time of the file a
-// second, and from the beginning when it is over.
+// Prices is a series of real prices to replay: one time of the file per second, and again
+// from the beginning at the end.
 type Prices struct {
 	source string
 	times  []moment
 	open   map[string]float64 // by symbol
 }
 
-// A moment is what a file has of one time.
+// A moment holds a file's prices at one time.
 type moment struct {
 	time   time.Time
-	text   string // as the file writes it
+	text   string // as written in the file
 	prices []symbolPrice
 }
 
@@ -37,19 +37,19 @@ type symbolPrice struct {
 	price  float64
 }
 
-// What columns may be called, in order of preference.
+// The names that columns may have, in order of preference.
 var (
 	timeColumns   = []string{"time", "timestamp", "datetime", "date"}
 	symbolColumns = []string{"symbol", "ticker", "name"}
 	priceColumns  = []string{"price", "close", "last", "adj close", "value"}
 )
 
-// timeLayouts are how a file may write a time; Unix seconds and milliseconds are
-// understood as well.
+// timeLayouts are the formats of times in a file. Unix seconds and milliseconds are
+// accepted as well.
 var timeLayouts = []string{time.RFC3339Nano, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", time.DateOnly, "2006/01/02", "20060102"}
 
-// ReadPrices reads a CSV file whose first line names its columns: a time, a
-// price (or close), and a symbol; without a symbol, the file's own name is it.
+// ReadPrices reads a CSV file whose first line names its columns: a time, a price (or
+// close), and a symbol. Without a column of symbols, the file's name is the symbol.
 func ReadPrices(path string) (*Prices, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -68,15 +68,15 @@ func parsePrices(r io.Reader, source string) (*Prices, error) {
 	table.TrimLeadingSpace = true
 	header, err := table.Read()
 	if err != nil {
-		return nil, fmt.Errorf("no line that names the columns: %w", err)
+		return nil, fmt.Errorf("no header line: %w", err)
 	}
 	at := columns{column(header, timeColumns), column(header, symbolColumns), column(header, priceColumns)}
 	if at.time < 0 || at.price < 0 {
-		return nil, fmt.Errorf("the columns are %q: there must be a time (%s) and a price (%s)", header, strings.Join(timeColumns, ", "), strings.Join(priceColumns, ", "))
+		return nil, fmt.Errorf("the columns are %q, but there must be a time (%s) and a price (%s)", header, strings.Join(timeColumns, ", "), strings.Join(priceColumns, ", "))
 	}
 	p := &Prices{source: source, open: map[string]float64{}}
 	only := strings.ToUpper(strings.TrimSuffix(source, filepath.Ext(source)))
-	moments := map[time.Time]int{} // in p.times
+	moments := map[time.Time]int{} // index in p.times
 	for {
 		row, err := table.Read()
 		if errors.Is(err, io.EOF) {
@@ -109,10 +109,10 @@ func parsePrices(r io.Reader, source string) (*Prices, error) {
 	return p, nil
 }
 
-// columns say where in a row things are; without a symbol it is -1.
+// columns are the indexes of the columns in a row. symbol is -1 if there is none.
 type columns struct{ time, symbol, price int }
 
-// read reads a row; only is the symbol where rows name none.
+// read parses a row. only is the symbol if there is no column of symbols.
 func (c columns) read(row []string, only string) (time.Time, symbolPrice, error) {
 	s := symbolPrice{symbol: only}
 	t, err := parseTime(row[c.time])
@@ -120,13 +120,13 @@ func (c columns) read(row []string, only string) (time.Time, symbolPrice, error)
 		return t, s, err
 	}
 	if s.price, err = strconv.ParseFloat(row[c.price], 64); err != nil || !(s.price > 0 && s.price < 1e12) {
-		return t, s, fmt.Errorf("%q is no price", row[c.price])
+		return t, s, fmt.Errorf("%q is not a price", row[c.price])
 	}
 	if c.symbol >= 0 {
 		s.symbol = row[c.symbol]
 	}
 	if s.symbol == "" || strings.ContainsAny(s.symbol, "/{}*") || len(s.symbol) > 32 {
-		return t, s, fmt.Errorf("%q is no symbol", s.symbol)
+		return t, s, fmt.Errorf("%q is not a symbol", s.symbol)
 	}
 	return t, s, nil
 }
@@ -154,7 +154,7 @@ func parseTime(text string) (time.Time, error) {
 		}
 		return time.Unix(0, int64(n*float64(time.Second))).UTC(), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: write it as 2006-01-02T15:04:05Z, 2006-01-02 or Unix seconds", text)
+	return time.Time{}, fmt.Errorf("%q is not a time: write it as 2006-01-02T15:04:05Z, 2006-01-02 or Unix seconds", text)
 }
 
 func (p *Prices) run(ctx context.Context, publish func(Price)) {

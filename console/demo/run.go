@@ -11,25 +11,24 @@ import (
 	"github.com/tidings-sse/tidings/examples/llm"
 )
 
-// A Hub is where the demos publish, and where they hear what pages ask of them.
-// It is used by several goroutines.
+// A Hub is the hub that the demos publish to, and from which they receive pages' requests.
+// It must be safe for concurrent use.
 type Hub = llm.Hub
 
-// An Event is one of a hub's.
+// An Event is an event of a hub.
 type Event = llm.Event
 
 // Options configures the demos. Its zero value works.
 type Options struct {
 	LLM    llm.Model    // answers questions; without a URL, a generator in this program does
-	Feeds  []string     // URLs and files of feeds for the news; none: the market's own
-	Plug   *Plug        // the hub to be killed in front of a viewer; nil: none
-	Prices *Prices      // what the stocks show; nil: a simulated market
+	Feeds  []string     // URLs and files of feeds for the news; none: news about the market
+	Plug   *Plug        // the hub that viewers can kill; nil: none
+	Prices *Prices      // the prices of the stocks; nil: a simulated market
 	Logger *slog.Logger // nil: slog.Default()
 }
 
-// Run publishes what the demos show until ctx ends, and returns after all that
-// it started has stopped. A publish that fails is logged once and tried anew
-// with the next figures.
+// Run runs the demos until ctx ends, and returns after all goroutines that it started have
+// ended. A failing publish is logged once; the next figures are published as usual.
 func Run(ctx context.Context, hub Hub, o Options) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -37,7 +36,7 @@ func Run(ctx context.Context, hub Hub, o Options) {
 	var wg sync.WaitGroup
 	var silent outages
 	wg.Go(func() { silent.follow(ctx, hub) })
-	// Reading the host can take long on a busy machine; the clock must not wait for it.
+	// Reading the host's figures can take long on a busy machine; the clock must not wait.
 	for topic, generate := range map[string]func(time.Time, emit){
 		"clock": newClock().generate,
 		"host":  silent.guard(newMachine(o.Logger).generate),
@@ -59,8 +58,8 @@ func Run(ctx context.Context, hub Hub, o Options) {
 // An emit publishes v as JSON, or as it is if it is a string.
 type emit func(typ string, v any)
 
-// every calls f at each full step of the wall clock. What f delays is skipped,
-// never made up for.
+// every calls f at each full step of the wall clock. Steps that pass while f runs are
+// skipped.
 func every(ctx context.Context, step time.Duration, f func(now time.Time)) {
 	for {
 		now := time.Now()
@@ -75,7 +74,7 @@ func every(ctx context.Context, step time.Duration, f func(now time.Time)) {
 	}
 }
 
-// An outlet publishes to one topic, and logs the first failure of a row only.
+// An outlet publishes to one topic. It logs only the first of several failures in a row.
 type outlet struct {
 	ctx     context.Context
 	topic   string
@@ -109,6 +108,6 @@ func (o *outlet) send(typ string, v any) error {
 	return o.hub.Publish(o.ctx, Event{Topics: []string{o.topic}, Type: typ, Data: body})
 }
 
-// decode reads an event's JSON. Anybody may publish to a topic: what is none is
-// not for us.
+// decode parses an event's JSON. Any client may publish to a topic, so the caller must
+// ignore events that are not ok.
 func decode[T any](e Event) (v T, ok bool) { return v, json.Unmarshal(e.Data, &v) == nil }

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// A published event, as the hub would get it.
+// published is an event as the hub would receive it.
 type published struct {
 	at         time.Time
 	topic, typ string
 	data       string
 }
 
-// A recorder is a hub that keeps what it gets, and has nothing to tell.
+// A recorder is a hub that records events and returns none.
 type recorder struct {
 	mu     sync.Mutex
 	events []published
@@ -67,7 +67,7 @@ func (r *recorder) of(topic, typ string) (found []published) {
 
 func TestClockTicksOnTheSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(300 * time.Millisecond) // begin off the second
+		time.Sleep(300 * time.Millisecond) // start between two seconds
 		var r recorder
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

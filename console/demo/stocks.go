@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// A Price is a symbol's newest.
+// A Price is the newest price of a symbol.
 type Price struct {
 	T      int64   `json:"t"`
 	Symbol string  `json:"symbol"`
 	Name   string  `json:"name,omitempty"`
 	Sector string  `json:"sector,omitempty"`
 	Price  float64 `json:"price"`
-	Open   float64 `json:"open"`         // what the day, or the file, began with
-	Source string  `json:"source"`       // "simulated", or the name of the file replayed
-	At     string  `json:"at,omitempty"` // the time that the file gives it
+	Open   float64 `json:"open"`         // the first price of the day, or of the file
+	Source string  `json:"source"`       // "simulated", or the name of the replayed file
+	At     string  `json:"at,omitempty"` // the time of the price in the file
 }
 
-// Of the market's ways: how fast its time passes, how long a step is, and how
-// likely a symbol is to trade in one.
+// Properties of the simulated market: the speed of its time, the length of a step, and the
+// probability that a symbol trades in a step.
 const (
-	marketSpeed = 60 // a second is a trading minute
+	marketSpeed = 60 // a second stands for a trading minute
 	marketStep  = 500 * time.Millisecond
 	tradeChance = 0.18
 
 	tradingYear = 252 * 390 * time.Minute // 252 days of six and a half hours
 )
 
-// A simulation is a market of invented companies: geometric Brownian motion
-// (Black and Scholes, 1973), whose shocks are partly the whole market's, partly
-// those of a sector, partly a company's own.
+// A simulation is a market of invented companies. Prices follow geometric Brownian motion
+// (Black and Scholes, 1973). Part of each shock is common to the whole market, part to a
+// sector, and part is the company's own.
 type simulation struct {
 	random  *rand.Rand
 	sectors []sector
@@ -41,22 +41,22 @@ type simulation struct {
 
 type sector struct {
 	name      string
-	share     float64 // of a shock that the sector has in common
+	share     float64 // the weight of the sector's shock
 	companies []company
 }
 
 type company struct {
 	symbol, name string
 	price        float64
-	volatility   float64 // a year's
+	volatility   float64 // per year
 }
 
 type quote struct{ price, open float64 }
 
-// marketShare is how much of each shock is the whole market's.
+// marketShare is the weight of the whole market's shock.
 const (
 	marketShare = 0.45
-	marketDrift = 0.06 // a year's
+	marketDrift = 0.06 // per year
 )
 
 func newSimulation(random *rand.Rand) *simulation {
@@ -69,14 +69,14 @@ func newSimulation(random *rand.Rand) *simulation {
 	return s
 }
 
-// continueFrom has a symbol go on from what it was before a restart.
+// continueFrom sets a symbol's price to what it was before a restart.
 func (s *simulation) continueFrom(p Price) {
 	if q, ok := s.prices[p.Symbol]; ok && p.Source == simulated && p.Price > 0 && p.Open > 0 {
 		q.price, q.open = p.Price, p.Open
 	}
 }
 
-// step moves all prices on by d of the market's time.
+// step advances all prices by d of the market's time.
 func (s *simulation) step(d time.Duration) {
 	years := d.Seconds() / tradingYear.Seconds()
 	whole := s.random.NormFloat64()
@@ -91,7 +91,7 @@ func (s *simulation) step(d time.Duration) {
 	}
 }
 
-// simulated is the source of prices that are made up.
+// simulated is the source of invented prices.
 const simulated = "simulated"
 
 func (s *simulation) run(ctx context.Context, publish func(Price)) {
@@ -103,7 +103,7 @@ func (s *simulation) run(ctx context.Context, publish func(Price)) {
 	})
 }
 
-// each publishes those symbols that happen to trade.
+// each publishes the prices of those symbols that happen to trade.
 func (s *simulation) each(publish func(Price), now time.Time, chance float64) {
 	for _, sector := range s.sectors {
 		for _, c := range sector.companies {
@@ -119,7 +119,8 @@ func (s *simulation) each(publish func(Price), now time.Time, chance float64) {
 	}
 }
 
-// trade runs a market on the hub: the file's, if there is one.
+// trade runs a market on the hub: a replay of the file if there is one, or else a
+// simulation.
 func trade(ctx context.Context, hub Hub, o Options) {
 	out := &outlet{ctx: ctx, hub: hub, log: o.Logger}
 	publish := func(p Price) {
@@ -133,7 +134,7 @@ func trade(ctx context.Context, hub Hub, o Options) {
 	s := newSimulation(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
 	last, _, err := hub.Retained(ctx, "stocks/{symbol}", 1)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		o.Logger.Warn("demo: the last prices are not known, the market begins anew", "error", err)
+		o.Logger.Warn("demo: cannot read the last prices; the market starts over", "error", err)
 	}
 	for _, e := range last {
 		if p, ok := decode[Price](e); ok {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// returns runs a market for steps of a trading minute, and returns each symbol's
+// returns runs a market for a number of trading minutes, and returns each symbol's
 // logarithmic returns.
 func returns(steps int) map[string][]float64 {
 	s := newSimulation(rand.New(rand.NewPCG(1, 2)))
@@ -93,7 +93,7 @@ func TestMarketPublishesEverySymbolAtOnce(t *testing.T) {
 func TestParsePrices(t *testing.T) {
 	for _, tt := range []struct {
 		why, csv string
-		says     string // in the error; "" is none
+		says     string // part of the error; "": no error
 		times    int
 		symbols  int
 	}{
@@ -102,11 +102,11 @@ func TestParsePrices(t *testing.T) {
 		{"Unix seconds, and a byte order mark", "\ufeffTimestamp,Last\n1704187800,1\n1704187801,2\n", "", 2, 1},
 		{"no price", "time,symbol\n2024-01-02,AAA\n", "there must be a time", 0, 0},
 		{"no header", "2024-01-02,AAA,1\n", "there must be a time", 0, 0},
-		{"an empty file", "", "no line", 0, 0},
+		{"an empty file", "", "no header line", 0, 0},
 		{"a header alone", "time,price\n", "no prices", 0, 0},
 		{"a price that is none", "time,price\n2024-01-02,1\n2024-01-03,NaN\n", "line 3", 0, 0},
 		{"a time that is none", "time,price\nyesterday,1\n", "line 2", 0, 0},
-		{"a symbol that is a template", "time,symbol,price\n2024-01-02,{a},1\n", "no symbol", 0, 0},
+		{"a symbol that is a template", "time,symbol,price\n2024-01-02,{a},1\n", "not a symbol", 0, 0},
 		{"a row that is too short", "time,symbol,price\n2024-01-02,AAA\n", "line 2", 0, 0},
 	} {
 		p, err := parsePrices(strings.NewReader(tt.csv), "acme.csv")

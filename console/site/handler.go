@@ -2,11 +2,11 @@
 //
 // # Promises
 //
-// Nothing inline runs and nothing foreign loads: the Content Security Policy
-// allows a site's own files and streams alone. Files are revalidated by their
-// ETags, so a new binary's pages show at once.
+// Nothing inline runs and nothing foreign loads: the Content Security Policy allows only
+// a site's own files and streams. Files are revalidated by their ETags, so the pages of a
+// new binary appear at once.
 //
-// What static/ holds is shared by all sites, each of which has it below its own
+// All sites share the files in this package's static/ and serve them below their own
 // static/: the stylesheet, languages, plots, code blocks.
 package site
 
@@ -26,11 +26,11 @@ import (
 //go:embed static
 var shared embed.FS
 
-// contentSecurityPolicy allows our own files and streams, and nothing else; its
-// default-src is also what keeps inline scripts and styles out.
+// contentSecurityPolicy allows a site's own files and streams, and nothing else. Its
+// default-src also excludes inline scripts and styles.
 const contentSecurityPolicy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; object-src 'none'"
 
-// The system's own table of types is not asked: on some it calls a script text/plain.
+// The system's table of types is not used for these, because some systems map scripts to text/plain.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -47,15 +47,15 @@ type Site struct {
 	folders map[string]bool
 }
 
-// A page is a file as it is served.
+// A page is a file in the form in which it is served.
 type page struct {
 	body []byte
 	typ  string
 	etag string
 }
 
-// New reads the files of own, embedded ones, which are served below prefix, as
-// in /demo/. A folder with an index.html is served at its name with a slash.
+// New reads the embedded files of own, to be served below prefix, such as /demo/. A
+// folder with an index.html is served at the folder's path with a slash.
 func New(prefix string, own fs.FS) *Site {
 	s := &Site{prefix: prefix, pages: map[string]page{}, folders: map[string]bool{}}
 	s.read(shared)
@@ -69,7 +69,7 @@ func (s *Site) Has(path string) bool {
 	return ok
 }
 
-// ServeHTTP wants the request's full path: mount it without stripping the prefix.
+// ServeHTTP implements [http.Handler]. Mount the site without stripping the prefix.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
@@ -77,7 +77,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
-		http.Error(w, "these pages are read with GET", http.StatusMethodNotAllowed)
+		http.Error(w, "these pages support only GET and HEAD", http.StatusMethodNotAllowed)
 		return
 	}
 	p, ok := s.pages[r.URL.Path]

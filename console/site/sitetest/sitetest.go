@@ -1,4 +1,4 @@
-// Package sitetest checks what can be told of a site's files without a browser.
+// Package sitetest checks a site's files as far as that is possible without a browser.
 package sitetest
 
 import (
@@ -11,11 +11,11 @@ import (
 	"github.com/tidings-sse/tidings/console/site"
 )
 
-// source is a file of a site's own, not a vendored one.
+// source is one of a site's own files, not a vendored one.
 type source struct{ name, text string }
 
-// Check checks a site's own files: they keep the policy, what they refer to
-// exists, and every text has its Chinese.
+// Check checks that a site's own files comply with the policy, that all references
+// resolve, and that every text has a Chinese translation.
 func Check(t *testing.T, prefix string, own fs.FS) {
 	html, scripts := sources(t, own, ".html"), sources(t, own, ".js")
 	t.Run("policy", func(t *testing.T) { checkPolicy(t, html) })
@@ -39,7 +39,7 @@ func sources(t *testing.T, files fs.FS, ext string) (found []source) {
 	return found
 }
 
-// What the policy forbids would not show in a test without a browser.
+// Violations of the policy have no effect in a test without a browser, so search for them.
 func checkPolicy(t *testing.T, html []source) {
 	inline := regexp.MustCompile(`<script>|<style|\sstyle="|\son[a-z]+="|(?:src|href)="(?:https?:)?//`)
 	for _, page := range html {

@@ -1,9 +1,8 @@
-// Package frameworks shows one stream under net/http, chi, gin and echo. None
-// needs an adapter: package sse works on any http.ResponseWriter that can be
-// flushed, and all of these hand theirs out.
+// Package frameworks shows one stream under net/http, chi, gin and echo. None needs an
+// adapter: package sse works on any http.ResponseWriter that can be flushed, and all of
+// these expose theirs.
 //
-// It is a module of its own, so that the frameworks are no dependencies of
-// the library.
+// It is a separate module, so that the library does not depend on the frameworks.
 package frameworks
 
 import (
@@ -19,8 +18,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// Count streams the numbers that it receives, from the one after the client's
-// last event ID on.
+// Count streams numbers, beginning after the client's last event ID.
 func Count(w http.ResponseWriter, r *http.Request, numbers <-chan int) {
 	stream, err := sse.Accept(w, r, nil)
 	if err != nil {
@@ -30,7 +28,7 @@ func Count(w http.ResponseWriter, r *http.Request, numbers <-chan int) {
 	seen, _ := strconv.Atoi(stream.LastEventID())
 	for {
 		select {
-		case <-stream.Context().Done(): // the client has gone
+		case <-stream.Context().Done(): // the client has disconnected
 			return
 		case n, ok := <-numbers:
 			if !ok {
@@ -76,8 +74,8 @@ func Gin(numbers <-chan int) http.Handler {
 	return r
 }
 
-// Echo serves with echo and a middleware that compresses, and so buffers:
-// each event is flushed through it all the same.
+// Echo serves with echo and middleware that compresses, and so buffers. Each event is
+// flushed through it nevertheless.
 func Echo(numbers <-chan int) http.Handler {
 	e := echo.New()
 	e.Use(echomw.Recover(), echomw.Gzip())

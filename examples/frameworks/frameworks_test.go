@@ -35,7 +35,7 @@ func TestFrameworks(t *testing.T) {
 					break
 				}
 				next++
-				numbers <- next // not before the last one has arrived
+				numbers <- next // only after the last one has arrived
 			}
 		})
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// maxSaid is how many bytes an error repeats of what an API sent.
+// maxSaid is how many bytes of an API's text an error quotes.
 const maxSaid = 300
 
-// A chunk is one event of the answer, as far as it matters here:
+// A chunk is one event of the answer, limited to the fields used here:
 // https://platform.openai.com/docs/api-reference/chat-streaming.
 type chunk struct {
 	Choices []struct {
@@ -25,7 +25,7 @@ type chunk struct {
 	apiError
 }
 
-// An apiError is an error as an API reports it, in place of a chunk or of an answer:
+// An apiError is an error as APIs report it, in place of a chunk or of a stream:
 //
 //	{"error":{"message":"…"}}            most
 //	{"error":"…"}                        Ollama, text-generation-inference, vLLM's 401
@@ -38,9 +38,8 @@ type apiError struct {
 	Object, Type    string
 }
 
-// parseChunk returns an event's piece of the answer and its finish reason; both
-// may be empty. An error is the API's own word, or says what the event is
-// instead of a chunk.
+// parseChunk returns an event's piece of the answer and its finish reason; both may be
+// empty. If the event reports an error or is not a chunk, it returns an error.
 func parseChunk(event sse.Event) (piece, reason string, err error) {
 	data := strings.TrimSpace(event.Data)
 	if data == "" { // a keep-alive
@@ -52,7 +51,7 @@ func parseChunk(event sse.Event) (piece, reason string, err error) {
 		return "", "", fmt.Errorf("the model's API reported an error: %s", said([]byte(data)))
 	}
 	if invalid != nil {
-		return "", "", fmt.Errorf("the model's API sent what is no chunk of an answer: %s", shortened(data))
+		return "", "", fmt.Errorf("the model's API sent something that is not a chunk of an answer: %s", shortened(data))
 	}
 	if len(c.Choices) == 0 {
 		return "", "", nil
@@ -64,19 +63,18 @@ func (e *apiError) isError() bool {
 	return e.Object == "error" || e.Type == "error" || len(e.Error) > 0 && string(e.Error) != "null"
 }
 
-// hasText reports whether a sentence stands where only errors have one. Ollama's
-// own API has the answer in an object there.
+// hasText reports whether a field that only errors use holds a string. Ollama's own API
+// has an object there, with the answer.
 func (e *apiError) hasText() bool {
 	return bytes.HasPrefix(e.Message, []byte(`"`)) || bytes.HasPrefix(e.Detail, []byte(`"`))
 }
 
-// said returns the sentence of an API's error, or all of it if it has none that
-// is known.
+// said returns the message in an API's error, or the whole body if it finds none.
 func said(body []byte) string {
 	var e apiError
 	if json.Unmarshal(body, &e) == nil {
 		var inner apiError
-		_ = json.Unmarshal(e.Error, &inner) // unless it is an object, it has no message
+		_ = json.Unmarshal(e.Error, &inner) // if it is not an object, it has no message
 		for _, value := range []json.RawMessage{inner.Message, e.Error, e.Message, e.Detail} {
 			var text string
 			if json.Unmarshal(value, &text) == nil && text != "" {
@@ -99,8 +97,7 @@ func shortened(text string) string {
 	return strings.ToValidUTF8(text[:maxSaid], "") + "…"
 }
 
-// explain says what an error of the request means for the answer, with the API's
-// own words if there are any.
+// explain describes a failed request, in the API's words if possible.
 func explain(err error) error {
 	var status *sse.StatusError
 	var content *sse.ContentTypeError

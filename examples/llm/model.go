@@ -1,11 +1,10 @@
-// Package llm puts a language model's answers on a hub: token by token, as they
-// are generated, so that a reader who reloads, loses the network or changes
-// device goes on where they were, and any number read along.
+// Package llm publishes a language model's answers to a hub, token by token, as they are
+// generated. A reader that reloads, loses the network or changes device continues where
+// it was, and any number of readers can follow.
 //
-// [Model] is the model's side: an OpenAI-compatible API, which streams over
-// Server-Sent Events itself. [Worker] is the hub's: it hears questions on a
-// topic and publishes each answer to one of its own. Copy what you need;
-// answerer is the program that joins the two.
+// [Model] is a client of an OpenAI-compatible API, which itself streams over Server-Sent
+// Events. [Worker] reads questions from a topic of the hub and publishes each answer to a
+// topic of its own. Copy what you need; answerer is the program that connects the two.
 package llm
 
 import (
@@ -25,13 +24,13 @@ import (
 // ErrLength reports an answer that the model cut because it was too long.
 var ErrLength = errors.New("the answer reached the model's limit")
 
-// idle is how long a model may think without a word.
+// idle is how long a model may send nothing.
 const idle = 2 * time.Minute
 
-// A Model is one behind an OpenAI-compatible API.
+// A Model is a language model behind an OpenAI-compatible API.
 type Model struct {
-	URL        string       // the API's base, as in http://localhost:11434/v1
-	Name       string       // the model asked for
+	URL        string       // the API's base URL, such as http://localhost:11434/v1
+	Name       string       // the model's name in the API
 	Key        string       // sent as a bearer token, unless empty
 	HTTPClient *http.Client // nil: http.DefaultClient
 }
@@ -42,8 +41,8 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// Answer returns the pieces of the answer as they come. An error is the last
-// element; without one the answer is complete. Cancel ctx to stop the model.
+// Answer returns the pieces of the answer as they arrive. An error is the last element;
+// without one the answer is complete. Cancel ctx to stop the model.
 func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		req, err := m.request(ctx, messages)
@@ -55,7 +54,7 @@ func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[strin
 		var finished string
 		for event, err := range client.Once(req) {
 			if err != nil && finished != "" {
-				break // the answer is complete: only its end mark is missing
+				break // the answer is complete; only its end mark is missing
 			}
 			if err != nil {
 				yield("", explain(err))
@@ -70,7 +69,7 @@ func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[strin
 				yield("", err)
 				return
 			}
-			finished = cmp.Or(reason, finished) // a chunk of usage figures may follow, with none
+			finished = cmp.Or(reason, finished) // a chunk with usage figures but no reason may follow
 			if piece != "" && !yield(piece, nil) {
 				return
 			}
@@ -81,7 +80,8 @@ func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[strin
 	}
 }
 
-// ending returns what a finish reason says of the answer: nil if it is whole.
+// ending returns nil if a finish reason means that the answer is complete, and otherwise
+// an error.
 func ending(reason string) error {
 	switch reason {
 	case "":

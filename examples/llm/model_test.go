@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// chunks is a stream as such APIs send it, ended as they do.
+// chunks returns a stream in the form that such APIs send.
 func chunks(pieces ...string) string {
 	var b strings.Builder
 	b.WriteString(`data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}` + "\n\n")
@@ -35,7 +35,7 @@ func TestAnswer(t *testing.T) {
 		status int
 		body   string
 		want   string
-		says   string // in the error; "" is none
+		says   string // part of the error; "": no error
 	}{
 		{"a whole answer", 200, chunks("Hel", "lo,\n", "世界") + fmt.Sprintf(finish, "stop") + end, "Hello,\n世界", ""},
 		{"what follows [DONE] is none of it", 200, chunks("a") + end + chunks("b"), "a", ""},
@@ -50,8 +50,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// ask asks a model whose API answers with a body, and returns the model's answer
-// and its error.
+// ask asks a model whose API answers with a body, and returns the model's answer and
+// error.
 func ask(t *testing.T, status int, contentType, body string) (answer string, failed error) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,11 +79,11 @@ func ask(t *testing.T, status int, contentType, body string) (answer string, fai
 	return got.String(), failed
 }
 
-// broken at the end of a body is a connection that breaks there.
+// broken at the end of a body makes the connection break there.
 const broken = "(cut)"
 
-// What APIs that call themselves compatible send where OpenAI's sends nothing of
-// the kind. Each becomes an error that names it.
+// Some APIs that call themselves compatible send what OpenAI's does not. Each of these
+// must become an error that quotes it.
 func TestAnswerTellsErrors(t *testing.T) {
 	const stream, object = "text/event-stream", "application/json"
 	stop := fmt.Sprintf(finish, "stop")
@@ -93,7 +93,7 @@ func TestAnswerTellsErrors(t *testing.T) {
 		contentType string
 		body        string
 		want        string
-		says        string // the error; "" is none
+		says        string // part of the error; "": no error
 	}{
 		{"an error that is a text", 200, stream, chunks("a") + `data: {"error":"Request failed during generation: Server error: CUDA out of memory","error_type":"generation"}` + "\n\n",
 			"a", "the model's API reported an error: Request failed during generation: Server error: CUDA out of memory"},
@@ -128,7 +128,7 @@ func TestAnswerTellsErrors(t *testing.T) {
 		{"it breaks before", 200, stream, chunks("a") + broken, "a", "the connection to the model's API broke in mid-answer: unexpected EOF"},
 		{"an error after stop", 200, stream, chunks("a") + stop + `data: {"error":"billing"}` + "\n\n", "a", "the model's API reported an error: billing"},
 		{"bare data to keep it alive", 200, stream, "data:\n\n" + chunks("a") + "data: \n\ndata\n\n" + stop + "data:\n\n" + end, "a", ""},
-		{"no chunk", 200, stream, "data: hello\n\n", "", "the model's API sent what is no chunk of an answer: hello"},
+		{"no chunk", 200, stream, "data: hello\n\n", "", "the model's API sent something that is not a chunk of an answer: hello"},
 		{"an error of any length", 500, "text/html", strings.Repeat("世", 1000), "", "the model's API answered 500 Internal Server Error: " + strings.Repeat("世", maxSaid/3) + "…"},
 	} {
 		got, failed := ask(t, tt.status, tt.contentType, tt.body)
@@ -138,7 +138,7 @@ func TestAnswerTellsErrors(t *testing.T) {
 	}
 }
 
-// A caller that stops listening must not pay for the rest.
+// A caller that stops reading must not pay for the rest.
 func TestAnswerStopsTheModel(t *testing.T) {
 	stopped := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,9 +13,9 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// Remote is a hub as its HTTP API: see docs/http.md.
+// Remote is a client of a hub's HTTP API: see docs/http.md.
 type Remote struct {
-	URL   string // as in http://localhost:3000
+	URL   string // such as http://localhost:3000
 	Token string // sent as a bearer token, unless empty
 }
 
@@ -59,8 +59,8 @@ func (r *Remote) Publish(ctx context.Context, e Event) error {
 	return resp.Body.Close()
 }
 
-// Retained reads the newest events that the hub holds of each topic matched,
-// and the place to go on from.
+// Retained returns the newest retained events of each matching topic, and the position to
+// continue from.
 func (r *Remote) Retained(ctx context.Context, topic string, last int) (events []Event, place string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprint(r.address(topic), "&last=", last), nil)
 	if err != nil {
@@ -88,7 +88,7 @@ func (r *Remote) Retained(ctx context.Context, topic string, last int) (events [
 	}
 }
 
-// Follow yields what comes on a topic after a place, until ctx ends.
+// Follow yields the events of a topic after a position, until ctx ends.
 func (r *Remote) Follow(ctx context.Context, topic, place string) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.address(topic), nil)

@@ -12,46 +12,45 @@ import (
 	"time"
 )
 
-// Limits of what one reader can make the model do.
+// Limits on what readers can make the model do.
 const (
-	maxAnswers = 4        // at a time
+	maxAnswers = 4        // at the same time
 	maxPrompt  = 8 << 10  // bytes
 	maxAnswer  = 64 << 10 // bytes
-	maxPast    = 1000     // events of questions that a worker looks back on
+	maxPast    = 1000     // how many past events of the topic a new worker reads
 )
 
-// A Hub is what a [Worker] needs of one; see [Remote].
+// A Hub is the part of a hub that a [Worker] needs; see [Remote].
 type Hub interface {
 	Publish(ctx context.Context, e Event) error
 
-	// Retained returns the newest that are retained of each topic that a
-	// selector matches, at most last of each, oldest first, and the place to
-	// follow from.
+	// Retained returns the newest retained events of each topic that a selector
+	// matches, at most last per topic, oldest first, and the position to follow
+	// from.
 	Retained(ctx context.Context, topic string, last int) (events []Event, place string, err error)
 
-	// Follow yields what comes on a topic after a place, until ctx ends.
+	// Follow yields the events of a topic after a position, until ctx ends.
 	Follow(ctx context.Context, topic, place string) iter.Seq2[Event, error]
 }
 
-// An Event is one of a hub's.
+// An Event is an event of a hub.
 type Event struct {
 	Topics []string
 	Type   string
-	ID     string // the publisher's own, if it has one
+	ID     string // the publisher's own id, or ""
 	Data   []byte
 }
 
 // A Worker answers the questions that are published to a topic.
 //
-// On Topic it hears `ask` ([Ask]) and `stop` ([Stop]). It answers on
-// Topic/ID: `answer` ([Start]), any number of `token` ([Token]), and `done`
-// ([Done]), which goes to Topic as well, so that whoever lists questions sees
-// which are answered.
+// On Topic it receives `ask` ([Ask]) and `stop` ([Stop]). It answers on Topic/ID:
+// `answer` ([Start]), any number of `token` ([Token]), and `done` ([Done]). It also
+// publishes `done` to Topic, so that a list of questions shows which are answered.
 type Worker struct {
 	Hub    Hub
 	Topic  string
-	Model  string // what answers, to tell the reader
-	Local  bool   // it is no language model
+	Model  string // the name shown to readers
+	Local  bool   // Answer is a program, not a language model
 	Answer func(ctx context.Context, prompt string) iter.Seq2[string, error]
 	Logger *slog.Logger
 
@@ -59,14 +58,14 @@ type Worker struct {
 	running map[string]context.CancelFunc
 }
 
-// Ask is a question. Its asker makes up the id: 1 to 64 letters, digits, - or _.
+// Ask is a question. The asker chooses its id: 1 to 64 letters, digits, - or _.
 type Ask struct {
 	ID     string `json:"id"`
 	Prompt string `json:"prompt"`
-	T      int64  `json:"t"` // Unix milliseconds, as in all of these
+	T      int64  `json:"t"` // Unix milliseconds, as in all these types
 }
 
-// Stop ends an answer. Anyone may.
+// Stop ends an answer. Every client may send it.
 type Stop struct {
 	ID string `json:"id"`
 }
@@ -78,8 +77,8 @@ type Start struct {
 	Local bool   `json:"local"` // written by a program, not by a language model
 }
 
-// Token is a piece of an answer; I counts them from 0, so that a reader can
-// tell that none is missing.
+// Token is a piece of an answer. I counts the pieces from 0, so that a reader can check
+// that none is missing.
 type Token struct {
 	I    int    `json:"i"`
 	Text string `json:"text"`
@@ -97,7 +96,8 @@ type Done struct {
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Run answers until ctx ends, and returns when all it started has ended.
+// Run answers questions until ctx ends, and returns when all goroutines that it started
+// have ended.
 func (w *Worker) Run(ctx context.Context) error {
 	w.running = map[string]context.CancelFunc{}
 	var wg sync.WaitGroup
@@ -109,7 +109,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{} // the ids of what was asked
+	known := map[string]bool{} // ids of questions
 	open := map[string]Ask{}
 	for _, event := range past {
 		ask, ok := parse(event)
@@ -143,8 +143,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// takeOver answers what was asked while there was no worker. An answer that
-// another had begun cannot go on: its model is gone.
+// takeOver answers a question that was asked while there was no worker. If another worker
+// has begun the answer, it cannot continue, because that model's run is gone.
 func (w *Worker) takeOver(ctx context.Context, wg *sync.WaitGroup, ask Ask) error {
 	begun, _, err := w.Hub.Retained(ctx, w.Topic+"/"+ask.ID, 1)
 	if err != nil {
@@ -158,8 +158,8 @@ func (w *Worker) takeOver(ctx context.Context, wg *sync.WaitGroup, ask Ask) erro
 	return nil
 }
 
-// parse reads what `ask`, `stop` and `done` have in common. Anybody may publish
-// anything: what is none of these is not for us.
+// parse reads the fields that `ask`, `stop` and `done` share. It ignores everything else,
+// because any client may publish to the topic.
 func parse(event Event) (Ask, bool) {
 	var ask Ask
 	ours := event.Type == "ask" || event.Type == "stop" || event.Type == "done"
@@ -183,7 +183,7 @@ func (w *Worker) start(ctx context.Context, wg *sync.WaitGroup, ask Ask) {
 		d := Done{ID: ask.ID, Tokens: tokens, Reason: "stop"}
 		switch {
 		case ctx.Err() != nil:
-			return // the worker after this one tells
+			return // the next worker reports that the answer was interrupted
 		case answering.Err() != nil:
 			d.Reason = "stopped"
 		case errors.Is(err, ErrLength):
@@ -196,7 +196,7 @@ func (w *Worker) start(ctx context.Context, wg *sync.WaitGroup, ask Ask) {
 	})
 }
 
-// register makes an answer one that can be stopped, unless there are too many.
+// register allows an answer to be stopped. It reports false if there are too many.
 func (w *Worker) register(id string, cancel context.CancelFunc) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -231,9 +231,8 @@ func (w *Worker) publish(ctx context.Context, typ string, v any, topics ...strin
 	return w.Hub.Publish(ctx, Event{Topics: topics, Type: typ, Data: data})
 }
 
-// relay publishes an answer as it is generated. What comes while a publish is
-// under way leaves together with the next, so that a slow hub costs pieces, not
-// time.
+// relay publishes an answer as it is generated. Pieces that arrive during a publish are
+// sent together with the next one, so that a slow hub means larger pieces, not delay.
 func (w *Worker) relay(ctx context.Context, ask Ask) (tokens int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // stops the model if the hub fails

@@ -32,7 +32,7 @@ func startHub(t *testing.T) *Remote {
 	return &Remote{URL: server.URL}
 }
 
-// A script is a model that says what the test has it say, by prompt.
+// A script is a model whose answer to each prompt comes from a channel of the test.
 type script map[string]chan string
 
 func (s script) answer(ctx context.Context, prompt string) iter.Seq2[string, error] {
@@ -84,7 +84,7 @@ func publish(t *testing.T, hub Hub, topic, typ string, v any) {
 	}
 }
 
-// read returns an answer's events up to the first that until accepts.
+// read returns an answer's events, up to the first for which until returns true.
 func read(t *testing.T, hub *Remote, id string, until func(Event) bool) (events []Event) {
 	t.Helper()
 	for e, err := range hub.Follow(t.Context(), "llm/"+id, "earliest") {
@@ -115,7 +115,7 @@ func TestWorkerPublishesAnAnswer(t *testing.T) {
 	publish(t, hub, "llm", "ask", "no question")
 	publish(t, hub, "llm", "ask", Ask{ID: "no good id", Prompt: "why?"})
 	publish(t, hub, "llm", "ask", Ask{ID: "a1", Prompt: "why?"})
-	publish(t, hub, "llm", "ask", Ask{ID: "a1", Prompt: "why?"}) // asked once already
+	publish(t, hub, "llm", "ask", Ask{ID: "a1", Prompt: "why?"}) // a repetition
 	const want = "Because of the log. 因为有日志。"
 	for _, word := range strings.SplitAfter(want, " ") {
 		s["why?"] <- word
@@ -140,7 +140,7 @@ func TestWorkerPublishesAnAnswer(t *testing.T) {
 	if d := done(t, events); d.Reason != "stop" || d.ID != "a1" || d.Tokens != len(events)-2 {
 		t.Errorf("it ends with %+v", d)
 	}
-	// The topic of the questions has its end, too.
+	// The topic of the questions has the end too.
 	past, _, err := hub.Retained(t.Context(), "llm", 100)
 	if err != nil || past[len(past)-1].Type != "done" {
 		t.Errorf("questions: %v, %v", past, err)
@@ -181,7 +181,7 @@ func TestWorkerEndsAnswers(t *testing.T) {
 		t.Errorf("one more than there may be: %+v", d)
 	}
 
-	// A worker that ends leaves its answers open; the next one tells.
+	// A worker that ends leaves its answers open; the next one reports them.
 	stop()
 	startWorker(t, hub, s)
 	for i := range maxAnswers {

@@ -1,5 +1,5 @@
-// Answerer joins an OpenAI-compatible API and a hub: it answers what pages ask
-// on the topic llm. Run it beside `tidings serve`:
+// Answerer connects an OpenAI-compatible API to a hub: it answers the questions that
+// pages publish on the topic llm. Run it beside `tidings serve`:
 //
 //	go run ./examples/llm/answerer -hub http://localhost:3000 -url http://localhost:11434/v1 -model llama3.2
 package main

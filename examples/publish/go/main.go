@@ -1,4 +1,4 @@
-// Publishes one event: go run . "hello".
+// Main publishes one event: go run . "hello".
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	answer, err := io.ReadAll(resp.Body) // the program ends with it
+	answer, err := io.ReadAll(resp.Body) // the body is closed when the program ends
 	if err != nil || resp.StatusCode != http.StatusCreated {
 		log.Fatalf("%s %s %v", resp.Status, answer, err)
 	}

@@ -11,13 +11,13 @@ import (
 
 // A Grant is what one request, and the stream that results from it, may do.
 type Grant struct {
-	Publish   hub.Selectors // must match every topic of a published event
-	Subscribe hub.Selectors // must match a topic of each private event that is sent
-	Admin     bool          // may use the operator's routes
-	Payload   json.RawMessage
-	Subject   string    // the token's subject, or ""
-	ID        string    // the token's id, or ""
-	Expires   time.Time // zero: never
+	Publish   hub.Selectors   // must match every topic of a published event
+	Subscribe hub.Selectors   // must match a topic of each private event that is sent
+	Admin     bool            // may use the operator's routes
+	Payload   json.RawMessage // shown in subscription events; nil: none
+	Subject   string          // the token's subject, or ""
+	ID        string          // the token's id, or ""
+	Expires   time.Time       // zero: never
 
 	ticket *ticket           // the ticket that the request carried; nil: none
 	holder [sha256.Size]byte // hash of the token's subject, or of the token if it names none

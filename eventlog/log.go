@@ -15,7 +15,7 @@ type Record struct {
 	Type    string   // "" is an unnamed event
 	Data    []byte
 	Retry   time.Duration // the reconnection time sent with the event; 0: none
-	Private bool
+	Private bool          // sent only to streams with a grant for one of the topics
 
 	// PublisherID is the publisher's own id, or "". Subscribers receive it in
 	// place of the log's ID and can resume from it as well.
@@ -62,16 +62,16 @@ type Query struct {
 // dropped first, whatever their topics.
 type Retention struct {
 	Age    time.Duration
-	Bytes  int64
+	Bytes  int64 // as counted in Bounds.Bytes
 	Events int64
 }
 
 // Bounds are the ends of a log. Every ID after Origin and up to Last is or was an
 // event's. Events up to Origin are not retained.
 type Bounds struct {
-	Origin ID // the position just before the oldest retained event
-	Last   ID // the newest event, or Origin if there is none
-	Events int64
+	Origin ID    // the position just before the oldest retained event
+	Last   ID    // the newest event, or Origin if there is none
+	Events int64 // retained, without deleted ones
 	Bytes  int64 // what Retention.Bytes limits; the engine decides what it counts
 }
 
@@ -122,19 +122,39 @@ type Log interface {
 	// Topics yields every topic that has retained events, in no particular order.
 	Topics(ctx context.Context) iter.Seq2[Topic, error]
 
+	// Bounds returns the current ends and size of the log.
 	Bounds(ctx context.Context) (Bounds, error)
+
+	// Close ends the log and all its Tails. A second Close returns ErrClosed.
 	Close() error
 }
 
 var (
+	// ErrUncertain reports an Append whose outcome is unknown. It can be tried again
+	// safely if all records have keys.
 	ErrUncertain = errors.New("eventlog: submitted, outcome unknown: try again with the same key")
+
+	// ErrKeyReused is the [Result].Err of a record whose Key belongs to an event with
+	// other content.
 	ErrKeyReused = errors.New("eventlog: this key was used for other content")
-	ErrAhead     = errors.New("eventlog: position is beyond the end of the log")
-	ErrEpoch     = errors.New("eventlog: position belongs to another log")
-	ErrNotFound  = errors.New("eventlog: not found")
-	ErrNoSpace   = errors.New("eventlog: too little space left to append; reading continues")
-	ErrFailed    = errors.New("eventlog: a write failed; the log has stopped")
-	ErrClosed    = errors.New("eventlog: closed")
+
+	// ErrAhead reports a position beyond the end of the log.
+	ErrAhead = errors.New("eventlog: position is beyond the end of the log")
+
+	// ErrEpoch reports a position of another epoch, and so possibly of another log.
+	ErrEpoch = errors.New("eventlog: position belongs to another log")
+
+	// ErrNotFound reports that no event has the publisher's id.
+	ErrNotFound = errors.New("eventlog: not found")
+
+	// ErrNoSpace reports an Append that was refused because the disk is nearly full.
+	ErrNoSpace = errors.New("eventlog: too little space left to append; reading continues")
+
+	// ErrFailed reports that the log has stopped, because a write or sync failed.
+	ErrFailed = errors.New("eventlog: a write failed; the log has stopped")
+
+	// ErrClosed reports that the log was closed.
+	ErrClosed = errors.New("eventlog: closed")
 )
 
 // ErrTrimmed reports a position before the retained events.

@@ -17,7 +17,7 @@ const pageSize = 256
 
 // Memory is an engine that keeps its events in memory: for development, tests, and
 // hubs that may lose their events at a restart. Its positions are consecutive values
-// of Lo.
+// of Lo. [Bounds].Bytes estimates the memory of events and indexes.
 type Memory struct {
 	epoch     uint64
 	retention Retention

@@ -95,7 +95,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// A Log implements [eventlog.Log] in a directory.
+// A Log implements [eventlog.Log] in a directory. Bounds.Bytes counts the encoded events
+// and their index entries, before compression.
 type Log struct {
 	options Options
 	epoch   uint64

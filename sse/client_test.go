@@ -175,7 +175,7 @@ func TestClientResumes(t *testing.T) {
 		{"in any block", []string{"id: 1\ndata: a\n\nid\n\n"}, []string{"-", "-"}},
 		{"raw UTF-8", []string{"id: …é\ndata: a\n\n"}, []string{"-", "…é"}},
 		{"a tab and spaces are sent", []string{"id: a\t b\ndata: a\n\n"}, []string{"-", "a\t b"}},
-		{"net/http refuses a control byte: the one before", []string{"id: 1\ndata: a\n\nid: \x01\ndata: b\n\n"}, []string{"-", "1"}},
+		{"net/http refuses a control byte, so the one before is sent", []string{"id: 1\ndata: a\n\nid: \x01\ndata: b\n\n"}, []string{"-", "1"}},
 		{"also when no event had it", []string{"id: 1\n\nid: 2\n\nid: \x7f\n\n"}, []string{"-", "2"}},
 		{"servers refuse a very long one", []string{"id: 1\ndata: a\n\nid: " + long + "x\ndata: b\n\n"}, []string{"-", "1"}},
 		{"a long one is sent", []string{"id: " + long + "\ndata: b\n\n"}, []string{"-", long}},
@@ -506,7 +506,7 @@ func TestOnce(t *testing.T) {
 		want error
 	}{
 		{"a clean end is success", sends("data: a\n\ndata: b\n\n"), []string{"a", "b"}, nil},
-		{"a cut is none", breaks("data: a\n\n"), []string{"a"}, io.ErrUnexpectedEOF},
+		{"a cut is an error", breaks("data: a\n\n"), []string{"a"}, io.ErrUnexpectedEOF},
 		{"silence", stays("data: a\n\n"), []string{"a"}, ErrIdleTimeout},
 		{"204", status(204), nil, ErrNoContent},
 		{"another type", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "data: a\n\n") }, nil, ErrContentType},

@@ -28,7 +28,7 @@ func TestAppendEvent(t *testing.T) {
 		{"a trailing LF is an empty last line", Event{Data: "a\n"}, "data: a\ndata: \n\n"},
 		{"a trailing CRLF as well", Event{Data: "a\r\n"}, "data: a\ndata: \n\n"},
 		{"only line ends", Event{Data: "\n\n"}, "data: \ndata: \ndata: \n\n"},
-		{"U+2028 is no line end here", Event{Data: "a\u2028b"}, "data: a\u2028b\n\n"},
+		{"U+2028 is not a line end here", Event{Data: "a\u2028b"}, "data: a\u2028b\n\n"},
 		{"NUL is fine in data and type", Event{Type: "\x00", Data: "\x00"}, "event: \x00\ndata: \x00\n\n"},
 		{"a blank line in data cannot dispatch early", Event{Data: "a\n\ndata: b"}, "data: a\ndata: \ndata: data: b\n\n"},
 	} {
@@ -66,7 +66,7 @@ func TestAppendControlBlocks(t *testing.T) {
 		{"id", id("7"), "id: 7\n\n"},
 		{"the empty id resets", id(""), "id\n\n"},
 		{"retry in milliseconds", string(AppendRetry(nil, 3*time.Second)), "retry: 3000\n\n"},
-		{"rounded up, so that a short wait is not none", string(AppendRetry(nil, time.Microsecond)), "retry: 1\n\n"},
+		{"rounded up, so that a short wait does not become none", string(AppendRetry(nil, time.Microsecond)), "retry: 1\n\n"},
 		{"negative is at once", string(AppendRetry(nil, -time.Hour)), "retry: 0\n\n"},
 		{"the longest", string(AppendRetry(nil, math.MaxInt64)), "retry: 9223372036855\n\n"},
 	} {

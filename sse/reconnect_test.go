@@ -52,8 +52,8 @@ func waits(t *testing.T, client *Client, texts ...string) (list []time.Duration)
 	synctest.Test(t, func(t *testing.T) {
 		a := &answers{texts: texts}
 		client.HTTPClient = &http.Client{Transport: a}
-		var told []time.Duration
-		client.OnError = func(_ error, next time.Duration) { told = append(told, next) }
+		var announced []time.Duration
+		client.OnError = func(_ error, next time.Duration) { announced = append(announced, next) }
 		for _, err := range client.Events(get(t, "http://example.com/")) {
 			if err != nil && err != ErrNoContent {
 				t.Error(err)
@@ -62,8 +62,8 @@ func waits(t *testing.T, client *Client, texts ...string) (list []time.Duration)
 		for i := range a.asked[1:] {
 			list = append(list, a.asked[i+1].Sub(a.asked[i]))
 		}
-		if !slices.Equal(list, told) {
-			t.Errorf("waited %v, announced %v", list, told)
+		if !slices.Equal(list, announced) {
+			t.Errorf("waited %v, announced %v", list, announced)
 		}
 	})
 	return list
@@ -86,10 +86,10 @@ func TestReconnectionTime(t *testing.T) {
 			[]time.Duration{150 * time.Millisecond, 150 * time.Millisecond}},
 		{"a bogus one changes nothing", Client{}, []string{"retry: 150\nretry: +5\n" + event}, []time.Duration{150 * time.Millisecond}},
 		{"it counts from the end of its line", Client{}, []string{event + "retry: 700\n"}, []time.Duration{700 * time.Millisecond}},
-		{"a hostile one is held to MaxBackoff", Client{}, []string{"retry: 9999999999999\n" + event}, []time.Duration{time.Minute}},
+		{"a hostile one is limited to MaxBackoff", Client{}, []string{"retry: 9999999999999\n" + event}, []time.Duration{time.Minute}},
 		{"of any size", Client{MaxBackoff: time.Second}, []string{"retry: 99999999999999999999999\n" + event}, []time.Duration{time.Second}},
-		{"none at all would be a flood", Client{}, []string{"retry: 0\n" + event, event}, []time.Duration{minRetry, minRetry}},
-		{"so would next to none", Client{ReconnectionTime: time.Second}, []string{"retry: 1\n" + event}, []time.Duration{minRetry}},
+		{"no wait at all would cause a flood", Client{}, []string{"retry: 0\n" + event, event}, []time.Duration{minRetry, minRetry}},
+		{"so would almost none", Client{ReconnectionTime: time.Second}, []string{"retry: 1\n" + event}, []time.Duration{minRetry}},
 		{"unless the caller wants it so", Client{ReconnectionTime: -1}, []string{"retry: 0\n" + event}, []time.Duration{0}},
 		{"as far as the caller does", Client{ReconnectionTime: time.Millisecond}, []string{"retry: 0\n" + event, "retry: 2\n" + event},
 			[]time.Duration{time.Millisecond, 2 * time.Millisecond}},
@@ -142,7 +142,7 @@ func TestBackoff(t *testing.T) {
 				low = low || wait < most/2
 			}
 			if sum := got[9] + got[10] + got[11]; sum < time.Second {
-				t.Errorf("%s: the last three waits are but %v", why, sum)
+				t.Errorf("%s: the last three waits are only %v", why, sum)
 			}
 		}
 		if !low {
@@ -152,7 +152,7 @@ func TestBackoff(t *testing.T) {
 
 	got := waits(t, &Client{ReconnectionTime: time.Millisecond}, "-", "-", "-", "-", "data: x\n\n", "-")
 	if got[4] != time.Millisecond || got[5] > 200*time.Millisecond {
-		t.Errorf("waits %v: a connection that worked makes the count of failures start anew", got)
+		t.Errorf("waits %v: a connection that worked must reset the count of failures", got)
 	}
 }
 

@@ -155,7 +155,7 @@ func TestReconnect(t *testing.T) {
 	s := client.Source(get(t, srv.URL))
 	client.OnError = func(err error, _ time.Duration) {
 		if _, ok := errors.AsType[*StatusError](err); !ok {
-			t.Errorf("%v: what the caller asked for is no error", err)
+			t.Errorf("%v: Reconnect must not be reported as an error", err)
 		}
 		s.Reconnect() // ends the wait
 	}

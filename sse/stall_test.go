@@ -128,7 +128,7 @@ func TestWhenStalledWritesEnd(t *testing.T) {
 				t.Errorf("%s: a write ends after %v with %v, want %v to %v", tt.why, took, err, tt.atLeast, tt.atMost)
 			}
 			if s.Context().Err() == nil {
-				t.Errorf("%s: the stream goes on", tt.why)
+				t.Errorf("%s: the stream did not end", tt.why)
 			}
 		}, func(t *testing.T, body *bufio.Reader) {
 			if tt.reads {

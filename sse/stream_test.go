@@ -188,7 +188,7 @@ func TestContextEndsWhenThePeerGoes(t *testing.T) {
 		select {
 		case <-gone:
 		case <-time.After(10 * time.Second):
-			t.Fatal("the stream goes on without a peer")
+			t.Fatal("the stream did not end when the peer disconnected")
 		}
 	})
 }
@@ -209,7 +209,7 @@ func TestWriteTimeoutEndsAStalledStream(t *testing.T) {
 				err = s.Send(Event{Data: strings.Repeat("x", 64<<10)})
 			}
 			if s.Context().Err() == nil {
-				t.Error("a write failed and the context goes on")
+				t.Error("a write failed, but the context did not end")
 			}
 			ended <- err
 		})
@@ -232,7 +232,7 @@ func TestAcceptHeader(t *testing.T) {
 	}{
 		{"no header accepts anything", "", true},
 		{"by name", "text/event-stream", true},
-		{"names have no case", "Text/Event-Stream", true},
+		{"names are case-insensitive", "Text/Event-Stream", true},
 		{"anything", "*/*", true},
 		{"any text", "text/*;q=0.1", true},
 		{"among others", "application/json, text/event-stream;q=0.5", true},
@@ -242,10 +242,10 @@ func TestAcceptHeader(t *testing.T) {
 		{"allowed by name beats a refused wildcard", "*/*;q=0, text/event-stream", true},
 		{"refused by its class", "text/*;q=0.0, */*", false},
 		{"a weight behind a parameter", "text/event-stream;charset=utf-8; q=0", false},
-		{"a weight in a parameter's value is none", `text/event-stream;a="x;q=0"`, true},
+		{"a weight in a parameter's value does not count", `text/event-stream;a="x;q=0"`, true},
 		{"and a comma there separates nothing", `application/json;a="\",text/event-stream,"`, false},
 		{"refused and allowed alike", "text/event-stream;q=0, text/event-stream", true},
-		{"a weight that is none", "text/event-stream;q=none", true},
+		{"an invalid weight", "text/event-stream;q=none", true},
 		{"no number", "text/event-stream;q=NaN", true},
 		{"one with space", "text/event-stream; q = 0", false},
 		{"a class of another's", "application/*", false},

@@ -16,7 +16,7 @@ func TestIDText(t *testing.T) {
 	} {
 		s := id.String()
 		if !shape.MatchString(s) {
-			t.Errorf("%+v is written %q, which is no id of a hub", id, s)
+			t.Errorf("%+v has the text %q, which is not an id of a hub", id, s)
 		}
 		if got, err := ParseID(s); err != nil || got != id {
 			t.Errorf("ParseID(%q) = %+v, %v; want %+v", s, got, err, id)
@@ -34,7 +34,7 @@ func TestParseIDRefuses(t *testing.T) {
 		{"too many parts", "_1-2-3-4"},
 		{"empty part", "_1-"},
 		{"sign", "_1-+2"},
-		{"upper case, a second text for one place", "_A-1"},
+		{"upper case, a second text for one position", "_A-1"},
 		{"leading zero, likewise", "_1-01"},
 		{"zero Hi, likewise", "_1-1-0"},
 		{"epoch out of range", "_zzzzzzzzzzz-1"},

@@ -74,7 +74,7 @@ func TestCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if events := all(t, l); len(events) != 2 || string(events[1].Data) != "3" {
-		t.Errorf("%d events; want those that were taken, 1 and 3", len(events))
+		t.Errorf("%d events; want the ones that the writer took, 1 and 3", len(events))
 	}
 }
 
@@ -140,10 +140,10 @@ func TestFailedWhileStuck(t *testing.T) {
 	})
 	l.fail(errors.New("out of order"))
 	if err := <-taken; !errors.Is(err, eventlog.ErrUncertain) || !errors.Is(err, eventlog.ErrFailed) {
-		t.Errorf("of what is being written: %v", err)
+		t.Errorf("the event being written: %v", err)
 	}
 	if err := <-waiting; errors.Is(err, eventlog.ErrUncertain) || !errors.Is(err, eventlog.ErrFailed) {
-		t.Errorf("of what has not been: %v", err)
+		t.Errorf("an event that waits: %v", err)
 	}
 	disk.release()
 	if err := l.Close(); !errors.Is(err, eventlog.ErrFailed) {
@@ -182,7 +182,7 @@ func TestDeleteCancelled(t *testing.T) {
 	}
 	disk.release()
 	if r := <-deleted; r.n != 1 {
-		t.Errorf("Delete = %d, %v; want what was done", r.n, r.err)
+		t.Errorf("Delete = %d, %v; want the deletions that were made", r.n, r.err)
 	}
 	if b, err := l.Bounds(t.Context()); err != nil || b.Events != 1 {
 		t.Errorf("Bounds = %+v, %v; want 1 event", b, err)

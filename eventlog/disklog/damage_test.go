@@ -135,7 +135,7 @@ func TestForeignDirectory(t *testing.T) {
 		t.Errorf("a directory with other files: %v; want ErrDamaged that names one", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("there are %v in it now, %v", entries, err)
+		t.Errorf("the directory contains %v now, %v", entries, err)
 	}
 }
 

@@ -144,7 +144,7 @@ func TestOpeningWaits(t *testing.T) {
 			t.Fatalf("%v: %v", scarce, err)
 		}
 		if b, err := l.Bounds(t.Context()); err != nil || b.Events != n {
-			t.Errorf("%v: %d events are there, %v; want %d", scarce, b.Events, err, n)
+			t.Errorf("%v: %d events, %v; want %d", scarce, b.Events, err, n)
 		}
 		if err := l.Close(); err != nil {
 			t.Errorf("%v: Close: %v", scarce, err)
@@ -176,7 +176,7 @@ func TestCloseWhileOpeningWaits(t *testing.T) {
 	eventually(t, "a file that cannot be opened", func() bool { return refused.Load() > 2 })
 	_ = l.Close() // it must not wait for a descriptor
 	if err := <-done; err == nil {
-		t.Error("appending goes on after Close")
+		t.Error("appending works after Close")
 	}
 }
 

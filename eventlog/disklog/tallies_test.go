@@ -43,7 +43,7 @@ func TestTopicsWhileSettling(t *testing.T) {
 	appendRound(0, topics)
 	appendRound(0, topics)
 	if n := pending(); n != 0 {
-		t.Fatalf("%d topics are pending after as many events as may be", n)
+		t.Fatalf("%d topics are pending after the most events that may be pending", n)
 	}
 	appendRound(1, topics+1) // the last is new
 	commits := l.commits.Load()

@@ -175,6 +175,6 @@ func testDeleteOvertaken(t *testing.T, open Open) {
 	}
 	got := data(t, log.Read(t.Context(), origin(t, log), eventlog.Query{}))
 	if len(got) != len(more) || got[0] != "0" {
-		t.Errorf("%d events are left; want those %d that came later", len(got), len(more))
+		t.Errorf("%d events are left; want the %d later ones", len(got), len(more))
 	}
 }

@@ -182,7 +182,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 		{"a secret as a public key", secret, []string{"RS256"}, "HS256"},
 		{"a PEM cut off", rsaKey.public[:100], nil, "-----END"},
 		{"a PEM of something else", "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----", nil, "DH PARAMETERS"},
-		{"a JWK that is none", `{"kty":"what"}`, nil, "JWK"},
+		{"an invalid JWK", `{"kty":"what"}`, nil, "JWK"},
 		{"an empty set", `{"keys":[]}`, nil, "no key"},
 		{"a JWK for another algorithm", `{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, []string{"ES256"}, "EdDSA"},
 	} {
@@ -260,7 +260,7 @@ func TestCache(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if _, err := try(token); err == nil {
-			t.Error("it has expired, and is still accepted")
+			t.Error("an expired token is accepted")
 		}
 		c.ExpiresAt = nil
 		if token, err = Mint(c, secret, ""); err != nil {
@@ -398,7 +398,7 @@ func TestClaimNamesAreToTheLetter(t *testing.T) {
 		}
 	}
 	if _, err := publish(t, o, forgeClaims(t, `{"ISS":"us","mercure":{"publish":["*"]}}`)); err == nil {
-		t.Error("ISS is taken for iss")
+		t.Error("ISS is accepted as iss")
 	}
 }
 
@@ -645,7 +645,7 @@ func TestJWKSReadOutlivesItsRequest(t *testing.T) {
 		}
 	}
 	if n := provider.reads.Load() - reads; n != 0 {
-		t.Errorf("those who waited caused %d reads more", n)
+		t.Errorf("the waiting requests caused %d more reads", n)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
@@ -669,7 +669,7 @@ func TestJWKSThatStartsLater(t *testing.T) {
 	}
 	for _, address := range []string{"http://keys.example/jwks", "keys.example", "file:///etc/passwd", ""} {
 		if _, err := NewJWKS(ctx, address, nil, slog.Default()); err == nil {
-			t.Errorf("%q is taken for an address", address)
+			t.Errorf("%q is accepted as an address", address)
 		}
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -708,7 +708,7 @@ func TestInspect(t *testing.T) {
 		}
 	}
 	if _, err := Inspect("no token", "", time.Now()); err == nil {
-		t.Error("what is no token is explained")
+		t.Error("Inspect explains a text that is not a token")
 	}
 }
 

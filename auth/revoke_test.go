@@ -136,7 +136,7 @@ func TestRevokingHoldsUpNobody(t *testing.T) {
 	select {
 	case ok := <-asked:
 		if !ok {
-			t.Error("what is being revoked still counts, or all else does not")
+			t.Error("the token being revoked is accepted, or another one is not")
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("a publisher waits for the disk")

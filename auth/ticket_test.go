@@ -87,7 +87,7 @@ func TestTicketsAreBounded(t *testing.T) {
 		}
 		a.Return(anns[0])
 		if again := issue(t, a, ann, most); len(again) != 1 {
-			t.Errorf("for one that was given back there are %d", len(again))
+			t.Errorf("%d tickets are issued after one was given back", len(again))
 		}
 		all := 0
 		for i := range 2 * ticketsEach {
@@ -103,11 +103,11 @@ func TestTicketsAreBounded(t *testing.T) {
 			t.Errorf("%d tickets are kept, of which one was used", n)
 		}
 		if got := issue(t, a, ann, 1); len(got) != 1 {
-			t.Error("there are none after all have run out")
+			t.Error("no ticket is issued after all have expired")
 		}
 		time.Sleep(TicketIdle + 2*ticketSweep)
 		if n := a.tickets.kept(); share.Used() != 0 || n != 0 {
-			t.Errorf("%d tickets, %d bytes are kept, and nobody has used one lately", n, share.Used())
+			t.Errorf("%d unused tickets are kept, in %d bytes", n, share.Used())
 		}
 	})
 }
@@ -156,7 +156,7 @@ func TestTicketSize(t *testing.T) {
 		}
 	}
 	if took, said := heap()-before, share.Used(); took > said || took < said/2 {
-		t.Errorf("10,000 tickets take %d bytes, and are said to take %d", took, said)
+		t.Errorf("10,000 tickets take %d bytes, but count %d", took, said)
 	}
 	runtime.KeepAlive(a)
 }

@@ -51,7 +51,7 @@ func TestWithoutLimit(t *testing.T) {
 		t.Errorf("the limit is %d, want none", b.Limit())
 	}
 	if pages := b.Share(Pages); !pages.Take(pages.Most()) || pages.Take(1) {
-		t.Error("without a limit, pages have a share all the same")
+		t.Error("without a limit, pages must still have a share")
 	}
 	if !b.Share(Subscriptions).Take(1 << 40) {
 		t.Error("subscriptions are bounded without a limit")
@@ -66,7 +66,7 @@ func TestConcurrentTakes(t *testing.T) {
 			for range 10_000 {
 				if s := b.Share(Windows); s.Take(7_000) {
 					if s.Used() > s.Most()+8*7_000 { // a Take that fails adds its bytes for a moment
-						t.Error("more is held than may be")
+						t.Error("a share holds more than it may")
 					}
 					s.Give(7_000)
 				}

@@ -27,9 +27,9 @@ func sub(t *testing.T, contentType, body string, args ...string) (code int, stdo
 		_, _ = io.WriteString(w, body)
 	}))
 	defer server.Close()
-	var out, told bytes.Buffer
-	code = run(append([]string{"sub", server.URL}, args...), strings.NewReader(""), &out, &told)
-	return code, out.String(), told.String(), int(asked.Load())
+	var out, errOut bytes.Buffer
+	code = run(append([]string{"sub", server.URL}, args...), strings.NewReader(""), &out, &errOut)
+	return code, out.String(), errOut.String(), int(asked.Load())
 }
 
 func TestSubEndsAtAnEventThatIsTooLarge(t *testing.T) {
@@ -58,7 +58,7 @@ func TestSubPrintsAnAnswerThatIsNoStream(t *testing.T) {
 		{"a problem", "application/problem+json", `{"detail":"come back tomorrow"}`, "come back tomorrow"},
 		{"a page", "text/html", strings.Repeat("<p>", 2<<10), strings.Repeat("<p>", 1365) + "<\n"},
 		{"nothing", "text/html", "", `(Content-Type "text/html")`},
-		{"what would steer a terminal", "text/plain", "a\x1b[2Jb\u009bc\r\n\td\xff", "a\uFFFD[2Jb\uFFFDc\uFFFD\n\td\uFFFD"},
+		{"characters that would control a terminal", "text/plain", "a\x1b[2Jb\u009bc\r\n\td\xff", "a\uFFFD[2Jb\uFFFDc\uFFFD\n\td\uFFFD"},
 	} {
 		code, stdout, stderr, requests := sub(t, tt.contentType, tt.body)
 		if code != exitFailure || stdout != "" || requests != 1 || !strings.Contains(stderr, tt.says) {

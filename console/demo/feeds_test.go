@@ -106,7 +106,7 @@ func TestFeedFromAFile(t *testing.T) {
 	var h items
 	f := newFeed(t, file, &h)
 	if err := f.poll(t.Context()); err == nil {
-		t.Error("a file that is not there is no error")
+		t.Error("no error for a missing file")
 	}
 	for _, text := range []string{atom, atom, rss} { // unchanged, and then with other items
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -123,7 +123,7 @@ func TestFeedFromAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := f.poll(t.Context()); err == nil {
-		t.Error("what is no feed is no error")
+		t.Error("no error for text that is not a feed")
 	}
 }
 

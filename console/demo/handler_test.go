@@ -67,7 +67,7 @@ func TestHandler(t *testing.T) {
 			t.Errorf("%s: %d, %s %q; want %d, %q", test.path, resp.StatusCode, test.header, got, test.status, test.want)
 		}
 		if resp.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: may be sniffed", test.path)
+			t.Errorf("%s: its type may be sniffed", test.path)
 		}
 		csp := resp.Header.Get("Content-Security-Policy")
 		if !strings.HasPrefix(csp, "default-src 'self';") || strings.Contains(csp, "unsafe") {

@@ -97,9 +97,9 @@ func TestRates(t *testing.T) {
 		measurable bool
 	}{
 		{"two seconds", map[string]moved{"a": {1200, 300}, "b": {50, 50}}, 2 * time.Second, 100, 50, true},
-		{"a device that came is no peak", map[string]moved{"a": {1100, 200}, "b": {50, 50}, "c": {9e9, 9e9}}, time.Second, 100, 0, true},
-		{"nor is one that went", map[string]moved{"b": {50, 60}}, time.Second, 0, 10, true},
-		{"nor one that began again at zero", map[string]moved{"a": {5, 5}, "b": {60, 50}}, time.Second, 10, 0, true},
+		{"a new device causes no peak", map[string]moved{"a": {1100, 200}, "b": {50, 50}, "c": {9e9, 9e9}}, time.Second, 100, 0, true},
+		{"nor does one that disappeared", map[string]moved{"b": {50, 60}}, time.Second, 0, 10, true},
+		{"nor one that restarts at zero", map[string]moved{"a": {5, 5}, "b": {60, 50}}, time.Second, 10, 0, true},
 		{"no time, no rate", map[string]moved{"a": {9000, 9000}}, 0, 0, 0, false},
 	} {
 		t.Run(test.why, func(t *testing.T) {

@@ -138,7 +138,7 @@ func TestFailingPublishIsLoggedOnceAndTriedOn(t *testing.T) {
 			t.Errorf("the recovery is not logged:\n%s", &log)
 		}
 		if len(r.of("clock", "tick")) != 1 {
-			t.Error("publishing did not go on")
+			t.Error("publishing stopped")
 		}
 	})
 }

@@ -104,8 +104,8 @@ func TestParsePrices(t *testing.T) {
 		{"no header", "2024-01-02,AAA,1\n", "there must be a time", 0, 0},
 		{"an empty file", "", "no header line", 0, 0},
 		{"a header alone", "time,price\n", "no prices", 0, 0},
-		{"a price that is none", "time,price\n2024-01-02,1\n2024-01-03,NaN\n", "line 3", 0, 0},
-		{"a time that is none", "time,price\nyesterday,1\n", "line 2", 0, 0},
+		{"an invalid price", "time,price\n2024-01-02,1\n2024-01-03,NaN\n", "line 3", 0, 0},
+		{"an invalid time", "time,price\nyesterday,1\n", "line 2", 0, 0},
 		{"a symbol that is a template", "time,symbol,price\n2024-01-02,{a},1\n", "not a symbol", 0, 0},
 		{"a row that is too short", "time,symbol,price\n2024-01-02,AAA\n", "line 2", 0, 0},
 	} {

@@ -38,7 +38,7 @@ func TestAnswer(t *testing.T) {
 		says   string // part of the error; "": no error
 	}{
 		{"a whole answer", 200, chunks("Hel", "lo,\n", "世界") + fmt.Sprintf(finish, "stop") + end, "Hello,\n世界", ""},
-		{"what follows [DONE] is none of it", 200, chunks("a") + end + chunks("b"), "a", ""},
+		{"text after [DONE] is not part of it", 200, chunks("a") + end + chunks("b"), "a", ""},
 		{"figures without a choice, and a comment", 200, ": keep-alive\n\n" + chunks("a") + fmt.Sprintf(finish, "stop") + usage + end, "a", ""},
 		{"cut by the model's limit", 200, chunks("a", "b") + fmt.Sprintf(finish, "length") + end, "ab", ErrLength.Error()},
 		{"cut by the network", 200, chunks("a", "b"), "ab", "mid-answer"},
@@ -116,7 +116,7 @@ func TestAnswerTellsErrors(t *testing.T) {
 		{"404 with the message at the top", 404, object, `{"object":"error","message":"The model m does not exist.","code":404}`, "", "the model's API answered 404 Not Found: The model m does not exist."},
 		{"502 of a proxy", 502, "text/html", "bad gateway\n", "", "the model's API answered 502 Bad Gateway: bad gateway"},
 		{"503 without a word", 503, "text/html", "", "", "the model's API answered 503 Service Unavailable"},
-		{"an error in a 200 that is no stream", 200, object, `{"error":{"message":"model is loading"}}`, "", `the model's API answered with "application/json" in place of a stream: model is loading`},
+		{"an error in a 200 that is not a stream", 200, object, `{"error":{"message":"model is loading"}}`, "", `the model's API answered with "application/json" in place of a stream: model is loading`},
 		{"an answer that does not stream", 200, object, `{"choices":[{"message":{"content":"hi"}}]}`, "", `the model's API answered with "application/json" in place of a stream: {"choices":[{"message":{"content":"hi"}}]}`},
 		{"figures after length", 200, stream, chunks("a") + fmt.Sprintf(finish, "length") + usage + end, "a", ErrLength.Error()},
 		{"figures with a choice after length", 200, stream, chunks("a") + fmt.Sprintf(finish, "length") + `data: {"id":"c1","choices":[{"index":0,"delta":{"content":""},"finish_reason":null}],"usage":{"total_tokens":12}}` + "\n\n" + end,

@@ -178,7 +178,7 @@ func TestWorkerEndsAnswers(t *testing.T) {
 	}
 	publish(t, hub, "llm", "ask", Ask{ID: "more", Prompt: "long"})
 	if d := done(t, read(t, hub, "more", isType("done"))); d.Reason != "busy" {
-		t.Errorf("one more than there may be: %+v", d)
+		t.Errorf("beyond the limit: %+v", d)
 	}
 
 	// A worker that ends leaves its answers open; the next one reports them.

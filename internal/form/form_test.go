@@ -20,7 +20,7 @@ func TestParse(t *testing.T) {
 		{"a second equals sign", "a=b=c", url.Values{"a": {"b=c"}}},
 		{"a plus is a space", "a+b=c+d%2B", url.Values{"a b": {"c d+"}}},
 		{"a percent sign that escapes nothing", "a=100%", nil},
-		{"one before what is no hexadecimal", "a=%zz", nil},
+		{"one before what is not hexadecimal", "a=%zz", nil},
 	} {
 		got, err := Parse(tt.text)
 		if (err != nil) != (tt.want == nil) || err == nil && !reflect.DeepEqual(got, tt.want) {

@@ -177,7 +177,7 @@ func FuzzParseData(f *testing.F) {
 			return
 		}
 		if head := fmt.Sprintf("%d %d %d ", e.number, e.publisher, e.due); len(head)+9 > len(data) {
-			t.Fatalf("%q was taken for whole", data)
+			t.Fatalf("%q was accepted as whole", data)
 		}
 	})
 }

@@ -61,7 +61,7 @@ func (i *Inspection) signature(token, key, alg string) {
 	}
 	if err := checkSignature(token, key); err != nil {
 		i.say("signature", "not by this key")
-		i.fail("the signature does not check: " + err.Error())
+		i.fail("the signature is not by this key: " + err.Error())
 		return
 	}
 	i.say("signature", "by this key")
@@ -101,7 +101,7 @@ func (i *Inspection) claims(c *Claims, now time.Time) {
 	}
 	switch {
 	case c.ExpiresAt == nil:
-		i.say("expires", "never: it is good until its key changes")
+		i.say("expires", "never: it is valid until its key changes")
 	case c.ExpiresAt.Before(now):
 		i.say("expired", when(c.ExpiresAt.Time, now))
 		i.fail("it has expired")

@@ -17,8 +17,8 @@ type Record struct {
 	Retry   time.Duration // the reconnection time sent with the event; 0: none
 	Private bool          // sent only to streams with a grant for one of the topics
 
-	// PublisherID is the publisher's own id, or "". Subscribers receive it in
-	// place of the log's ID and can resume from it as well.
+	// PublisherID is the publisher's own id, or "". Subscribers receive it
+	// instead of the log's ID, and can resume from it as well.
 	PublisherID string
 
 	// Key makes appending idempotent while the event is retained; "" does

@@ -196,7 +196,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 	}
 	l.manifest = *known
 	if o.NewEpoch && !known.Made {
-		return nil, fmt.Errorf("there is no event log in %s to begin a new epoch of: restore the backup there first", dir)
+		return nil, fmt.Errorf("%s has no event log that could begin a new epoch: restore the backup there first", dir)
 	}
 	if !known.Made {
 		l.manifest.Relaxed = o.Relaxed

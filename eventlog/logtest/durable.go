@@ -134,7 +134,7 @@ func testReopen(t *testing.T, p Place) {
 	if after[0].Compare(ids[len(ids)-1]) <= 0 || after[0].Epoch != ids[0].Epoch {
 		t.Errorf("the first new id, %v, does not follow %v", after[0], ids[len(ids)-1])
 	}
-	equal(t, "from a place of before", data(t, log.Read(t.Context(), ids[698], eventlog.Query{})), "699", "7", "new")
+	equal(t, "from an earlier position", data(t, log.Read(t.Context(), ids[698], eventlog.Query{})), "699", "7", "new")
 	if at, err := log.At(t.Context(), time.Now().Add(time.Hour)); err != nil || at != after[1] {
 		t.Errorf("At = %v, %v; want the end, %v", at, err, after[1])
 	}
@@ -181,7 +181,7 @@ func testDeletedIDStays(t *testing.T, p Place) {
 		end(log)
 		log = p.Open(t, eventlog.Retention{})
 		findID(t, log, "the next life", ids[1])
-		equal(t, "from its place", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
+		equal(t, "from its position", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
 	}
 	end(log)
 	log = p.Open(t, eventlog.Retention{Events: 1})

@@ -24,10 +24,10 @@ func testRead(t *testing.T, open Open) {
 		want  []string
 	}{
 		{"from the start", start, eventlog.Query{}, []string{"0", "1", "2", "3", "4", "5"}},
-		{"exclusive of the place", ids[1], eventlog.Query{}, []string{"2", "3", "4", "5"}},
+		{"exclusive of the position", ids[1], eventlog.Query{}, []string{"2", "3", "4", "5"}},
 		{"from the end", ids[5], eventlog.Query{}, nil},
 		{"UpTo is inclusive", ids[0], eventlog.Query{UpTo: ids[2]}, []string{"1", "2"}},
-		{"UpTo before the place", ids[3], eventlog.Query{UpTo: ids[2]}, nil},
+		{"UpTo before the position", ids[3], eventlog.Query{UpTo: ids[2]}, nil},
 		{"Limit", start, eventlog.Query{Limit: 2}, []string{"0", "1"}},
 		{"Match", start, eventlog.Query{Match: even}, []string{"0", "2", "4"}},
 		{"Limit counts what matches", start, eventlog.Query{Match: even, Limit: 2}, []string{"0", "2"}},

@@ -57,7 +57,7 @@ func testDelete(t *testing.T, open Open) {
 	}
 	equal(t, "read", data(t, log.Read(t.Context(), start, eventlog.Query{})), "1", "3", "4")
 	equal(t, "read by topic", data(t, log.Read(t.Context(), start, onTopic("b"))), "4")
-	equal(t, "its place stays", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
+	equal(t, "its position stays", data(t, log.Read(t.Context(), ids[1], eventlog.Query{})), "3", "4")
 	if events, err := log.Newest(t.Context(), "b", 2, nil); err != nil || len(events) != 1 {
 		t.Errorf("Newest = %d events, %v; want 1", len(events), err)
 	}
@@ -115,7 +115,7 @@ func testDeletedID(t *testing.T, open Open) {
 		}
 	}
 	check("all are deleted")
-	equal(t, "from its place", data(t, log.Read(t.Context(), ids[1], eventlog.Query{Limit: 2})), "2", "3")
+	equal(t, "from its position", data(t, log.Read(t.Context(), ids[1], eventlog.Query{Limit: 2})), "2", "3")
 	again := record("t", "again")
 	again.PublisherID = "mine"
 	appendAll(t, log, again)

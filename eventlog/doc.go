@@ -10,7 +10,7 @@
 //   - Reads return committed events only, whole and in order, from the one after
 //     the given position. Tail continues as events are appended, without a hole or
 //     repeat. Readers never block writers.
-//   - A position before the retained events is an [ErrTrimmed], one beyond the end
+//   - A position before the retained events is a [TrimmedError], one beyond the end
 //     [ErrAhead], one of another epoch [ErrEpoch]. Events are never skipped silently.
 //   - A record whose Key belongs to a retained event is not appended again: equal
 //     content returns the first result, other content [ErrKeyReused].

@@ -94,7 +94,7 @@ type Log interface {
 
 	// Read yields the events that match q, oldest first, beginning after the given
 	// position. It stops at the end of the log. An error is the last element:
-	// [ErrTrimmed], [ErrAhead], [ErrEpoch], the context's or the engine's.
+	// [TrimmedError], [ErrAhead], [ErrEpoch], the context's or the engine's.
 	Read(ctx context.Context, after ID, q Query) iter.Seq2[*Event, error]
 
 	// Tail is like Read, but waits for new events at the end of the log.
@@ -106,7 +106,7 @@ type Log interface {
 	Newest(ctx context.Context, topic string, n int, match func(*Event) bool) ([]*Event, error)
 
 	// At returns the position just before the first event of time t or later. The
-	// error is an [ErrTrimmed] if such an event may have been dropped.
+	// error is a [TrimmedError] if such an event may have been dropped.
 	At(ctx context.Context, t time.Time) (ID, error)
 
 	// ByPublisherID returns the position of the oldest event with that id, or
@@ -157,11 +157,11 @@ var (
 	ErrClosed = errors.New("eventlog: closed")
 )
 
-// ErrTrimmed reports a position before the retained events.
-type ErrTrimmed struct {
+// TrimmedError reports a position before the retained events.
+type TrimmedError struct {
 	Origin ID // the position from which reading can continue
 }
 
-func (e *ErrTrimmed) Error() string {
+func (e *TrimmedError) Error() string {
 	return fmt.Sprintf("eventlog: no longer retained; the log begins after %s", e.Origin)
 }

@@ -258,7 +258,7 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 	case after.Hi != 0 || after.Lo > last:
 		return nil, after, nil, ErrAhead
 	case after.Lo < m.origin:
-		return nil, after, nil, &ErrTrimmed{Origin: m.id(m.origin)}
+		return nil, after, nil, &TrimmedError{Origin: m.id(m.origin)}
 	}
 	if !q.UpTo.IsZero() {
 		last = min(last, q.UpTo.Lo)
@@ -372,7 +372,7 @@ func (m *Memory) At(_ context.Context, t time.Time) (ID, error) {
 		return ID{}, ErrClosed
 	}
 	if !t.After(m.trimmed) {
-		return ID{}, &ErrTrimmed{Origin: m.id(m.origin)}
+		return ID{}, &TrimmedError{Origin: m.id(m.origin)}
 	}
 	i := sort.Search(len(m.events), func(i int) bool { return !m.events[i].Time.Before(t) })
 	return m.id(m.origin + uint64(i)), nil

@@ -90,7 +90,7 @@ func (p PageFunc) Delete(ctx context.Context, b Bounds, after ID, q Query, remov
 		batch, err := p.collect(ctx, after, q)
 		removed, removing := remove(ctx, batch)
 		n += removed
-		var trimmed *ErrTrimmed
+		var trimmed *TrimmedError
 		switch {
 		case removing != nil:
 			return n, removing

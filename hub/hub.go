@@ -124,7 +124,7 @@ func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
 	defer close(h.pumped)
 	for {
 		err := h.route(ctx, after)
-		var trimmed *eventlog.ErrTrimmed
+		var trimmed *eventlog.TrimmedError
 		if errors.As(err, &trimmed) { // retention overtook the pump
 			after = trimmed.Origin
 			h.skip(after)

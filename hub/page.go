@@ -348,7 +348,7 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace)
 	}}
 	for e, err := range p.log.Read(p.ctx, place, q) {
 		if err != nil {
-			var trimmed *eventlog.ErrTrimmed
+			var trimmed *eventlog.TrimmedError
 			if errors.As(err, &trimmed) && pg.next != place {
 				return // what was read is good; the next page begins with the gap
 			}
@@ -375,7 +375,7 @@ func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace) {
 		pace.keep()
 		for event, err := range p.log.Read(p.ctx, id.Prev(), eventlog.Query{UpTo: id}) { // which yields nothing if it was deleted
 			if err != nil {
-				var trimmed *eventlog.ErrTrimmed
+				var trimmed *eventlog.TrimmedError
 				if !errors.As(err, &trimmed) || len(pg.marks) == 0 {
 					pg.err = err
 				}

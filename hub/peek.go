@@ -214,7 +214,7 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	}
 	st.release()
 	pg, err := st.getPage(head)
-	var trimmed *eventlog.ErrTrimmed
+	var trimmed *eventlog.TrimmedError
 	switch {
 	case errors.As(err, &trimmed) && st.cursor.part == 0:
 		gap := st.hub.gap(st.feed.key.form, st.feed.key.form.place(st.cursor.place), trimmed.Origin, Trimmed)

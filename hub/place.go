@@ -99,7 +99,7 @@ func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err e
 
 func (h *Hub) findTime(ctx context.Context, as form, t time.Time) (begin, error) {
 	place, err := h.log.At(ctx, t)
-	var trimmed *eventlog.ErrTrimmed
+	var trimmed *eventlog.TrimmedError
 	if errors.As(err, &trimmed) {
 		return h.beginWithGap(as, t.UTC().Format(time.RFC3339Nano), trimmed.Origin, Trimmed), nil
 	}

@@ -145,7 +145,7 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eve
 	var events []*eventlog.Event
 	size := int64(0)
 	for e, err := range r.hub.log.Read(ctx, r.cursor.place, q) {
-		var trimmed *eventlog.ErrTrimmed
+		var trimmed *eventlog.TrimmedError
 		switch {
 		case errors.As(err, &trimmed):
 			// What was read is good. If nothing was, retention has passed us.
@@ -191,7 +191,7 @@ func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err erro
 			return events, nil
 		}
 		for e, err := range r.hub.log.Read(ctx, id.Prev(), eventlog.Query{UpTo: id}) {
-			var trimmed *eventlog.ErrTrimmed
+			var trimmed *eventlog.TrimmedError
 			switch {
 			case errors.As(err, &trimmed) && len(events) == 0:
 				r.begin.pending = slices.DeleteFunc(r.begin.pending, func(id eventlog.ID) bool { return id.Compare(trimmed.Origin) <= 0 })
@@ -214,7 +214,7 @@ func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err erro
 }
 
 // gap returns the gap after a place, and moves on to what is retained.
-func (r *reader) gap(place eventlog.ID, trimmed *eventlog.ErrTrimmed) []*eventlog.Event {
+func (r *reader) gap(place eventlog.ID, trimmed *eventlog.TrimmedError) []*eventlog.Event {
 	if r.cursor.place.Compare(trimmed.Origin) < 0 {
 		r.cursor.place = trimmed.Origin
 	}

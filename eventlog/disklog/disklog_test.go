@@ -118,7 +118,7 @@ func all(t testing.TB, l *Log) (events []*eventlog.Event) {
 		t.Fatal(err)
 	}
 	for e, err := range l.Read(t.Context(), b.Origin, eventlog.Query{}) {
-		if trimmed := (*eventlog.ErrTrimmed)(nil); errors.As(err, &trimmed) {
+		if trimmed := (*eventlog.TrimmedError)(nil); errors.As(err, &trimmed) {
 			return all(t, l) // retention has dropped some meanwhile
 		} else if err != nil {
 			t.Fatal(err)

@@ -99,7 +99,7 @@ func (l *Log) At(ctx context.Context, t time.Time) (eventlog.ID, error) {
 	for {
 		at, _ := l.shown()
 		if at.trimmed != 0 && !t.After(time.Unix(0, at.trimmed)) {
-			return eventlog.ID{}, &eventlog.ErrTrimmed{Origin: l.id(at.origin)}
+			return eventlog.ID{}, &eventlog.TrimmedError{Origin: l.id(at.origin)}
 		}
 		place, err := l.before(t, at.origin, at.last)
 		if err != nil {

@@ -150,7 +150,7 @@ func (m *model) compare(t *testing.T, l *Log, rng *rand.Rand) {
 	got := read(after, eventlog.Query{})
 	same("Read", got, want)
 	if m.origin.Lo > 0 {
-		var trimmed *eventlog.ErrTrimmed
+		var trimmed *eventlog.TrimmedError
 		for _, err := range l.Read(ctx, l.id(m.origin.Lo-1), eventlog.Query{}) {
 			if !errors.As(err, &trimmed) {
 				t.Errorf("before the origin: %v", err)
@@ -207,7 +207,7 @@ func (m *model) compare(t *testing.T, l *Log, rng *rand.Rand) {
 		e := got[rng.IntN(len(got))]
 		place, err := l.At(ctx, e.Time)
 		first := slices.IndexFunc(got, func(o *eventlog.Event) bool { return !o.Time.Before(e.Time) })
-		var trimmed *eventlog.ErrTrimmed
+		var trimmed *eventlog.TrimmedError
 		if errors.As(err, &trimmed) { // a dropped event has the same time
 			return
 		}

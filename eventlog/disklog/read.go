@@ -82,7 +82,7 @@ func (l *Log) check(after eventlog.ID) error {
 	case after.Hi != 0 || after.Lo > l.tip:
 		return eventlog.ErrAhead
 	case after.Lo < l.at.origin:
-		return &eventlog.ErrTrimmed{Origin: l.id(l.at.origin)}
+		return &eventlog.TrimmedError{Origin: l.id(l.at.origin)}
 	}
 	return nil
 }

@@ -70,9 +70,9 @@ func testAt(t *testing.T, open Open) {
 	}
 	appendN(t, log, "t", 3)
 	settle(t, log, 3)
-	var trimmed *eventlog.ErrTrimmed
+	var trimmed *eventlog.TrimmedError
 	if _, err := log.At(t.Context(), time.Now().Add(-time.Hour)); !errors.As(err, &trimmed) || trimmed.Origin != origin(t, log) {
-		t.Errorf("before what was dropped: %v; want ErrTrimmed with the origin", err)
+		t.Errorf("before what was dropped: %v; want TrimmedError with the origin", err)
 	}
 }
 

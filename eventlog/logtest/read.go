@@ -113,9 +113,9 @@ func testTailTrimmed(t *testing.T, open Open) {
 		}
 		n++
 	}
-	var trimmed *eventlog.ErrTrimmed
+	var trimmed *eventlog.TrimmedError
 	if !errors.As(err, &trimmed) || trimmed.Origin != origin(t, log) {
-		t.Errorf("after %d events: %v; want ErrTrimmed with the origin", n, err)
+		t.Errorf("after %d events: %v; want TrimmedError with the origin", n, err)
 	}
 }
 
@@ -130,10 +130,10 @@ func testPlaces(t *testing.T, open Open) {
 			return log.Read(ctx, after, eventlog.Query{})
 		},
 	} {
-		var trimmed *eventlog.ErrTrimmed
+		var trimmed *eventlog.TrimmedError
 		for _, after := range []eventlog.ID{start, ids[0], ids[4]} {
 			if err := lastError(read(t.Context(), after)); !errors.As(err, &trimmed) || trimmed.Origin != origin(t, log) {
-				t.Errorf("after %v, which is not retained: %v; want ErrTrimmed with the origin", after, err)
+				t.Errorf("after %v, which is not retained: %v; want TrimmedError with the origin", after, err)
 			}
 		}
 		ahead := ids[9]

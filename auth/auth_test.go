@@ -435,6 +435,31 @@ func TestJWKNamesAreToTheLetter(t *testing.T) {
 	}
 }
 
+// A key that cannot be read does not keep the hub from the others of its set
+// (RFC 7517 §5): their provider may have added it for others.
+func TestKeySetWithUnreadableKeys(t *testing.T) {
+	good := jwkText(t, edPair(t))
+	x := good[strings.Index(good, `"x":"`)+5:][:43]
+	for _, bad := range []string{
+		`{"kty":"RSA"}`,
+		`{"kty":"RSA","n":"AQAB","e":"AQAB"}`,
+		`{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`,
+		`{"kty":"OKP","crv":"Ed25519","x":"` + x + `","use":"other"}`,
+		`{"kty":"OKP","crv":"Ed25519","x":"` + x + `","x5c":["AAAA"]}`,
+		`{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`,
+		`{"kty":1}`, `"key"`, `null`, `[]`, `{}`,
+	} {
+		for _, text := range []string{`{"keys":[` + bad + `,` + good + `]}`, `{"keys":[` + good + `,` + bad + `]}`} {
+			if keys, err := readKeySet([]byte(text), nil); err != nil || len(keys) != 1 {
+				t.Errorf("%s: %v, %v", text, keys, err)
+			}
+		}
+		if keys, err := readKeySet([]byte(`{"keys":[`+bad+`]}`), nil); err == nil {
+			t.Errorf("%s has the keys %v", bad, keys)
+		}
+	}
+}
+
 // The keys of one role do not work for the other.
 func TestRolesHaveKeysOfTheirOwn(t *testing.T) {
 	const another = "another secret of thirty-two bytes or more"

@@ -124,7 +124,8 @@ func (s *JWKS) read(ctx context.Context) ([]Key, error) {
 }
 
 // readKeySet returns the usable keys of a set. The set is public, so secrets and private
-// keys in it are not usable. Unknown kinds of keys are skipped.
+// keys in it are not usable. It skips keys that it does not know or cannot read
+// (RFC 7517 §5): they may be meant for other programs.
 func readKeySet(text []byte, algs []string) (keys []Key, err error) {
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
@@ -132,12 +133,14 @@ func readKeySet(text []byte, algs []string) (keys []Key, err error) {
 	if err := json.Unmarshal(text, &set); err != nil {
 		return nil, err
 	}
+	var unread error // the first of those that cannot be read
 	for _, raw := range set.Keys {
 		jwk, err := readJWK(raw)
-		if errors.Is(err, jwkset.ErrUnsupportedKey) {
+		if err != nil {
+			if unread == nil && !errors.Is(err, jwkset.ErrUnsupportedKey) {
+				unread = err
+			}
 			continue
-		} else if err != nil {
-			return nil, err
 		}
 		k, err := keyOf(jwk)
 		if err != nil || k.Secret() || jwk.Marshal().USE == jwkset.UseEnc {
@@ -147,7 +150,11 @@ func readKeySet(text []byte, algs []string) (keys []Key, err error) {
 			keys = append(keys, k)
 		}
 	}
-	if len(keys) == 0 {
+	switch {
+	case len(keys) > 0:
+	case unread != nil:
+		return nil, fmt.Errorf("it has no usable key; one cannot be read: %w", unread)
+	default:
 		return nil, errors.New("it has no usable key")
 	}
 	return keys, nil

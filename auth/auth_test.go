@@ -700,6 +700,36 @@ func TestJWKSThatStartsLater(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
+// A key set comes by TLS all the way, or from this machine: a redirect does not lead
+// the hub to a place that it would not have been sent to.
+func TestJWKSRedirects(t *testing.T) {
+	provider := newProvider(t)
+	key := ecPair(t, elliptic.P256())
+	provider.serve(t, map[string]any{"1": key.signer.Public()})
+	var to string
+	redirect := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }))
+	t.Cleanup(redirect.Close)
+	for _, tt := range []struct {
+		to    string
+		keys  int
+		cause string // in the log
+	}{
+		{provider.URL, 1, ""},
+		{"http://keys.invalid/jwks", 0, `\"http://keys.invalid/jwks\" is not an https address`},
+		{redirect.URL, 0, "10 redirects"},
+	} {
+		to = tt.to
+		ctx, cancel := context.WithCancel(t.Context())
+		var log bytes.Buffer
+		jwks, err := NewJWKS(ctx, redirect.URL, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		cancel()
+		if err != nil || len(jwks.current) != tt.keys || !strings.Contains(log.String(), tt.cause) {
+			t.Errorf("to %s: %d keys, %v, log %s", tt.to, len(jwks.current), err, log.String())
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
 func TestInspect(t *testing.T) {
 	key := ecPair(t, elliptic.P256())
 	token := mint(t, key.private, "")

@@ -50,14 +50,34 @@ type JWKS struct {
 // error. Without algs, each key is for its own alg or the usual one of its kind.
 func NewJWKS(ctx context.Context, address string, algs []string, logger *slog.Logger) (*JWKS, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())) {
+	if err != nil {
 		return nil, fmt.Errorf("%q is not an https address", address)
+	}
+	if err := checkAddress(u); err != nil {
+		return nil, err
 	}
 	s := &JWKS{address: address, algs: algs, asked: make(chan struct{}, 1)}
 	s.refresh(ctx, logger)
 	go s.run(ctx, logger)
 	return s, nil
 }
+
+// checkAddress refuses an address from which somebody on the network could give us
+// keys of their own.
+func checkAddress(u *url.URL) error {
+	if u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())) {
+		return fmt.Errorf("%q is not an https address", u)
+	}
+	return nil
+}
+
+// jwksClient follows redirects to such addresses alone.
+var jwksClient = &http.Client{CheckRedirect: func(r *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("it led to 10 redirects")
+	}
+	return checkAddress(r.URL)
+}}
 
 func onThisMachine(host string) bool {
 	ip := net.ParseIP(host)
@@ -105,7 +125,7 @@ func (s *JWKS) read(ctx context.Context) ([]Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := jwksClient.Do(r)
 	if err != nil {
 		return nil, err
 	}

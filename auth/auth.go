@@ -133,14 +133,17 @@ func (a *Auth) Revoked(g *Grant) bool {
 	return a != nil && (a.o.Revocations.revoked(g) || a.tickets.givenBack(g.ticket))
 }
 
-// Revoke revokes all tokens of a subject, or the token with an id, until a time. The
-// caller must then end the streams that are open. It returns an error if the hub has no
-// keys or no [Options].Revocations, or the error of [Revocations.Revoke].
-func (a *Auth) Revoke(subject, id string, until time.Time) error {
+// Revoke revokes all tokens of a subject, or the token with an id, until a time. It calls
+// end, which must end the streams that are open, and returns when the revocation is on
+// the disk; streams do not wait for that. It returns an error if the hub has no keys or
+// no [Options].Revocations, or the error of the file.
+func (a *Auth) Revoke(subject, id string, until time.Time, end func()) error {
 	if a == nil || a.o.Revocations == nil {
 		return errors.New("auth: this hub has no tokens that could be revoked")
 	}
-	return a.o.Revocations.Revoke(subject, id, until)
+	change := a.o.Revocations.count(subject, id, until)
+	end()
+	return a.o.Revocations.save(change)
 }
 
 // A credential is the token that a request carries, and how.

@@ -57,7 +57,13 @@ func openRevocations(path string, d disk) (*Revocations, error) {
 // effect at once, and returns when the file is on the disk. After an error it may not
 // survive a restart.
 func (v *Revocations) Revoke(subject, id string, until time.Time) error {
+	return v.save(v.count(subject, id, until))
+}
+
+// count has a revocation count, and returns its change, for save.
+func (v *Revocations) count(subject, id string, until time.Time) (change uint64) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	if subject != "" {
 		v.subjects = revoke(v.subjects, subject, until)
 	}
@@ -65,9 +71,7 @@ func (v *Revocations) Revoke(subject, id string, until time.Time) error {
 		v.ids = revoke(v.ids, id, until)
 	}
 	v.changes++
-	mine := v.changes
-	v.mu.Unlock()
-	return v.save(mine)
+	return v.changes
 }
 
 // revoke adds a name, and drops the names whose time is over.

@@ -61,15 +61,15 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 		if q.Has("topic") {
 			return a.hub.Ban(f.Topics, d)
 		}
-		if err := a.ban(f, time.Now().Add(d)); err != nil {
-			return 0, err
-		}
+		// They end after the ban, so that nobody slips in between.
+		err = a.ban(f, time.Now().Add(d), func() { n = a.hub.End(f, cause) })
+		return n, err
 	}
-	return a.hub.End(f, cause), nil // after the ban, so that nobody slips in between
+	return a.hub.End(f, cause), nil
 }
 
-// ban refuses the tokens of a filter's streams until a time.
-func (a *api) ban(f hub.StreamFilter, until time.Time) error {
+// ban refuses the tokens of a filter's streams until a time, and calls end once it does.
+func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 	if f.ID != (hub.StreamID{}) {
 		page, _ := a.hub.Streams(f, hub.StreamID{}, 1)
 		if len(page) == 0 {
@@ -82,7 +82,7 @@ func (a *api) ban(f hub.StreamFilter, until time.Time) error {
 			return &hub.InvalidError{Reason: "this stream's token has neither an id nor a subject to know it by: leave for out, or name its topic"}
 		}
 	}
-	return a.Auth.Revoke(f.Subject, f.TokenID, until)
+	return a.Auth.Revoke(f.Subject, f.TokenID, until, end)
 }
 
 // banned tells why a subscription may not be served, or nil.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -208,6 +209,29 @@ func (s *server) isEmpty(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d streams are left", list.Total)
 		}
+	}
+}
+
+// A revocation that cannot be kept on the disk ends the streams all the same.
+func TestKickWithoutADisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revocations.json")
+	if err := os.Mkdir(path+".new", 0o700); err != nil { // where the file would be written
+		t.Fatal(err)
+	}
+	revocations, err := auth.OpenRevocations(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newGuarded(t, func(o *auth.Options) { o.Revocations = revocations })
+	ann := bearer(token(t, "*", "*", subject("ann")))
+	stream := s.subscribe(t, "/events/a", ann...)
+	stream.place(t)
+	if resp := s.do(t, "DELETE", "/subscriptions?subject=ann&for=10m", "", bearer(token(t, "", "", admin))...); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the operator hears %s, want 503", resp.Status)
+	}
+	stream.ends(t, "revoked")
+	if resp := s.do(t, "POST", "/events/a", "x", ann...); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("ann publishes with %s, want 401", resp.Status)
 	}
 }
 

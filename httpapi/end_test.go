@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/net/http2"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
@@ -129,4 +131,48 @@ func newEnded(t *testing.T, token string) *ended {
 		e.streams[name].place(t)
 	}
 	return e
+}
+
+// A reset does not come together with the words before it, which Chromium would drop: a
+// client has time to answer these.
+func TestLastWordsComeBeforeTheReset(t *testing.T) {
+	for _, tt := range []struct {
+		why    string
+		before bool // the stream is there when the drain begins
+	}{{"a stream that is drained", true}, {"one that comes too late", false}} {
+		s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+		drain := func() {
+			if err := s.hub.Drain(t.Context(), 0, time.Minute); err != nil {
+				t.Error(err)
+			}
+		}
+		if !tt.before {
+			drain()
+		}
+		framer := askOverHTTP2(t, s.Config.Handler, true, ":method", "GET", ":path", "/events/a", "accept", "text/event-stream")
+		var said []byte
+		for asked, answered, reset := false, false, false; !reset; {
+			f, err := framer.ReadFrame()
+			if err != nil {
+				t.Fatal(tt.why, err)
+			}
+			switch f := f.(type) {
+			case *http2.DataFrame:
+				if said = append(said, f.Data()...); tt.before && len(said) == len(f.Data()) {
+					go drain()
+				} else if bytes.Contains(said, []byte("retry: ")) && !asked {
+					asked = true
+					if err := framer.WritePing(false, [8]byte{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			case *http2.PingFrame:
+				answered = f.IsAck()
+			case *http2.RSTStreamFrame:
+				if reset = true; !asked || !answered {
+					t.Errorf("%s: the reset comes together with %q", tt.why, said)
+				}
+			}
+		}
+	}
 }

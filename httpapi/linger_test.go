@@ -188,7 +188,14 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 func postOverHTTP2(t *testing.T, size int) *http2.Framer {
 	t.Helper()
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 32 << 10})
-	h2 := httptest.NewUnstartedServer(s.Config.Handler)
+	return askOverHTTP2(t, s.Config.Handler, false, ":method", "POST", ":path", "/events/a", "content-length", strconv.Itoa(size))
+}
+
+// askOverHTTP2 sends the head of a request to a handler, without or with its end; header
+// is names and values by turns.
+func askOverHTTP2(t *testing.T, handler http.Handler, end bool, header ...string) *http2.Framer {
+	t.Helper()
+	h2 := httptest.NewUnstartedServer(handler)
 	h2.Config.Protocols = new(http.Protocols)
 	h2.Config.Protocols.SetUnencryptedHTTP2(true)
 	h2.Start()
@@ -199,8 +206,9 @@ func postOverHTTP2(t *testing.T, size int) *http2.Framer {
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	var head bytes.Buffer
 	enc := hpack.NewEncoder(&head)
-	for _, f := range [][2]string{{":method", "POST"}, {":scheme", "http"}, {":path", "/events/a"}, {":authority", "localhost"}, {"content-length", strconv.Itoa(size)}} {
-		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+	header = append([]string{":scheme", "http", ":authority", "localhost"}, header...)
+	for i := 0; i < len(header); i += 2 {
+		if err := enc.WriteField(hpack.HeaderField{Name: header[i], Value: header[i+1]}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -210,7 +218,7 @@ func postOverHTTP2(t *testing.T, size int) *http2.Framer {
 	if err := framer.WriteSettings(); err != nil {
 		t.Fatal(err)
 	}
-	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndHeaders: true}); err != nil {
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: end}); err != nil {
 		t.Fatal(err)
 	}
 	return framer

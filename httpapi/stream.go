@@ -61,8 +61,10 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 			return
 		}
 	}
-	defer st.Close()
 	if err := a.serve(st, out); out.Context().Err() == nil && !hub.IsFinal(err) {
+		if r.ProtoMajor > 1 {
+			letRead(r)
+		}
 		breakOff(r)
 	}
 }
@@ -80,6 +82,22 @@ func (a *api) comeBackAfterDrain(w http.ResponseWriter, r *http.Request, s hub.S
 func breakOff(r *http.Request) {
 	if r.Method != http.MethodHead { // whose response is whole without a body
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// readingTime is how long a response stays open after its last words.
+const readingTime = 500 * time.Millisecond
+
+// letRead gives a client time to read what was written last. Chromium drops what comes
+// together with the reset of an HTTP/2 stream, and with it the time after which to come
+// back. A proxy makes such a reset of the end of an HTTP/1 response.
+func letRead(r *http.Request) {
+	if r.Method == http.MethodHead {
+		return
+	}
+	select {
+	case <-r.Context().Done():
+	case <-time.After(readingTime):
 	}
 }
 
@@ -179,8 +197,9 @@ func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 	return id
 }
 
-// serve writes a stream until its peer goes or the hub ends it, and returns why.
+// serve writes a stream until its peer goes or the hub ends it, closes it, and returns why.
 func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
+	defer st.Close()
 	st.OnOver(out.Hurry)
 	err := st.Serve(out.Context(), func(b []byte) error {
 		_, err := out.Write(b)

@@ -60,7 +60,14 @@ func parseChunk(event sse.Event) (piece, reason string, err error) {
 }
 
 func (e *apiError) isError() bool {
-	return e.Object == "error" || e.Type == "error" || len(e.Error) > 0 && string(e.Error) != "null"
+	if e.Object == "error" || e.Type == "error" {
+		return true
+	}
+	switch string(e.Error) {
+	case "", "null", "false", `""`, "{}": // as some send with each chunk
+		return false
+	}
+	return true
 }
 
 // hasText reports whether a field that only errors use holds a string. Ollama's own API
@@ -103,8 +110,8 @@ func explain(err error) error {
 	var content *sse.ContentTypeError
 	switch {
 	case errors.As(err, &status):
-		answered := fmt.Errorf("the model's API answered %d %s", status.Code, http.StatusText(status.Code))
-		return withSaid(answered, status.Body)
+		name := strings.TrimSpace(fmt.Sprint(status.Code, " ", http.StatusText(status.Code))) // 529 has none
+		return withSaid(fmt.Errorf("the model's API answered %s", name), status.Body)
 	case errors.As(err, &content):
 		answered := fmt.Errorf("the model's API answered with %q in place of a stream", content.Header.Get("Content-Type"))
 		return withSaid(answered, content.Body)

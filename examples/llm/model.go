@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"strings"
@@ -60,7 +61,7 @@ func (m *Model) Answer(ctx context.Context, messages ...Message) iter.Seq2[strin
 				yield("", explain(err))
 				return
 			}
-			if event.Data == "[DONE]" {
+			if strings.TrimSpace(event.Data) == "[DONE]" {
 				finished = cmp.Or(finished, "stop")
 				break
 			}
@@ -86,8 +87,10 @@ func ending(reason string) error {
 	switch reason {
 	case "":
 		return errors.New("the model's API ended the stream in mid-answer")
-	case "length":
+	case "length", "model_length": // Mistral's
 		return ErrLength
+	case "error", "abort", "insufficient_system_resource": // OpenRouter's, vLLM's, DeepSeek's
+		return fmt.Errorf("the model's API ended the answer early (%s)", reason)
 	case "content_filter":
 		return errors.New("the model's API withheld the rest of the answer (content_filter)")
 	}

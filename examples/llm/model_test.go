@@ -129,6 +129,15 @@ func TestAnswerTellsErrors(t *testing.T) {
 		{"an error after stop", 200, stream, chunks("a") + stop + `data: {"error":"billing"}` + "\n\n", "a", "the model's API reported an error: billing"},
 		{"bare data to keep it alive", 200, stream, "data:\n\n" + chunks("a") + "data: \n\ndata\n\n" + stop + "data:\n\n" + end, "a", ""},
 		{"no chunk", 200, stream, "data: hello\n\n", "", "the model's API sent something that is not a chunk of an answer: hello"},
+		{"no error, by a value that is empty", 200, stream, strings.ReplaceAll(chunks("a"), `{"id"`, `{"error":"","id"`) + strings.ReplaceAll(chunks("b")+stop, `{"id"`, `{"error":false,"id"`) + end, "ab", ""},
+		{"no error, by an object that is empty", 200, stream, strings.ReplaceAll(chunks("a")+stop, `{"id"`, `{"error":{},"id"`) + end, "a", ""},
+		{"an end mark among blanks", 200, stream, chunks("a") + stop + "data:  [DONE] \n\n", "a", ""},
+		{"an error that only the finish reason tells", 200, stream, chunks("a") + fmt.Sprintf(finish, "error") + end, "a", "the model's API ended the answer early (error)"},
+		{"an engine that gave up", 200, stream, chunks("a") + fmt.Sprintf(finish, "abort") + end, "a", "the model's API ended the answer early (abort)"},
+		{"a service without resources", 200, stream, chunks("a") + fmt.Sprintf(finish, "insufficient_system_resource") + end, "a", "the model's API ended the answer early (insufficient_system_resource)"},
+		{"the model's own limit", 200, stream, chunks("a") + fmt.Sprintf(finish, "model_length") + end, "a", ErrLength.Error()},
+		{"another word for stop", 200, stream, chunks("a") + fmt.Sprintf(finish, "eos_token") + end, "a", ""},
+		{"a status without a name", 529, object, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`, "", "the model's API answered 529: Overloaded"},
 		{"an error of any length", 500, "text/html", strings.Repeat("世", 1000), "", "the model's API answered 500 Internal Server Error: " + strings.Repeat("世", maxSaid/3) + "…"},
 	} {
 		got, failed := ask(t, tt.status, tt.contentType, tt.body)

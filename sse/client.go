@@ -95,7 +95,7 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("sse: unexpected status %d %s", e.Code, http.StatusText(e.Code))
+	return strings.TrimSpace(fmt.Sprintf("sse: unexpected status %d %s", e.Code, http.StatusText(e.Code))) // 529 has no name
 }
 
 // temporary reports whether the same request may succeed later. The standard

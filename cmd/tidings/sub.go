@@ -191,7 +191,8 @@ func failure(err error) string {
 	var content *sse.ContentTypeError
 	switch {
 	case errors.As(err, &status):
-		return "the server answered " + problemText(fmt.Sprintf("%d %s", status.Code, http.StatusText(status.Code)), status.Body)
+		name := strings.TrimSpace(fmt.Sprint(status.Code, " ", http.StatusText(status.Code))) // 529 has none
+		return "the server answered " + problemText(name, status.Body)
 	case errors.As(err, &content):
 		return problemText(fmt.Sprintf("the response is not an event stream (Content-Type %q)", content.Header.Get("Content-Type")), content.Body)
 	case errors.Is(err, io.EOF):

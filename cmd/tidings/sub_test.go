@@ -85,3 +85,10 @@ func TestSubShowsNoPositions(t *testing.T) {
 		}
 	}
 }
+
+func TestSubSaysAStatusWithoutAName(t *testing.T) {
+	err := &sse.StatusError{Code: 529, Body: []byte("overloaded")}
+	if got := failure(err); got != "the server answered 529: overloaded" || err.Error() != "sse: unexpected status 529" {
+		t.Errorf("it says %q, of %q", got, err)
+	}
+}

@@ -9,6 +9,8 @@
 //   - Uses that can fall back to the log are refused first and publishers last, so that
 //     pressure costs speed before it costs service. See the table of shares for the order.
 //   - A [Budget] without a limit still limits each use to a fixed share.
+//   - Connections have an account of their own: no other use takes from it, and they
+//     take from no other use.
 //
 // All methods are safe for concurrent use.
 package budget
@@ -30,10 +32,11 @@ const (
 	Tickets                  // refused with 429
 	Subscriptions            // selectors, grants and options of open streams; a refused client is asked to reconnect later
 	Publishes                // bodies being read and events on their way to the log; refused with 503
+	Connections              // connections, their heads, and requests of HTTP/2: an account of its own, see [Budget.LimitConnections]; new connections wait, requests are refused with 503
 	uses
 )
 
-var names = [uses]string{"pages", "matches", "windows", "lists", "tickets", "subscriptions", "publishes"}
+var names = [uses]string{"pages", "matches", "windows", "lists", "tickets", "subscriptions", "publishes", "connections"}
 
 // String returns the name that metrics use.
 func (u Use) String() string { return names[u] }
@@ -58,13 +61,15 @@ var shares = [uses]struct{ fixed, own, whole int64 }{
 	Tickets:       {64 << 20, 5, 80},
 	Subscriptions: {math.MaxInt64, 40, 85},
 	Publishes:     {math.MaxInt64, 30, 100},
+	Connections:   {}, // see LimitConnections
 }
 
-// A Budget is the account that all uses draw from.
+// A Budget is the account that all uses draw from, and that of connections.
 type Budget struct {
-	limit  int64 // math.MaxInt64: none
-	used   atomic.Int64
-	shares [uses]Share
+	limit       int64 // math.MaxInt64: none
+	used        atomic.Int64
+	connections atomic.Int64
+	shares      [uses]Share
 }
 
 // New returns an account of at most limit bytes; 0 means no limit on the whole.
@@ -75,12 +80,22 @@ func New(limit int64) *Budget {
 	}
 	for u := range b.shares {
 		s := &b.shares[u]
-		s.of, s.most, s.upTo = b, shares[u].fixed, b.limit
+		s.whole, s.most, s.upTo = &b.used, shares[u].fixed, b.limit
 		if limit > 0 {
 			s.most, s.upTo = limit/100*shares[u].own, limit/100*shares[u].whole
 		}
 	}
+	s := &b.shares[Connections]
+	s.whole, s.most, s.upTo = &b.connections, math.MaxInt64, math.MaxInt64
 	return b
+}
+
+// LimitConnections sets how many bytes connections may take; 0 means no limit, which is
+// also the default. Call it before the budget is used.
+func (b *Budget) LimitConnections(limit int64) {
+	if limit > 0 {
+		b.shares[Connections].most = limit
+	}
 }
 
 // Limit returns the limit on all uses together in bytes, or 0 if there is none.
@@ -91,7 +106,7 @@ func (b *Budget) Limit() int64 {
 	return b.limit
 }
 
-// Used returns how many bytes are held for all uses together.
+// Used returns how many bytes are held for all uses together, connections aside.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
 // Share returns the part of the account that one use draws from.
@@ -99,9 +114,9 @@ func (b *Budget) Share(u Use) *Share { return &b.shares[u] }
 
 // A Share is what one use holds and may hold.
 type Share struct {
-	of      *Budget
-	most    int64 // bytes of this use
-	upTo    int64 // bytes of all uses together, beyond which this use gets no more
+	whole   *atomic.Int64 // bytes of all uses together
+	most    int64         // bytes of this use
+	upTo    int64         // bytes of all uses together, beyond which this use gets no more
 	used    atomic.Int64
 	refused atomic.Uint64
 	_       [64]byte // so that the next use's share has a cache line of its own
@@ -114,7 +129,7 @@ func (s *Share) Take(n int64) bool {
 		s.refused.Add(1)
 		return false
 	}
-	if s.of.used.Add(n) > s.upTo {
+	if s.whole.Add(n) > s.upTo {
 		s.Give(n)
 		s.refused.Add(1)
 		return false
@@ -126,17 +141,17 @@ func (s *Share) Take(n int64) bool {
 // just created, and drops older entries while [Share.Full].
 func (s *Share) Add(n int64) {
 	s.used.Add(n)
-	s.of.used.Add(n)
+	s.whole.Add(n)
 }
 
 // Full reports whether this use holds more than it may, or all uses together hold more
 // than they may when this one takes more.
-func (s *Share) Full() bool { return s.used.Load() > s.most || s.of.used.Load() > s.upTo }
+func (s *Share) Full() bool { return s.used.Load() > s.most || s.whole.Load() > s.upTo }
 
 // Give returns n bytes that were taken or added.
 func (s *Share) Give(n int64) {
 	s.used.Add(-n)
-	s.of.used.Add(-n)
+	s.whole.Add(-n)
 }
 
 // Used returns how many bytes this use holds.

@@ -58,6 +58,23 @@ func TestWithoutLimit(t *testing.T) {
 	}
 }
 
+// TestConnectionsAreApart checks that connections and other uses take nothing from each other.
+func TestConnectionsAreApart(t *testing.T) {
+	b := New(1000)
+	connections, windows := b.Share(Connections), b.Share(Windows)
+	if !connections.Take(1 << 40) {
+		t.Error("connections have a limit before one is set")
+	}
+	connections.Give(1 << 40)
+	b.LimitConnections(100)
+	if !connections.Take(100) || connections.Take(1) {
+		t.Error("connections may hold their limit, and no more")
+	}
+	if !windows.Take(300) || b.Used() != 300 {
+		t.Errorf("%d bytes are held beside connections, want 300", b.Used())
+	}
+}
+
 func TestConcurrentTakes(t *testing.T) {
 	b := New(100_000)
 	var wg sync.WaitGroup

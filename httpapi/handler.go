@@ -57,14 +57,17 @@ type api struct {
 	hub      *hub.Hub
 	lot      *park.Lot
 	refusals *rate.Limiter  // in the log
-	crowded  rate.Sometimes // likewise, that there is no room for streams
+	crowded  rate.Sometimes // likewise, that there is no descriptor for streams
 	busy     *rate.Limiter  // likewise, see logBusy
+
+	exhausted rate.Sometimes // likewise, that there is no memory for streams
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
 // /stats, /metrics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) *API {
-	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1), crowded: rate.Sometimes{Interval: time.Minute}}
+	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1)}
+	a.crowded.Interval, a.exhausted.Interval = time.Minute, time.Minute
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
 	a.Retry = orDefault(o.Retry, 3*time.Second)
@@ -75,7 +78,7 @@ func New(h *hub.Hub, o Options) *API {
 	if a.Budget == nil {
 		a.Budget = h.Budget()
 	}
-	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Retry: a.Retry, Logger: a.Logger})
+	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Retry: a.Retry, Logger: a.Logger, Held: a.Budget.Share(budget.Connections)})
 	mux := http.NewServeMux()
 	mux.HandleFunc("/topics", OnlyGet(a.topics))
 	mux.HandleFunc("/subscriptions", a.operator(a.presence))

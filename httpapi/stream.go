@@ -10,10 +10,15 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/descriptors"
 	"github.com/tidings-sse/tidings/sse"
 )
+
+// servedSize is how many bytes a stream of HTTP/1 takes that is not parked, beside what
+// its connection took before.
+const servedSize = 16 << 10
 
 // stream serves one subscriber until it goes or the hub ends it: here, or where
 // idle streams are parked. o says in which form.
@@ -25,8 +30,10 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		a.comeBackAfterDrain(w, r, s, o)
 		return
 	}
-	if r.ProtoMajor == 1 && !a.room() { // a stream of HTTP/2 takes no descriptor of its own
-		w.Header().Set("Connection", "close")
+	if !a.room(r) {
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
 		a.comeBack(w, r, s, o, a.Retry+rand.N(4*a.Retry), "This hub has as many connections as it may have; try again later.")
 		return
 	}
@@ -60,6 +67,11 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 			breakOff(r)
 			return
 		}
+	}
+	if r.ProtoMajor == 1 { // a request of HTTP/2 is counted by BoundRequests
+		held := a.Budget.Share(budget.Connections)
+		held.Add(servedSize)
+		defer held.Give(servedSize)
 	}
 	if err := a.serve(st, out); out.Context().Err() == nil && !hub.IsFinal(err) {
 		if r.ProtoMajor > 1 {
@@ -101,9 +113,19 @@ func letRead(r *http.Request) {
 	}
 }
 
-// room reports whether the process may open another descriptor for a stream, and leave
-// some for publishers and operators.
-func (a *api) room() bool {
+// room reports whether there may be another stream. Streams leave descriptors, and a
+// quarter of the memory of connections, to publishers and operators.
+func (a *api) room(r *http.Request) bool {
+	if held := a.Budget.Share(budget.Connections); held.Used() > held.Most()/4*3 {
+		a.exhausted.Do(func() {
+			a.Logger.Warn("connections have most of the memory that they may take, and new streams are told to come back; raise --memory-limit, or let a proxy limit connections",
+				"bytes", held.Used(), "limit", held.Most())
+		})
+		return false
+	}
+	if r.ProtoMajor > 1 { // it takes no descriptor of its own
+		return true
+	}
 	u := descriptors.Now()
 	if u.Room() {
 		return true

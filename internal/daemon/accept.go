@@ -8,18 +8,23 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/internal/descriptors"
 )
 
 // A roomyListener accepts a connection only while that leaves the store descriptors
-// for its files. Connections beyond that wait in the system's backlog. Those that are
-// open make room: a slow head ends after 10 s, an idle connection after two minutes.
+// for its files, and while connections may take more memory. Connections beyond that
+// wait in the system's backlog. Those that are open make room: a slow head ends after
+// 10 s, an idle connection after two minutes.
 type roomyListener struct {
 	net.Listener
-	full   rate.Sometimes
-	logger *slog.Logger
-	closed chan struct{}
-	once   sync.Once
+	held      *budget.Share // memory of connections
+	each      int64         // bytes that a connection takes at first
+	full      rate.Sometimes
+	exhausted rate.Sometimes
+	logger    *slog.Logger
+	closed    chan struct{}
+	once      sync.Once
 
 	unchecked int // connections that may be accepted before the next look; Accept's alone
 }
@@ -27,34 +32,59 @@ type roomyListener struct {
 // whileFull is how long Accept waits before it looks for room again.
 const whileFull = 20 * time.Millisecond
 
-func leaveRoom(ln net.Listener, logger *slog.Logger) net.Listener {
-	return &roomyListener{Listener: ln, logger: logger, closed: make(chan struct{}), full: rate.Sometimes{Interval: time.Minute}}
+func leaveRoom(ln net.Listener, held *budget.Share, tls bool, logger *slog.Logger) net.Listener {
+	l := &roomyListener{
+		Listener: ln, held: held, each: connectionSize, logger: logger, closed: make(chan struct{}),
+		full: rate.Sometimes{Interval: time.Minute}, exhausted: rate.Sometimes{Interval: time.Minute},
+	}
+	if tls {
+		l.each += tlsSize
+	}
+	return l
 }
 
 // Accept waits for the next connection. One goroutine at a time may call it.
 func (l *roomyListener) Accept() (net.Conn, error) {
-	for ; l.unchecked == 0; l.look() {
+	for !l.room() {
+		select {
+		case <-l.closed:
+			return nil, net.ErrClosed
+		case <-time.After(whileFull):
+		}
 	}
 	l.unchecked--
-	return l.Listener.Accept()
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newCountedConn(c, l.held, l.each), nil
 }
 
-// look finds out how many connections may be accepted, or waits a moment if none may.
-// Half of the room may go before it looks again: others open files as well.
-func (l *roomyListener) look() {
+// room reports whether there are descriptors and memory for another connection.
+func (l *roomyListener) room() bool {
+	// Those that are open leave an eighth of the memory to their own heads and to
+	// requests of HTTP/2.
+	if l.held.Used()+l.each > l.held.Most()/8*7 {
+		l.exhausted.Do(func() {
+			l.logger.Warn("connections have nearly all the memory that they may take, and new ones wait; raise --memory-limit, or let a proxy limit connections",
+				"bytes", l.held.Used(), "limit", l.held.Most())
+		})
+		return false
+	}
+	if l.unchecked > 0 {
+		return true
+	}
+	// Half of the descriptors that there are may go before the next look: others open
+	// files as well.
 	u := descriptors.Now()
 	if l.unchecked = (u.Connections() + 1) / 2; l.unchecked > 0 {
-		return
+		return true
 	}
 	l.full.Do(func() {
 		l.logger.Warn("nearly all descriptors are taken, and new connections wait; raise the limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)",
 			"open", u.Open, "limit", u.Limit)
 	})
-	select {
-	case <-l.closed:
-		l.unchecked = 1 // the listener says that it is closed
-	case <-time.After(whileFull):
-	}
+	return false
 }
 
 // Close ends Accept, also while that waits for room.

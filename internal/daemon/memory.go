@@ -31,11 +31,12 @@ type memoryPlan struct {
 	limit   int64 // of the process; 0: none, nor any of the following
 	store   int64 // for the event log
 	clients int64 // for the account of what clients make the hub hold
+
+	connections int64 // for their goroutines and buffers, and requests of HTTP/2
 }
 
 // planMemory says how much memory there is for what. Beside what the plan names, a
-// tenth is left to the garbage collector and the allocator, and an eighth to
-// connections: their goroutines and the buffers of net/http.
+// tenth is left to the garbage collector and the allocator.
 func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 	if p.limit, err = c.memoryLimit(root); err != nil || p.limit == 0 {
 		return p, err
@@ -52,7 +53,8 @@ func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 		}
 		p.store += p.store / 10 // within which retention counts
 	}
-	p.clients = p.limit - p.store - p.limit/10 - p.limit/8 - processMemory
+	p.connections = p.limit / 8
+	p.clients = p.limit - p.store - p.limit/10 - p.connections - processMemory
 	if most := budget.New(p.clients).Share(budget.Publishes).Most() / 4; int64(c.MaxBody) > most {
 		return p, fmt.Errorf("--max-body %s: with a memory limit of %s, a body may have %s at most", c.MaxBody, ByteSize(p.limit), ByteSize(most))
 	}
@@ -133,5 +135,5 @@ func (c *Config) limitRuntime(logger *slog.Logger) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(p.limit/100*90 - offHeap)
 	}
-	logger.Info("memory is limited", "limit", ByteSize(p.limit), "for_clients", ByteSize(p.clients), "for_events", ByteSize(p.store))
+	logger.Info("memory is limited", "limit", ByteSize(p.limit), "for_clients", ByteSize(p.clients), "for_events", ByteSize(p.store), "for_connections", ByteSize(p.connections))
 }

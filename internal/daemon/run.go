@@ -41,6 +41,8 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	defer func() { _ = ln.Close() }() // closed by the server already, unless it never ran
 	// Keys that are no good are told before a log is made.
 	memory := budget.New(c.memory.clients)
+	memory.LimitConnections(c.memory.connections)
+	connections := memory.Share(budget.Connections)
 	authority, err := newAuth(ctx, c, memory, logger)
 	if err != nil {
 		return err
@@ -77,9 +79,10 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	defer api.Close()
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
-	srv := newServer(c, certificates, handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger), logger)
+	all := handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger)
+	srv := newServer(c, certificates, httpapi.BoundRequests(all, connections, requestBytes, c.Retry), logger)
 	served := make(chan error, 1)
-	go func() { served <- serve(srv, leaveRoom(ln, logger)) }()
+	go func() { served <- serve(srv, leaveRoom(ln, connections, certificates != nil, logger)) }()
 
 	demos := startDemos(c, h, demoOpts)
 	defer demos()

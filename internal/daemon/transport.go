@@ -143,10 +143,16 @@ func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
+		ConnState:         countState,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 10_000, // a proxy has all its clients' on one connection
+			MaxConcurrentStreams: 10_000,   // a proxy has all its clients' on one connection
+			MaxReadFrameSize:     16 << 10, // a connection keeps memory for the largest that came
 			WriteByteTimeout:     c.byteTimeout(),
 		},
+	}
+	if limit := c.memory.connections; limit > 0 {
+		srv.HTTP2.MaxConcurrentStreams = int(min(10_000, limit/requestSize))
+		srv.HTTP2.MaxReceiveBufferPerConnection = bodyWindow
 	}
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true)

@@ -17,6 +17,8 @@
 //     has taken the stream in, then the shard. Only the owner closes it.
 //   - A stream that has been silent for the heartbeat says so. Heartbeats are
 //     spread, so that streams opened or written to at once do not beat at once.
+//   - What a parked stream takes counts as memory of connections, which its connection did
+//     before. It is never refused: it takes less than that.
 //   - The shards end with the hub, or with [Lot.Close].
 //
 // Parking takes Linux and a connection that speaks HTTP/1 in the clear. For all
@@ -26,6 +28,8 @@ package park
 import (
 	"log/slog"
 	"time"
+
+	"github.com/tidings-sse/tidings/budget"
 )
 
 // Options configures a [Lot].
@@ -34,5 +38,6 @@ type Options struct {
 	WriteTimeout time.Duration // how long a stream may take no byte
 	Retry        time.Duration // after how long, at least, a client comes back that was turned away
 	Logger       *slog.Logger
-	Shards       int // 0: as many as there are processors
+	Held         *budget.Share // of the memory of connections, where what is parked counts; nil: it does not
+	Shards       int           // 0: as many as there are processors
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/time/rate"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -109,10 +110,12 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 		return false
 	}
 	fd, err := l.dup(conn)
+	hold(l.o.Held, parkedSize) // while what the connection took is still counted, so that no other takes it
 	if err == nil {
 		err = conn.Close() // of two descriptors; the connection lives on
 	}
 	if err != nil {
+		hold(l.o.Held, -parkedSize)
 		l.turnAway(conn, st, err)
 		return true // there is no response to go on with
 	}
@@ -153,6 +156,18 @@ func (p *parked) hand() {
 	if !p.shard.push(p) {
 		shut(p.fd)
 		p.st.Close()
+		hold(p.shard.held, -parkedSize)
+	}
+}
+
+// parkedSize is how many bytes a parked stream takes, what it asks for aside: itself, its
+// place in tables, and its share of what the hub keeps of streams.
+const parkedSize = 3 << 10
+
+// hold counts memory of parked streams.
+func hold(held *budget.Share, n int64) {
+	if held != nil {
+		held.Add(n)
 	}
 }
 
@@ -173,7 +188,7 @@ func (l *Lot) dup(conn net.Conn) (fd int32, err error) {
 		if fd, err = dup(from); err != nil {
 			return
 		}
-		if _, isTCP := conn.(*net.TCPConn); isTCP {
+		if _, isTCP := conn.LocalAddr().(*net.TCPAddr); isTCP {
 			setTCP(fd, unix.TCP_NODELAY, 1)
 			setTCP(fd, unix.TCP_NOTSENT_LOWAT, notSentLowWater)
 			setTCP(fd, unix.TCP_USER_TIMEOUT, int(l.o.WriteTimeout.Milliseconds()))

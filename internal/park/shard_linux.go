@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -29,6 +30,7 @@ const (
 type shard struct {
 	hub    *hub.Hub
 	logger *slog.Logger
+	held   *budget.Share // see Options
 	epoll  int
 	waker  int // an eventfd
 
@@ -70,6 +72,7 @@ func newShard(h *hub.Hub, o Options) (*shard, error) {
 	s := &shard{
 		hub:    h,
 		logger: o.Logger,
+		held:   o.Held,
 		begun:  time.Now(),
 		tick:   o.tick(),
 		stuck:  list{in: stuckOf},
@@ -394,6 +397,7 @@ func (s *shard) close(p *parked, cause error) {
 	}
 	shut(p.fd)
 	p.st.Close()
+	hold(s.held, -parkedSize)
 }
 
 // block notes that p's socket takes no more from now on.

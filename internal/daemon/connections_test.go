@@ -1,0 +1,230 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// An eighth of it is for connections: 16 MiB.
+var small = []string{"--memory-limit", "128MiB", "--retain-bytes", "16MiB", "--no-auth"}
+
+const connectionsLimit = 16 << 20
+
+// connectionMemory reads how much memory counts as that of connections, and how often
+// there was none. The connection that it is asked on is open already.
+func (r *running) connectionMemory(t *testing.T, operator *http.Client) (held, refused int64) {
+	t.Helper()
+	resp, err := operator.Get(r.scheme + "://localhost/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(name string) int64 {
+		_, rest, found := strings.Cut(string(text), "\n"+name+`{use="connections"} `)
+		line, _, _ := strings.Cut(rest, "\n")
+		f, err := strconv.ParseFloat(line, 64)
+		if !found || err != nil {
+			t.Fatalf("GET /metrics has no %s of connections", name)
+		}
+		return int64(f)
+	}
+	return value("tidings_memory_bytes"), value("tidings_memory_refused_total")
+}
+
+// operator returns a client whose one connection is open.
+func (r *running) operator(t *testing.T) *http.Client {
+	c := r.client(func(p *http.Protocols) { p.SetHTTP1(true) })
+	t.Cleanup(c.CloseIdleConnections)
+	r.connectionMemory(t, c)
+	return c
+}
+
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// Connections that are open have all the memory that they may: the next ones wait, and
+// are served when others have gone. An operator gets through on a connection that is open.
+func TestConnectionsKeepToMemory(t *testing.T) {
+	r := runHub(t, small...)
+	operator := r.operator(t)
+	const most = connectionsLimit / 8 * 7 / connectionSize
+	conns := make([]net.Conn, most+200)
+	for i := range conns {
+		conn, err := r.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		conns[i] = conn
+	}
+	until(t, "all connections that there may be", func() bool {
+		held, _ := r.connectionMemory(t, operator)
+		return held > connectionsLimit/8*7-connectionSize
+	})
+	for i, conn := range conns {
+		fmt.Fprint(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200") {
+			t.Fatalf("connection %d of %d: %q, %v", i, len(conns), answer, err)
+		}
+		if held, _ := r.connectionMemory(t, operator); held > connectionsLimit {
+			t.Fatalf("connections hold %d bytes, and may hold %d", held, connectionsLimit)
+		}
+	}
+	until(t, "memory to be given back", func() bool {
+		held, _ := r.connectionMemory(t, operator)
+		return held == connectionSize // the operator's
+	})
+}
+
+// Heads that are large and do not end are cut off when there is no memory for them.
+func TestSlowHeadsKeepToMemory(t *testing.T) {
+	r := runHub(t, small...)
+	operator := r.operator(t)
+	begin := "GET /events/a HTTP/1.1\r\nHost: localhost\r\nX-Long: " + strings.Repeat("x", 120_000)
+	for range 2 * connectionsLimit / 120_000 {
+		conn, err := r.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		go func() { _, _ = io.WriteString(conn, begin) }() // it may be cut off
+	}
+	until(t, "a head to be refused", func() bool {
+		held, refused := r.connectionMemory(t, operator)
+		if held > connectionsLimit {
+			t.Fatalf("connections hold %d bytes, and may hold %d", held, connectionsLimit)
+		}
+		return refused > 0
+	})
+}
+
+// Requests of HTTP/2 that are not answered yet have all the memory that they may: the next
+// ones get 503, or are reset. An EventSource is told to come back before, so that
+// publishers still get through.
+func TestRequestsOfHTTP2KeepToMemory(t *testing.T) {
+	r := runHub(t, small...)
+	operator := r.operator(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client := func() *http.Client { // each has a connection of its own
+		return r.client(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+	}
+	streams, open, told := client(), 0, 0
+	for told == 0 && open < 2*connectionsLimit/requestSize {
+		req, err := http.NewRequestWithContext(ctx, "GET", "http://localhost/events/a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := streams.Do(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("stream %d: %+v, %v", open, resp, err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if resp.Header.Get("Last-Event-ID") != "" { // where a stream begins
+			open++
+			continue
+		}
+		if text, _ := bufio.NewReader(resp.Body).ReadString('\n'); !strings.HasPrefix(text, "retry: ") {
+			t.Fatalf("a stream is refused with %q", text)
+		}
+		told++
+	}
+	if least := connectionsLimit / 2 / requestSize; told == 0 || open < least {
+		t.Errorf("%d streams are open, want %d at least, and %d were told to come back, want 1", open, least, told)
+	}
+	publish := func(c *http.Client, body io.Reader) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(ctx, "POST", "http://localhost/events/a", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "text/plain")
+		return c.Do(req)
+	}
+	publishers := client()
+	if resp, err := publish(publishers, strings.NewReader("x")); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("a publisher beside these streams: %+v, %v", resp, err)
+	}
+	var waiting sync.WaitGroup
+	defer func() { cancel(); waiting.Wait() }()
+	for range connectionsLimit / requestSize {
+		body, end := io.Pipe()
+		defer func() { _ = end.Close() }()
+		waiting.Go(func() {
+			if resp, err := publish(publishers, body); err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	until(t, "a request to be refused", func() bool {
+		held, refused := r.connectionMemory(t, operator)
+		if held > connectionsLimit {
+			t.Fatalf("connections hold %d bytes, and may hold %d", held, connectionsLimit)
+		}
+		return refused > 0
+	})
+	resp, err := publish(publishers, strings.NewReader("x"))
+	if err == nil && (resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "") {
+		t.Errorf("a publisher beside so many requests: %+v, want 503 with Retry-After", resp)
+	}
+}
+
+// A connection of HTTP/2 counts for more than one of HTTP/1, also over TLS and however
+// its preface comes.
+func TestConnectionsOfHTTP2Count(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := writeCertificate(t, dir, "localhost")
+	for name, args := range map[string][]string{"in the clear": nil, "TLS": {"--tls-cert", certFile, "--tls-key", keyFile}} {
+		t.Run(name, func(t *testing.T) {
+			r := runHub(t, append(args, small...)...)
+			operator := r.operator(t)
+			before, _ := r.connectionMemory(t, operator)
+			want := before + before + http2Size // the operator's connection is one of HTTP/1
+			if args == nil {
+				conn, err := r.dial(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = conn.Close() }()
+				for _, b := range []byte(preface) {
+					if _, err := conn.Write([]byte{b}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			} else {
+				client := r.client(func(p *http.Protocols) { p.SetHTTP2(true) })
+				resp, err := client.Get("https://localhost/healthz")
+				if err != nil || resp.ProtoMajor != 2 {
+					t.Fatalf("%+v, %v", resp, err)
+				}
+				_ = resp.Body.Close()
+				defer client.CloseIdleConnections()
+			}
+			var held int64
+			until(t, fmt.Sprint("a connection of HTTP/2 to count: ", want), func() bool {
+				held, _ = r.connectionMemory(t, operator)
+				return held == want
+			})
+		})
+	}
+}

@@ -223,7 +223,7 @@ func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscriptio
 	}
 	_, _ = out.Write(o.Again(retry, place)) // a client that it does not reach comes back anyway
 
-	if r.ProtoMajor > 1 || a.room() { // else publishers need its descriptor
+	if r.ProtoMajor > 1 || a.room(r) { // else publishers need its descriptor
 		letRead(r)
 	}
 	breakOff(r)

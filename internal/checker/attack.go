@@ -29,8 +29,12 @@ type attackCheck struct {
 	Scale       float64       `default:"1" help:"Multiplies the sizes of attacks."`
 	Files       int           `default:"8000" help:"How many descriptors the hub may have."`
 	MemoryLimit string        `placeholder:"BYTES" help:"The hub's --memory-limit, which its memory must stay below; it is only reported unless given."`
+	Elsewhere   bool          `help:"Attack another hub beside this one, which shares nothing with it but the machine: what the honest get then, no hub can better."`
 	Noise       float64       `default:"3" help:"The p99 of the honest under attack may be so many times the one before; 0 does not judge."`
 }
+
+// memoryRetained is how much a hub with a limit retains in memory.
+const memoryRetained = "100MiB"
 
 // maxKept is how much more memory than before a hub may have after an attack.
 const maxKept = 128 << 20
@@ -73,6 +77,7 @@ type attackRun struct {
 	token  string // of the honest
 	honest crowd
 	begun  time.Duration
+	trims  bool // what is published is more than the hub retains
 
 	quiet, attacked, after *latency
 	before, peak, end      int64 // the hub's memory
@@ -86,6 +91,9 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 	flags = append([]string{"--jwt-key", key, "--anonymous", "--mercure-subscriptions", "--retain-bytes", "16GiB", "--retry", "100ms"}, flags...)
 	if c.MemoryLimit != "" {
 		flags = append(flags, "--memory-limit", c.MemoryLimit)
+		if s.Store == "memory" { // of which events may take half
+			flags = append(flags, "--retain-bytes", memoryRetained)
+		}
 	}
 	own := *s
 	own.files = c.Files
@@ -94,6 +102,13 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 		return err
 	}
 	defer h.kill()
+	victim := h
+	if c.Elsewhere {
+		if victim, err = own.startHub(flags...); err != nil {
+			return err
+		}
+		defer victim.kill()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // without a hub there is nothing to wait for
@@ -104,9 +119,9 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 	if err != nil {
 		return fmt.Errorf("make a token: %w", err)
 	}
-	run := &attackRun{attackCheck: c, hub: h, begun: now()}
+	run := &attackRun{attackCheck: c, hub: h, begun: now(), trims: s.Store == "memory"}
 	run.token = strings.TrimSpace(string(token))
-	run.target = attack.Target{Addr: h.addr, Key: key, Files: c.Files, Scale: c.Scale}
+	run.target = attack.Target{Addr: victim.addr, Key: key, Files: c.Files, Scale: c.Scale}
 	if run.honest, err = gatherCrowd(ctx, h, c.Publishers, c.Streams, run.token); err != nil {
 		return err
 	}
@@ -228,10 +243,33 @@ func (r *attackRun) judge(ctx context.Context, rep *report) error {
 	if err != nil {
 		return err
 	}
+	if r.trims {
+		rep.add("acknowledged, and dropped by retention", forgetTrimmed(r.honest.publishers(), log))
+	}
 	judgeLog(rep, r.honest.publishers(), published, log)
 	v.report(rep)
 	r.hub.judge(rep)
 	return nil
+}
+
+// forgetTrimmed strikes out of the ledgers what retention has dropped: the events of each
+// publisher before the oldest that the log has of it. It returns how many those were.
+func forgetTrimmed(publishers []*publisher, log []logged) (n int) {
+	oldest := map[uint32]uint32{}
+	for _, e := range log {
+		if _, seen := oldest[e.pub]; !seen {
+			oldest[e.pub] = e.seq
+		}
+	}
+	for _, p := range publishers {
+		for seq := range oldest[p.num] {
+			if p.ledger[seq].acked {
+				p.ledger[seq].acked = false
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // judgeCost reports what the attacks cost the hub and the honest.

@@ -79,7 +79,7 @@ func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, e
 	h.mu.Lock()
 	h.bans.now.Store(next)
 	for _, f := range h.router.feeds {
-		f.restart(h.head)
+		f.restart(h.headNow())
 	}
 	h.mu.Unlock()
 	h.pages.forget()

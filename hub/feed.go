@@ -178,12 +178,22 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 		f.start = e.ID
 	} else {
 		b := encode(f)
+		// A copy of a large event for each feed would hold up live delivery. The bytes are
+		// nobody's to change, see route, and what follows goes into a new buffer.
+		large := len(b) > pageBytes
+		if large && len(f.bytes)+len(b) > maxWindow {
+			f.drop(len(f.marks))
+		}
 		if f.room == nil {
 			f.room = rooms.Get().(*room)
 			f.bytes, f.marks = f.room.buf, f.room.marks
 			*f.room = room{} // the window may outgrow them
 		}
-		f.bytes = append(f.bytes, b...)
+		if large && len(f.bytes) == 0 {
+			f.bytes = b[:len(b):len(b)]
+		} else {
+			f.bytes = append(f.bytes, b...)
+		}
 		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), at})
 		f.setBehind(f.attached)
 		f.shrink()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,11 +47,15 @@ type Hub struct {
 	watch    func(i StreamInfo, open bool) // nil: nobody does
 	counters counters
 
+	head atomic.Pointer[eventlog.ID] // every event up to it has been routed; changed with mu held
+
+	door  sync.Mutex  // see enter
+	pumps atomic.Bool // the pump waits for mu
+
 	mu          sync.Mutex // guards all below
 	router      router
 	subscribers int
-	head        eventlog.ID // every event up to it has been routed
-	ahead       []Waker     // of those who wait for the head to move
+	ahead       []Waker // of those who wait for the head to move
 	inLate      map[string]struct{}
 }
 
@@ -73,13 +78,13 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		logger: o.Logger,
 		stop:   cancel,
 		pumped: make(chan struct{}),
-		head:   bounds.Last,
 		budget: o.Budget,
 		inLate: map[string]struct{}{},
 		router: newRouter(o.Budget),
 		late:   make(chan string, maxLate),
 		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
+	h.head.Store(&bounds.Last)
 	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
 	h.counters.started = time.Now()
 	h.pages = newPages(ctx, log, &h.live, &h.bans, o.Budget.Share(budget.Pages))
@@ -185,7 +190,9 @@ func (h *Hub) lockOpen(topics []string) []string {
 	for {
 		now := h.bans.now.Load()
 		open := now.open(topics)
+		h.pumps.Store(true)
 		h.mu.Lock()
+		h.pumps.Store(false)
 		if h.bans.now.Load() == now {
 			return open
 		}
@@ -241,7 +248,7 @@ func (h *Hub) matchLate(ctx context.Context) {
 
 // moveHead says that all up to a place has been routed. h.mu is held.
 func (h *Hub) moveHead(to eventlog.ID) {
-	h.head = to
+	h.head.Store(&to)
 	for _, w := range h.ahead {
 		w.Wake()
 	}
@@ -264,13 +271,28 @@ func (h *Hub) skip(to eventlog.ID) {
 // log, and its id known, before it has been routed. Else w is woken when the
 // head has moved.
 func (h *Hub) reached(place eventlog.ID, w Waker) (head eventlog.ID, ok bool, err error) {
+	if head := h.headNow(); place.Compare(head) <= 0 { // mostly, and many streams ask at once
+		return head, true, h.Err()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err := h.Err(); err != nil || place.Compare(h.head) <= 0 {
-		return h.head, true, err
+	head = h.headNow()
+	if err := h.Err(); err != nil || place.Compare(head) <= 0 {
+		return head, true, err
 	}
 	h.ahead = append(h.ahead, w)
-	return h.head, false, nil
+	return head, false, nil
+}
+
+// enter locks door and mu for a subscriber that comes or goes. Only one of them at a time
+// waits for mu, and lets the pump go first: a mutex goes to whoever has waited longest,
+// and the pump would wait for all of them at each event.
+func (h *Hub) enter() {
+	h.door.Lock()
+	for h.pumps.Load() { // which is soon over
+		runtime.Gosched()
+	}
+	h.mu.Lock()
 }
 
 // join counts a subscriber in to the feed of its subscription.
@@ -282,12 +304,13 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.mu.Lock()
+	h.enter()
+	defer h.door.Unlock()
 	defer h.mu.Unlock()
 	if err := h.Err(); err != nil {
 		return nil, err
 	}
-	f.start, f.all = h.head, &h.totals
+	f.start, f.all = h.headNow(), &h.totals
 	if known := h.router.feeds[f.key]; known != nil {
 		f = known
 	} else if err := h.router.add(f); err != nil {
@@ -302,7 +325,8 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 
 // part counts a subscriber out, once.
 func (h *Hub) part(f *feed, parted *bool) {
-	h.mu.Lock()
+	h.enter()
+	defer h.door.Unlock()
 	defer h.mu.Unlock()
 	if *parted {
 		return
@@ -317,11 +341,7 @@ func (h *Hub) part(f *feed, parted *bool) {
 	h.leave()
 }
 
-func (h *Hub) headNow() eventlog.ID {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.head
-}
+func (h *Hub) headNow() eventlog.ID { return *h.head.Load() }
 
 // Bounds returns those of the log.
 func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.log.Bounds(ctx) }

@@ -1,0 +1,89 @@
+package hub
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// A crowd of subscribers that come and go holds the pump up for as long as one of them
+// takes, not all.
+func TestPumpGoesBeforeTheCrowd(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	const crowd = 100
+	h.mu.Lock() // as the pump at the event before
+	streams := make(chan *Stream, crowd)
+	for i := range crowd {
+		go func() { streams <- openStream(t, h, From{}, fmt.Sprint("topic ", i)) }()
+	}
+	blockedIn(t, "(*Hub).enter(", crowd)
+	came := make(chan int, 1)
+	go func() {
+		h.lockOpen(nil)
+		came <- h.subscribers
+		h.mu.Unlock()
+	}()
+	blockedIn(t, "(*Hub).lockOpen(", 1)
+	h.mu.Unlock()
+	if n := <-came; n > 2 {
+		t.Errorf("%d of %d subscribers came before the next event", n, crowd)
+	}
+	for range crowd {
+		(<-streams).Close()
+	}
+}
+
+// blockedIn waits until n goroutines wait for a mutex in a function.
+func blockedIn(t *testing.T, function string, n int) {
+	t.Helper()
+	stacks := make([]byte, 4<<20)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		found := 0
+		for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(g, "[sync.Mutex.Lock") && strings.Contains(g, function) {
+				found++
+			}
+		}
+		if found == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines wait in %s, want %d", found, function, n)
+		}
+	}
+}
+
+// A large event is in the windows of all feeds, and in memory once: a copy for each
+// would hold up live delivery.
+func TestLargeEventIsNotCopied(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), maxWindow-1000)
+	var first *byte
+	for range 2 {
+		s := newBooth(t, budget.New(0).Share(budget.Windows))
+		c := s.enter()
+		for i := range 2 { // the second takes the place of the first
+			s.add(data[i:])
+			at := unsafe.SliceData(s.feed.bytes)
+			if at != &data[i] {
+				t.Errorf("event %d of %d bytes was copied", i, len(data))
+			}
+			if first == nil {
+				first = at
+			}
+		}
+		s.add([]byte("small"))
+		if r := s.feed.peek(c); len(r.bytes) > 0 && !bytes.HasSuffix(s.feed.bytes, []byte("small")) {
+			t.Error("what follows a large event is not there")
+		}
+	}
+	if string(data[:1]) != "x" || data[len(data)-1] != 'x' || *first != 'x' {
+		t.Error("an event's bytes were changed")
+	}
+}

@@ -74,9 +74,16 @@ const glimpse = 1000
 // TopicsSeen yields what the holder of a grant may know of the topics that sel selects:
 // all of those that are granted, and of the others only the place of the newest public
 // event, if there is one among the newest thousand. It reads in turn with those who
-// catch up, and holds no slot while it yields.
+// catch up, and holds no slot while it yields. A few read at a time, since each may hold
+// a copy of some megabytes of what the log has counted; so a yield does not wait for a client.
 func (h *Hub) TopicsSeen(ctx context.Context, sel, grant Selectors) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
+		done, err := h.pages.list(ctx, &sel)
+		if err != nil {
+			yield(eventlog.Topic{}, err)
+			return
+		}
+		defer done()
 		pace, err := h.pages.begin(ctx, &sel)
 		var found []eventlog.Topic
 		give := func() bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -40,14 +41,40 @@ func TestPumpGoesBeforeTheCrowd(t *testing.T) {
 	}
 }
 
-// blockedIn waits until n goroutines wait for a mutex in a function.
+// Lists of topics are made a few at a time, also while those who make them wait.
+func TestFewListsAtATime(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	put(t, h, "a", "x")
+	const lists = 20
+	held, release := make(chan struct{}, lists), make(chan struct{})
+	var all sync.WaitGroup
+	for range lists {
+		all.Go(func() {
+			for _, err := range h.TopicsSeen(t.Context(), Everything(), Everything()) {
+				if err != nil {
+					t.Error(err)
+				}
+				held <- struct{}{}
+				<-release
+			}
+		})
+	}
+	blockedIn(t, "(*pages).list(", lists-cap(h.pages.lists[0]))
+	close(release)
+	all.Wait()
+	if len(held) != lists {
+		t.Errorf("%d of %d lists were made", len(held), lists)
+	}
+}
+
+// blockedIn waits until n goroutines wait in a function.
 func blockedIn(t *testing.T, function string, n int) {
 	t.Helper()
 	stacks := make([]byte, 4<<20)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		found := 0
 		for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-			if strings.Contains(g, "[sync.Mutex.Lock") && strings.Contains(g, function) {
+			if (strings.Contains(g, "[sync.Mutex.Lock") || strings.Contains(g, "[select")) && strings.Contains(g, function) {
 				found++
 			}
 		}

@@ -58,6 +58,7 @@ type pages struct {
 	live  *activity
 	bans  *bans
 	slots [2]chan struct{} // for selectors that take little to match, and for others
+	lists [2]chan struct{} // likewise, for lists of topics
 	fills sync.WaitGroup
 
 	mu     sync.Mutex
@@ -86,6 +87,7 @@ func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, he
 		live:   live,
 		bans:   b,
 		slots:  [2]chan struct{}{make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), make(chan struct{}, 1)},
+		lists:  [2]chan struct{}{make(chan struct{}, 2), make(chan struct{}, 1)},
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 		held:   held,
 	}
@@ -108,6 +110,20 @@ func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
 	select {
 	case slot <- struct{}{}:
 		return &pace{begun: time.Now(), live: p.live, costly: slow, slot: slot}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// list waits for a turn to list topics, which done ends. It is not one to read the log.
+func (p *pages) list(ctx context.Context, sel *Selectors) (done func(), err error) {
+	turn := p.lists[0]
+	if sel.cost() > costly {
+		turn = p.lists[1]
+	}
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -86,8 +86,9 @@ func Accept(w http.ResponseWriter, r *http.Request, o *AcceptOptions) (*Stream, 
 	}
 	h.Set("X-Accel-Buffering", "no") // makes nginx forward each write at once
 	h.Del("Content-Length")
-	// If the read deadline passed, it would end the request's context and with it
-	// the stream. Writers without deadlines (in tests) return an error.
+	// A read deadline that passes ends the request's context, and with it the stream.
+	// net/http lifts the server's own as soon as the body has been read, but not one
+	// that middleware has set since. Writers without deadlines have none that could pass.
 	_ = s.rc.SetReadDeadline(time.Time{})
 	_ = s.rc.SetWriteDeadline(time.Time{}) // stall replaces the server's
 	s.stall.begin()

@@ -148,6 +148,37 @@ func TestStreamOutlivesServerTimeouts(t *testing.T) {
 	})
 }
 
+// Middleware may bound how long a request's body takes. A read deadline that it has set
+// would end the request's context.
+func TestStreamOutlivesReadDeadline(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, http2 bool) {
+		srv, c := serve(t, http2, func(w http.ResponseWriter, r *http.Request) {
+			deadline := time.Now().Add(500 * time.Millisecond)
+			if err := http.NewResponseController(w).SetReadDeadline(deadline); err != nil {
+				t.Error(err)
+			}
+			s, err := Accept(w, r, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			select {
+			case <-time.After(time.Until(deadline) + 100*time.Millisecond):
+			case <-s.Context().Done():
+				t.Errorf("the stream ended: %v", context.Cause(s.Context()))
+			}
+			if err := s.Send(Event{Data: "alive"}); err != nil {
+				t.Error(err)
+			}
+		})
+		body, err := io.ReadAll(fetch(t, c, srv.URL).Body)
+		if err != nil || string(body) != "data: alive\n\n" {
+			t.Errorf("got %q, %v", body, err)
+		}
+	})
+}
+
 func TestHeartbeat(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		srv, c := serve(t, http2, func(w http.ResponseWriter, r *http.Request) {

@@ -38,7 +38,7 @@ func serveLog(t *testing.T, log eventlog.Log, o httpapi.Options) *server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h, err := hub.New(log, hub.Options{Logger: o.Logger})
+	h, err := hub.New(log, hub.Options{Logger: o.Logger, Budget: o.Budget})
 	if err != nil {
 		t.Fatal(err)
 	}

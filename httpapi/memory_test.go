@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -14,50 +15,81 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// TestPublishesKeepToBudget sends bodies that do not end, until the account has no room
-// for another: that one is told to come back, and is taken once the others have gone.
+// TestPublishesKeepToBudget sends bodies that do not end, as many as the account has room
+// for: the next one is told to come back, one that is small enough is taken, and all
+// memory is there again once the clients have gone.
 func TestPublishesKeepToBudget(t *testing.T) {
-	const size = 100 << 10
-	for _, header := range []string{"Content-Length: 200000", "Transfer-Encoding: chunked"} {
-		b := budget.New(4 << 20)
-		s := newServer(t, eventlog.Retention{}, httpapi.Options{Budget: b})
-		body := strings.Repeat("x", size)
-		if strings.HasPrefix(header, "Transfer") {
-			body = fmt.Sprintf("%x\r\n%s\r\n", len(body), body)
-		}
-		share := b.Share(budget.Publishes)
-		var conns []net.Conn
-		for n := 0; share.Refused() == 0; n++ {
-			if n == 100 {
-				t.Fatalf("%s: after %d bodies, %d bytes are held of %d", header, n, share.Used(), share.Most())
+	for _, tt := range []struct {
+		why, header string
+		sent        int // bytes of the body
+		rest        string
+		takes       int64 // bytes that are counted for it
+	}{
+		{"a body of known length that is small", "Content-Length: 60000", 50 << 10, strings.Repeat("x", 60000-50<<10), 60000},
+		{"one that is large", "Content-Length: 200000", 100 << 10, strings.Repeat("x", 200000-100<<10), 128 << 10},
+		{"one of unknown length", "Transfer-Encoding: chunked", 100 << 10, "0\r\n\r\n", 128 << 10},
+	} {
+		t.Run(tt.why, func(t *testing.T) {
+			b := budget.New(4 << 20)
+			s := newServer(t, eventlog.Retention{}, httpapi.Options{Budget: b})
+			share := b.Share(budget.Publishes)
+			body := strings.Repeat("x", tt.sent)
+			if strings.HasPrefix(tt.header, "Transfer") {
+				body = fmt.Sprintf("%x\r\n%s\r\n", len(body), body)
 			}
-			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			send := func() net.Conn {
+				conn, err := net.Dial("tcp", s.Listener.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+				fmt.Fprintf(conn, "POST /events/news HTTP/1.1\r\nHost: hub\r\nContent-Type: text/plain\r\n%s\r\n\r\n%s", tt.header, body)
+				return conn
+			}
+			waitHeld := func(want int64) {
+				t.Helper()
+				for deadline := time.Now().Add(10 * time.Second); share.Used() != want; time.Sleep(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("%d bytes are held, want %d", share.Used(), want)
+					}
+				}
+			}
+			fit := share.Most() / tt.takes
+			var conns []net.Conn
+			for n := range fit {
+				conns = append(conns, send())
+				waitHeld((n + 1) * tt.takes)
+			}
+
+			over := send()
+			fmt.Fprint(over, tt.rest) // net/http reads it before it sends the answer
+			_ = over.SetReadDeadline(time.Now().Add(10 * time.Second))
+			resp, err := http.ReadResponse(bufio.NewReader(over), nil)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("one more than fit is not answered: %v", err)
 			}
-			defer func() { _ = conn.Close() }()
-			conns = append(conns, conn)
-			before := share.Used()
-			fmt.Fprintf(conn, "POST /events/news HTTP/1.1\r\nHost: hub\r\nContent-Type: text/plain\r\n%s\r\n\r\n%s", header, body)
-			for share.Used() < before+size && share.Refused() == 0 { // it has been read
-				time.Sleep(time.Millisecond)
+			wantComeBack(t, resp)
+			waitHeld(fit * tt.takes)
+			left := int(share.Most() - share.Used())
+			wantComeBack(t, s.do(t, "POST", "/events/news", strings.Repeat("x", left+1)))
+			if resp := s.do(t, "POST", "/events/news", strings.Repeat("x", left/4)); resp.StatusCode != http.StatusCreated {
+				t.Errorf("an event for which there is room is answered %d", resp.StatusCode)
 			}
-		}
-		if share.Used() > share.Most() {
-			t.Errorf("%s: %d bytes are held of %d", header, share.Used(), share.Most())
-		}
-		resp := s.do(t, "POST", "/events/news", strings.Repeat("x", 60<<10))
-		detail, _ := io.ReadAll(resp.Body)
-		if share.Most()-share.Used() < 60<<10 && (resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(detail), "again")) {
-			t.Errorf("%s: one more is answered %d, %s", header, resp.StatusCode, detail)
-		}
-		for _, conn := range conns {
-			_ = conn.Close()
-		}
-		for share.Used() > 0 {
-			time.Sleep(time.Millisecond)
-		}
-		s.publish(t, "news", "hello")
+			for _, conn := range conns {
+				_ = conn.Close()
+			}
+			waitHeld(0)
+			s.publish(t, "news", "hello")
+		})
+	}
+}
+
+// wantComeBack checks that a client is told that there is no memory for now.
+func wantComeBack(t *testing.T, resp *http.Response) {
+	t.Helper()
+	detail, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(detail), "again") {
+		t.Errorf("what does not fit is answered %d, %s", resp.StatusCode, detail)
 	}
 }
 

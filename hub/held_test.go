@@ -297,3 +297,45 @@ func mustParse(t testing.TB, texts ...string) Selectors {
 	}
 	return sel
 }
+
+// TestPublishIsRefusedOverBudget checks that records for which there is no memory are
+// refused before the log has any of them, and that those for which there is are counted
+// only until the log has them.
+func TestPublishIsRefusedOverBudget(t *testing.T) {
+	log := &appendLog{Log: eventlog.NewMemory(eventlog.Retention{})}
+	b := budget.New(1 << 20)
+	h, err := New(log, Options{Budget: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close(); log.Close() })
+	publishes := b.Share(budget.Publishes)
+	log.held = publishes.Used
+	large := eventlog.Record{Topics: []string{"a"}, Data: make([]byte, publishes.Most()/2)}
+	if _, err := h.Publish(t.Context(), large, large); err != ErrOverBudget || log.appended != 0 {
+		t.Errorf("records that do not fit: %v, and the log has %d of them", err, log.appended)
+	}
+	if publishes.Used() != 0 || publishes.Refused() != 1 {
+		t.Errorf("%d bytes are counted after %d refusals", publishes.Used(), publishes.Refused())
+	}
+	if _, err := h.Publish(t.Context(), large); err != nil || log.most < publishes.Most()/2 {
+		t.Errorf("one that fits: %v, counted as %d bytes", err, log.most)
+	}
+	if publishes.Used() != 0 {
+		t.Errorf("%d bytes are counted after all was answered", publishes.Used())
+	}
+}
+
+// appendLog notes what is appended, and how much is held then.
+type appendLog struct {
+	eventlog.Log
+	held     func() int64
+	appended int
+	most     int64
+}
+
+func (l *appendLog) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
+	l.appended += len(recs)
+	l.most = max(l.most, l.held())
+	return l.Log.Append(ctx, recs...)
+}

@@ -43,7 +43,7 @@ func routeEvents(b *testing.B, h *Hub, topic func(int) string) {
 		h.mu.Lock()
 		h.router.route(e.Topics, func(f *feed) {
 			routed++
-			f.add(&e, 0, func(*feed) []byte { return appendWire(nil, &e, form{}) })
+			f.add(&e, 0, func(*feed) ([]byte, guard) { return appendWire(nil, &e, form{}), nil })
 		}, func(f *feed) { f.pass(&e) })
 		h.mu.Unlock()
 	}

@@ -34,7 +34,8 @@ type feed struct {
 	mu       sync.Mutex // guards all below; taken inside the hub's lock, never the other way
 	window              // what it once held does not change while a stream may have a part of it
 	room     *room      // whose memory it is; nil: it holds nothing
-	counted  int64      // bytes of its memory, as taken from held
+	guards   int64      // bytes of what guards private events in it
+	counted  int64      // bytes of all that it holds, as taken from held
 	attached int        // streams with an offset
 	behind   int        // those of them who have something to take
 	joining  int        // streams that are about to attach
@@ -162,9 +163,10 @@ func (w *window) from(off uint64) run {
 	return w.slice(off, next, to)
 }
 
-// add routes an event here, appended at a time, as the bytes that encode gives, and
-// wakes the streams that it concerns. An event may match by several of its topics; it is added once.
-func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
+// add routes an event here, appended at a time, as the bytes and the guard that encode
+// gives, and wakes the streams that it concerns. An event may match by several of its
+// topics; it is added once.
+func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) ([]byte, guard)) {
 	if !f.wantsType(e.Type) {
 		return
 	}
@@ -174,15 +176,15 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 		return
 	}
 	if f.attached+f.joining == 0 { // nobody to take it: the log has it
-		f.drop(len(f.marks))
+		f.empty()
 		f.start = e.ID
 	} else {
-		b := encode(f)
+		b, g := encode(f)
 		// A copy of a large event for each feed would hold up live delivery. The bytes are
 		// nobody's to change, see route, and what follows goes into a new buffer.
 		large := len(b) > pageBytes
 		if large && len(f.bytes)+len(b) > maxWindow {
-			f.drop(len(f.marks))
+			f.empty()
 		}
 		if f.room == nil {
 			f.room = rooms.Get().(*room)
@@ -194,7 +196,8 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) []byte) {
 		} else {
 			f.bytes = append(f.bytes, b...)
 		}
-		f.marks = append(f.marks, mark{f.end(), e.ID, secrecy(e), at})
+		f.marks = append(f.marks, mark{f.end(), e.ID, g, at})
+		f.guards += g.size()
 		f.setBehind(f.attached)
 		f.shrink()
 	}
@@ -219,7 +222,7 @@ func (f *feed) skip(to eventlog.ID) {
 	if f.last() == to { // it has come
 		return
 	}
-	f.drop(len(f.marks))
+	f.empty()
 	f.start = to
 	f.base++ // no cursor is in the window any more
 	f.setBehind(f.attached)
@@ -238,24 +241,24 @@ func (f *feed) pass(e *eventlog.Event) {
 func (f *feed) restart(head eventlog.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.drop(len(f.marks))
+	f.empty()
 	f.start = head
 }
 
 // shrink drops the oldest events beyond the limit, and all where the budget has no
 // room for them: streams that are behind then read the log.
 func (f *feed) shrink() {
-	switch {
-	case len(f.bytes) > maxWindow:
+	if len(f.bytes) > maxWindow {
 		f.drop(f.upTo(f.end() - maxWindow/2)) // half, so that this is not done for each event
-	case !f.count():
-		f.drop(len(f.marks))
+	}
+	if !f.count() { // what is left may still be more than was there before: one large event
+		f.empty()
 	}
 }
 
-// count counts the memory of the window, and reports whether there may be so much.
+// count counts what the window holds, and reports whether there may be so much.
 func (f *feed) count() bool {
-	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
+	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{})) + f.guards
 	if n > f.counted && !f.held.Take(n-f.counted) {
 		return false
 	}
@@ -266,21 +269,27 @@ func (f *feed) count() bool {
 	return true
 }
 
-// drop drops the oldest n events.
+// drop drops the oldest n events, which are not all. The caller counts what is left.
 func (f *feed) drop(n int) {
 	if n == 0 {
 		return
 	}
+	for _, m := range f.marks[:n] {
+		f.guards -= m.private.size()
+	}
 	last := f.marks[n-1]
 	size := last.end - f.base
 	f.start, f.base = last.id, last.end
-	if n == len(f.marks) {
-		f.bytes, f.marks, f.room = nil, nil, nil
-	} else {
-		f.bytes = slices.Clone(f.bytes[size:])
-		f.marks = slices.Clone(f.marks[n:])
-	}
-	f.count() // it takes less than before
+	f.bytes = slices.Clone(f.bytes[size:])
+	f.marks = slices.Clone(f.marks[n:])
+}
+
+// empty drops all events.
+func (f *feed) empty() {
+	f.start, f.base = f.last(), f.end()
+	f.bytes, f.marks, f.room, f.guards = nil, nil, nil, 0
+	f.held.Give(f.counted)
+	f.counted = 0
 }
 
 // A cursor is one subscriber's place in a feed. The feed's lock guards it.
@@ -461,7 +470,7 @@ func (f *feed) setBehind(n int) {
 func (f *feed) tidy() {
 	if f.behind == 0 && f.joining == 0 && f.room != nil {
 		w, r := f.window, f.room
-		f.drop(len(f.marks))
+		f.empty()
 		r.release(w)
 	}
 }

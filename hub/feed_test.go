@@ -3,9 +3,11 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
@@ -46,7 +48,7 @@ func (s *booth) enterAt(place eventlog.ID) *cursor {
 func (s *booth) add(b []byte) {
 	s.n++
 	e := &eventlog.Event{Record: eventlog.Record{Topics: []string{"t"}}, ID: eventlog.ID{Epoch: 1, Lo: s.n}, Time: time.Unix(0, 1)}
-	s.feed.add(e, 0, func(*feed) []byte { return b })
+	s.feed.add(e, 0, func(*feed) ([]byte, guard) { return b, guardOf(e) })
 }
 
 // take takes all of a run.
@@ -171,5 +173,51 @@ func TestWindowsKeepToBudget(t *testing.T) {
 	s.feed.peek(slow)
 	if slow.attached || fast.attached || held.Used() != 0 || held.Refused() == 0 {
 		t.Errorf("%d bytes are held after %d refusals, slow %v, fast %v", held.Used(), held.Refused(), slow.attached, fast.attached)
+	}
+}
+
+// TestLargeEventsKeepToBudget adds an event for which the window drops those before it,
+// and that alone takes more than there is room for.
+func TestLargeEventsKeepToBudget(t *testing.T) {
+	held := budget.New(20 << 20).Share(budget.Windows)
+	s := newBooth(t, held)
+	c := s.enter()
+	s.add(make([]byte, maxWindow/2))
+	held.Add(held.Most() - held.Used() - maxWindow/4)
+	others := held.Used() - s.feed.counted
+	s.add(make([]byte, maxWindow))
+	if s.feed.bytes != nil || held.Used() != others {
+		t.Errorf("a window of %d bytes is counted as %d", cap(s.feed.bytes), held.Used()-others)
+	}
+	s.feed.peek(c)
+	if c.attached {
+		t.Error("its stream does not read the log")
+	}
+}
+
+// TestGuardsAreCounted checks that the topics which guard private events are counted, and
+// that a window keeps nothing else of the events.
+func TestGuardsAreCounted(t *testing.T) {
+	held := budget.New(0).Share(budget.Windows)
+	s := newBooth(t, held)
+	s.enter()
+	event := strings.Repeat("x", 1<<20)
+	for range 10 {
+		s.n++
+		e := &eventlog.Event{Record: eventlog.Record{Topics: []string{event[:4000], event[4000:8000]}, Private: true}, ID: eventlog.ID{Epoch: 1, Lo: s.n}}
+		s.feed.add(e, 0, func(*feed) ([]byte, guard) { return []byte("x"), guardOf(e) })
+	}
+	if n := held.Used(); n < 80_000 || n > 100_000 {
+		t.Errorf("ten guards of 8,000 bytes are counted as %d", n)
+	}
+	for _, m := range s.feed.marks {
+		if at := uintptr(unsafe.Pointer(unsafe.StringData(m.private[0]))) - uintptr(unsafe.Pointer(unsafe.StringData(event))); at < uintptr(len(event)) {
+			t.Error("a guard is a part of the event")
+		}
+	}
+	s.feed.drop(5)
+	s.feed.count()
+	if n := held.Used(); n < 40_000 || n > 50_000 {
+		t.Errorf("five guards of 8,000 bytes are counted as %d", n)
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -38,6 +41,25 @@ func secrecy(e *eventlog.Event) (topics []string) {
 		return e.Topics
 	}
 	return nil
+}
+
+// A guard is secrecy in memory of its own: parts of an event would keep all of it.
+type guard []string
+
+func guardOf(e *eventlog.Event) guard {
+	g := slices.Clone(guard(secrecy(e)))
+	for i, t := range g {
+		g[i] = strings.Clone(t)
+	}
+	return g
+}
+
+// size returns how many bytes g takes.
+func (g guard) size() (n int64) {
+	for _, t := range g {
+		n += int64(len(t)) + int64(unsafe.Sizeof(t))
+	}
+	return n
 }
 
 // sees reports whether a grant shows its holder what is guarded by topics.

@@ -157,17 +157,21 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 				wire[i] = nil
 			}
 		}
-		encode := func(f *feed) []byte {
+		var g guard // of the event, for all feeds
+		encode := func(f *feed) ([]byte, guard) {
+			if g == nil {
+				g = guardOf(e)
+			}
 			if f.key.envelope != Bare {
 				if seen := shown(e, &f.grant); seen != e {
-					return appendWire(nil, seen, f.key.form)
+					return appendWire(nil, seen, f.key.form), g
 				}
 			}
 			b := &wire[f.key.form.index()]
 			if len(*b) == 0 {
 				*b = appendWire(*b, e, f.key.form)
 			}
-			return *b
+			return *b, g
 		}
 		topics := h.lockOpen(e.Topics)
 		at := appended(e)

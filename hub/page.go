@@ -8,7 +8,6 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -409,16 +408,13 @@ func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace) {
 
 // add adds an event that f selects.
 func (pg *page) add(f *feed, e *eventlog.Event) {
-	guard := slices.Clone(secrecy(e))
-	for i, t := range guard { // parts of an event would keep all of it
-		guard[i] = strings.Clone(t)
-		pg.guards += len(t) + int(unsafe.Sizeof(t))
-	}
+	g := guardOf(e)
+	pg.guards += int(g.size())
 	if f.key.envelope != Bare {
 		e = shown(e, &f.grant)
 	}
 	pg.bytes = appendWire(pg.bytes, e, f.key.form)
-	pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: guard})
+	pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: g})
 	pg.next = e.ID
 }
 

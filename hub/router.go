@@ -401,6 +401,9 @@ func (t *trial) run(ctx context.Context, pace *pace) {
 
 // tried takes in what came of a trial.
 func (r *router) tried(t trial) {
+	if len(r.templates) == 0 { // nothing would clear the cache
+		return
+	}
 	if m := r.matches.get(t.topic); m.upTo == t.after { // else the topic was matched meanwhile, or has lost its place in the cache
 		r.matches.extend(m, t.templates, t.upTo)
 	}

@@ -19,8 +19,8 @@ type run struct {
 type mark struct {
 	end     uint64
 	id      eventlog.ID
-	private []string // the topics that guard it, see secrecy; nil: it is public
-	at      int64    // when a live event was appended, in Unix nanoseconds; 0: it is from the log
+	private guard // the topics that guard it; nil: it is public
+	at      int64 // when a live event was appended, in Unix nanoseconds; 0: it is from the log
 }
 
 // end returns the offset at which the run ends.

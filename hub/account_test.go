@@ -1,0 +1,359 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/eventlog"
+)
+
+// TestAccountIsExact makes a hub with little memory do whatever it can, at random, and
+// compares after each step what its budget says with what is there: nothing is counted
+// that is not held, nothing is held that is not counted, and no use has more than it may.
+func TestAccountIsExact(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			a := newAudit(t, seed)
+			for range 600 {
+				a.step()
+				a.check()
+			}
+			a.end()
+		})
+	}
+}
+
+// An audit is a hub, and those who use it.
+type audit struct {
+	t       *testing.T
+	rng     *rand.Rand
+	hub     *Hub
+	streams []*Stream
+	subs    []*reader
+	reads   []*auditRead
+	ids     []string
+	seen    map[budget.Use]int64 // the most that each use held
+}
+
+// An auditRead is a read of what is retained, which has got somewhere.
+type auditRead struct {
+	next func() (*eventlog.Event, error, bool)
+	stop func()
+}
+
+func newAudit(t *testing.T, seed uint64) *audit {
+	log := eventlog.NewMemory(eventlog.Retention{Events: 4000, Bytes: 8 << 20})
+	h, err := New(log, Options{Budget: budget.New(int64(400<<10) << (seed % 4))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close(); log.Close() })
+	a := &audit{t: t, rng: rand.New(rand.NewPCG(seed, 14)), hub: h, seen: map[budget.Use]int64{}}
+	h.setWork([]int{pumpWork, 300, 0}[seed%3])
+	return a
+}
+
+func (a *audit) pick(from ...string) string { return from[a.rng.IntN(len(from))] }
+
+func (a *audit) topic() string {
+	return a.pick("a", "b", "c/", "d/") + fmt.Sprint(a.rng.IntN(8)) + strings.Repeat("x", a.rng.IntN(2)*a.rng.IntN(3000))
+}
+
+func (a *audit) selectors() Selectors {
+	var texts []string
+	for range 1 + a.rng.IntN(4) {
+		texts = append(texts, a.pick("*", a.topic(), a.topic(), a.topic(), a.pick("a", "b", "c/", "d/")+"{x}", "{+x}"+fmt.Sprint(a.rng.IntN(8)),
+			fmt.Sprintf("c/{a}%d{+b}x{c}", a.rng.IntN(300))))
+	}
+	return mustSelect(a.t, texts...)
+}
+
+func (a *audit) subscription() Subscription {
+	s := Subscription{Selectors: a.selectors()}
+	switch a.rng.IntN(8) {
+	case 0:
+		s.From.LastEventID = Earliest
+	case 1:
+		s.From.Last = 1 + a.rng.IntN(4000)
+	case 2:
+		if len(a.ids) > 0 {
+			s.From.LastEventID = a.pick(a.ids...)
+		}
+	}
+	switch a.rng.IntN(3) {
+	case 0:
+		s.Grant = Everything()
+	case 1:
+		s.Grant = a.selectors()
+	}
+	if a.rng.IntN(4) == 0 {
+		s.Types = []string{"message"}
+	}
+	return s
+}
+
+// may reports whether there is no error, or one that is to be expected.
+func (a *audit) may(err error) bool {
+	a.t.Helper()
+	for _, expected := range []error{ErrOverBudget, ErrTooManySelectors, ErrTooManyTemplates, ErrTooManyBans} {
+		if errors.Is(err, expected) {
+			return false
+		}
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return true
+}
+
+func (a *audit) step() {
+	h, ctx := a.hub, a.t.Context()
+	switch n := a.rng.IntN(100); {
+	case n < 40:
+		recs := make([]eventlog.Record, 1+a.rng.IntN(20))
+		for i := range recs {
+			recs[i] = eventlog.Record{Topics: []string{a.topic()}, Private: a.rng.IntN(3) == 0, Type: a.pick("", "", "price")}
+			if other := a.topic(); other != recs[i].Topics[0] {
+				recs[i].Topics = append(recs[i].Topics, other)
+			}
+			recs[i].Data = []byte(strings.Repeat("x", a.rng.IntN(3000)))
+		}
+		if a.rng.IntN(10) == 0 {
+			recs = recs[:1]
+			recs[0].Data = []byte(strings.Repeat("x", 50_000+a.rng.IntN(100_000)))
+		}
+		if results, err := h.Publish(ctx, recs...); a.may(err) {
+			for _, r := range results {
+				a.ids = append(a.ids, r.ID.String())
+			}
+			if a.rng.IntN(2) == 0 {
+				waitRouted(a.t, h, results[len(results)-1].ID)
+			}
+		}
+	case n < 52:
+		if st, err := h.Stream(ctx, a.subscription(), StreamOptions{Heartbeat: time.Minute, Envelope: Envelope(a.rng.IntN(2)), Chunked: a.rng.IntN(2) == 0}); a.may(err) {
+			st.Park(newSignal())
+			a.streams = append(a.streams, st)
+			for !st.cursor.attached && a.rng.IntN(20) > 0 { // most get into the window
+				a.serve(len(a.streams) - 1)
+			}
+		}
+	case n < 70:
+		if len(a.streams) > 0 {
+			a.serve(a.rng.IntN(len(a.streams)))
+		}
+	case n < 78:
+		if len(a.streams) > 0 {
+			a.close(a.rng.IntN(len(a.streams)))
+		}
+	case n < 90:
+		_, err := h.Ban(mustSelect(a.t, a.pick("a1", "b{x}", "c/{x}", "{+x}7")), time.Duration(a.rng.IntN(2))*time.Hour)
+		a.may(err)
+	case n < 93:
+		if sub, err := h.read(ctx, a.subscription()); a.may(err) {
+			a.subs = append(a.subs, sub)
+		}
+	case n < 95:
+		if len(a.subs) > 0 {
+			i := a.rng.IntN(len(a.subs))
+			if _, err := a.subs[i].next(ctx, h.headNow(), nil); !a.may(err) || a.rng.IntN(2) == 0 {
+				a.subs[i].close()
+				a.subs = without(a.subs, a.subs[i])
+			}
+		}
+	case n < 97:
+		if events, _, err := h.Retained(ctx, a.subscription()); a.may(err) {
+			next, stop := iter.Pull2(events)
+			a.reads = append(a.reads, &auditRead{next, stop})
+		}
+	case n < 99:
+		if len(a.reads) > 0 {
+			r := a.reads[a.rng.IntN(len(a.reads))]
+			if _, err, ok := r.next(); !ok || !a.may(err) || a.rng.IntN(4) == 0 {
+				r.stop()
+				a.reads = without(a.reads, r)
+			}
+		}
+	default:
+		if _, err := h.Delete(ctx, a.selectors()); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+// serve takes some of what a stream has.
+func (a *audit) serve(i int) {
+	st := a.streams[i]
+	for range 1 + a.rng.IntN(4) {
+		b, err := st.Peek()
+		if err != nil {
+			st.End(err)
+			a.close(i)
+			return
+		}
+		for range a.rng.IntN(1000) { // else it lets go of a page that is being read
+			if st.page == nil || st.page.done.Load() {
+				break
+			}
+			runtime.Gosched()
+		}
+		if len(b) == 0 {
+			continue
+		}
+		n := len(b)
+		if a.rng.IntN(3) == 0 {
+			n = 1 + a.rng.IntN(n)
+		}
+		st.Advance(n)
+	}
+	st.Rest()
+}
+
+func (a *audit) close(i int) {
+	st := a.streams[i]
+	st.Close()
+	a.streams = without(a.streams, st)
+}
+
+// held returns what is there of each use. It takes what is in flight as it is: with the
+// locks that check holds, nothing changes.
+func (a *audit) held() map[budget.Use]int64 {
+	h, held := a.hub, map[budget.Use]int64{}
+	for _, f := range h.router.feeds {
+		f.mu.Lock()
+		held[budget.Windows] += int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
+		for _, m := range f.marks {
+			for _, t := range m.private {
+				held[budget.Windows] += int64(len(t)) + 16
+			}
+		}
+		f.mu.Unlock()
+		held[budget.Subscriptions] += int64(f.size())
+	}
+	for _, t := range h.router.templates {
+		if len(t.feeds) > 0 {
+			held[budget.Subscriptions] += t.pattern.size() + routedSize
+		}
+	}
+	for el := h.router.matches.recent.Front(); el != nil; el = el.Next() {
+		if m := el.Value.(*match); m.size() > m.taken {
+			a.t.Errorf("a match of %d bytes is counted as %d", m.size(), m.taken)
+		}
+		held[budget.Matches] += el.Value.(*match).taken
+	}
+	pages := map[*pageEntry]bool{}
+	for el := h.pages.recent.Front(); el != nil; el = el.Next() {
+		pages[el.Value.(*pageEntry)] = true
+	}
+	for _, st := range a.streams {
+		if st.page != nil && st.page.done.Load() {
+			pages[st.page] = true
+		}
+		held[budget.Lists] += int64(cap(st.pending)) * idBytes
+		if used := int64(cap(st.pending)) * idBytes; used > st.listed {
+			a.t.Errorf("positions of %d bytes are counted as %d", used, st.listed)
+		}
+		held[budget.Lists] += st.listed - int64(cap(st.pending))*idBytes // those that it has passed stay until the last
+	}
+	for e := range pages {
+		held[budget.Pages] += e.size()
+	}
+	return held
+}
+
+// check compares the account with what is held.
+func (a *audit) check() {
+	a.t.Helper()
+	h := a.hub
+	h.mu.Lock()
+	h.pages.mu.Lock()
+	held, total := a.held(), int64(0)
+	for _, use := range budget.Uses() {
+		share := h.budget.Share(use)
+		used := share.Used()
+		total += used
+		if use == budget.Lists { // readers and Go's subscribers have some, too
+			if used < held[use] {
+				a.t.Errorf("%v: %d bytes are counted, and %d held by streams alone", use, used, held[use])
+			}
+		} else if used != held[use] {
+			a.t.Errorf("%v: %d bytes are counted, and %d held", use, used, held[use])
+		}
+		most := share.Most()
+		if use == budget.Pages { // one more may be read at a time, by each who reads
+			most += int64(len(h.pages.slots[0])+len(h.pages.slots[1])+1) * 200_000
+		}
+		if used > most {
+			a.t.Errorf("%v: %d bytes are held, and %d may be", use, used, most)
+		}
+		a.seen[use] = max(a.seen[use], used)
+	}
+	if used := h.budget.Used(); used != total {
+		a.t.Errorf("%d bytes are counted in all, and %d by use", used, total)
+	}
+	h.pages.mu.Unlock()
+	h.mu.Unlock()
+	if a.t.Failed() {
+		a.t.FailNow()
+	}
+}
+
+// end drains the hub. Then all is given back.
+func (a *audit) end() {
+	h := a.hub
+	drained := make(chan error, 1)
+	go func() { drained <- h.Drain(a.t.Context(), time.Millisecond, time.Millisecond) }()
+	for len(a.streams) > 0 {
+		a.serve(a.rng.IntN(len(a.streams)))
+		a.check()
+		runtime.Gosched()
+	}
+	for _, sub := range a.subs {
+		sub.close()
+	}
+	for _, r := range a.reads {
+		r.stop()
+	}
+	if err := <-drained; err != nil {
+		a.t.Error(err)
+	}
+	if _, err := h.Publish(a.t.Context(), eventlog.Record{Topics: []string{"a1"}}); err != nil {
+		a.t.Error(err)
+	}
+	h.Close() // and with it, what is read for nobody
+	for _, use := range budget.Uses() {
+		if used := h.budget.Share(use).Used(); used != 0 {
+			a.t.Errorf("%v: %d bytes are counted after all have gone", use, used)
+		}
+	}
+	for _, use := range budget.Uses() {
+		share := h.budget.Share(use)
+		a.t.Logf("%v: at most %d bytes of %d, %d refusals", use, a.seen[use], share.Most(), share.Refused())
+	}
+}
+
+// TestMatchesOfNobodyAreNotCached ends the last stream that has a template while that is
+// tried on a topic.
+func TestMatchesOfNobodyAreNotCached(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a/{x}")
+	h.mu.Lock()
+	trial := h.router.trialOf("a/1")
+	h.mu.Unlock()
+	st.Close()
+	trial.run(t.Context(), &pace{begun: time.Now(), live: &h.live})
+	h.mu.Lock()
+	h.router.tried(trial)
+	h.mu.Unlock()
+	if n := h.budget.Share(budget.Matches).Used(); n != 0 {
+		t.Errorf("%d bytes are held of what no template matches", n)
+	}
+}

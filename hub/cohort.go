@@ -81,7 +81,7 @@ func (c *cohort) remove(st *Stream) {
 	c.vacate(st.seat)
 	if len(c.seats) == 0 {
 		f.dequeue(&c.cursor)
-		delete(c.fanout.cohorts, f)
+		c.fanout.forget(f)
 	}
 }
 

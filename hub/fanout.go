@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -17,6 +18,7 @@ type Fanout struct {
 	hub     *Hub
 	sink    Sink
 	cohorts map[*feed]*cohort
+	most    int       // cohorts that there were since that map was made
 	active  []*cohort // those with streams that may have something to take
 	spare   []*cohort // what active was before
 
@@ -64,6 +66,7 @@ func (fo *Fanout) Add(st *Stream, tag int32) bool {
 		c = &cohort{fanout: fo, feed: f}
 		c.cursor.waker = c
 		fo.cohorts[f] = c
+		fo.most = max(fo.most, len(fo.cohorts))
 	}
 	c.add(st, tag)
 	return true
@@ -74,6 +77,19 @@ func (fo *Fanout) Remove(st *Stream) {
 	if st.cohort != nil {
 		st.cohort.remove(st)
 	}
+}
+
+// forget drops the cohort of a feed, which has no streams left. A map does not shrink: one
+// that was much larger is made anew.
+func (fo *Fanout) forget(f *feed) {
+	delete(fo.cohorts, f)
+	if fo.most < 64 || len(fo.cohorts) > fo.most/4 {
+		return
+	}
+	fo.most = len(fo.cohorts)
+	left := make(map[*feed]*cohort, fo.most)
+	maps.Copy(left, fo.cohorts)
+	fo.cohorts = left
 }
 
 // Serve has about n writes made, and returns how long there will be none to make:

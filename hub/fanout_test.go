@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -410,4 +411,50 @@ func TestFanoutCohortsRestForThemselves(t *testing.T) {
 		}
 	}
 	t.Error("the second cohort began before the first was served")
+}
+
+// idleSink is a Sink to which nothing is written.
+type idleSink struct{ Waker }
+
+func (idleSink) Write(int32, []byte) (int, error) { return 0, nil }
+func (idleSink) Leave(int32, error)               {}
+
+// TestFanoutForgetsFeeds checks that a Fanout keeps next to nothing of feeds whose streams
+// have left it: a crowd of subscriptions may come and go, and a few may stay.
+func TestFanoutForgetsFeeds(t *testing.T) {
+	const feeds = 20_000
+	h, _ := newTestHub(t, eventlog.Retention{})
+	fo := h.Fanout(idleSink{newSignal()})
+	var streams []*Stream
+	for i := range feeds {
+		for range minTogether {
+			st := openStream(t, h, From{}, fmt.Sprint(i))
+			if b, err := st.Peek(); err != nil || !st.Advance(len(b)) { // the beginning
+				t.Fatal(err)
+			}
+			if b, err := st.Peek(); err != nil || len(b) > 0 {
+				t.Fatal(len(b), err)
+			}
+			streams = append(streams, st)
+		}
+	}
+	for i, st := range streams {
+		if !fo.Add(st, int32(i)) {
+			t.Fatal("a stream that is caught up is not taken in")
+		}
+	}
+	full := liveHeap()
+	for _, st := range streams[minTogether:] {
+		fo.Remove(st)
+	}
+	if len(fo.cohorts) != 1 {
+		t.Errorf("%d feeds have streams in it, want one", len(fo.cohorts))
+	}
+	left := liveHeap()
+	fo.cohorts = nil
+	if held := left - liveHeap(); held > 64<<10 {
+		t.Errorf("of %d feeds that have gone it keeps %d bytes; all took %d", feeds-1, held, full-left)
+	}
+	runtime.KeepAlive(streams)
+	runtime.KeepAlive(fo)
 }

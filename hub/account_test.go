@@ -31,6 +31,8 @@ func TestAccountIsExact(t *testing.T) {
 	}
 }
 
+var bannedAtTimes = []string{"a1", "b{x}", "c/{x}", "{+x}7", "{a}{+b}x{c}"}
+
 // An audit is a hub, and those who use it.
 type audit struct {
 	t       *testing.T
@@ -155,7 +157,7 @@ func (a *audit) step() {
 			a.close(a.rng.IntN(len(a.streams)))
 		}
 	case n < 90:
-		_, err := h.Ban(mustSelect(a.t, a.pick("a1", "b{x}", "c/{x}", "{+x}7")), time.Duration(a.rng.IntN(2))*time.Hour)
+		_, err := h.Ban(mustSelect(a.t, a.pick(bannedAtTimes...)), time.Duration(a.rng.IntN(2))*time.Hour)
 		a.may(err)
 	case n < 93:
 		if sub, err := h.read(ctx, a.subscription()); a.may(err) {
@@ -326,6 +328,9 @@ func (a *audit) end() {
 		a.t.Error(err)
 	}
 	if _, err := h.Publish(a.t.Context(), eventlog.Record{Topics: []string{"a1"}}); err != nil {
+		a.t.Error(err)
+	}
+	if _, err := h.Ban(mustSelect(a.t, bannedAtTimes...), 0); err != nil {
 		a.t.Error(err)
 	}
 	h.Close() // and with it, what is read for nobody

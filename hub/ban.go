@@ -15,11 +15,13 @@ import (
 // ErrTooManyBans reports a ban by which more would be banned than a hub keeps.
 var ErrTooManyBans = errors.New("hub: too many topics are banned")
 
-// What may be banned at a time. Each template is tried on every topic that is
-// published to, as long as there is a ban.
+// What may be banned at a time. Live delivery tries templates within its bounds, see
+// [router.ban]; each event that is read from the log, and each topic that a new
+// subscription names, is tried on all of them.
 const (
 	maxBanned          = 1000    // selectors
 	maxBannedTemplates = 100     // of them
+	maxBannedCost      = 512     // passes over a topic that these make together, see [pattern.cost]
 	maxBannedBytes     = 1 << 20 // of text
 )
 
@@ -78,6 +80,7 @@ func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, e
 	}
 	h.mu.Lock()
 	h.bans.now.Store(next)
+	h.router.ban(next)
 	for _, f := range h.router.feeds {
 		f.restart(h.headNow())
 	}
@@ -154,7 +157,7 @@ func (s banned) compiled() (*banned, error) {
 	if s.sel, err = ParseSelectors(slices.Collect(maps.Keys(s.until))...); err != nil {
 		return nil, err
 	}
-	if len(s.sel.templates) > maxBannedTemplates {
+	if len(s.sel.templates) > maxBannedTemplates || s.sel.cost() > maxBannedCost {
 		return nil, ErrTooManyBans
 	}
 	return &s, nil
@@ -162,10 +165,48 @@ func (s banned) compiled() (*banned, error) {
 
 // open returns those of an event's topics that are not banned.
 func (s *banned) open(topics []string) []string {
-	if s == nil || !s.sel.Match(topics) {
+	if s == nil {
 		return topics
 	}
-	return slices.DeleteFunc(slices.Clone(topics), s.sel.matchTopic)
+	first := slices.IndexFunc(topics, s.has)
+	if first < 0 {
+		return topics
+	}
+	open := slices.Clone(topics[:first])
+	for _, t := range topics[first+1:] {
+		if !s.has(t) {
+			open = append(open, t)
+		}
+	}
+	return open
+}
+
+// hasAll reports whether every topic is banned.
+func (s *banned) hasAll() bool { return s != nil && s.sel.all }
+
+// names reports whether a topic is banned by its name.
+func (s *banned) names(topic string) bool {
+	if s == nil {
+		return false
+	}
+	_, ok := s.until[topic]
+	return ok
+}
+
+// cost is how many passes over a topic it takes at most to find that it is not banned.
+func (s *banned) cost() int {
+	if s == nil {
+		return 0
+	}
+	return s.sel.cost()
+}
+
+// templates returns those that are banned.
+func (s *banned) templates() []*pattern {
+	if s == nil {
+		return nil
+	}
+	return s.sel.templates
 }
 
 // has reports whether a topic is banned.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -340,6 +341,15 @@ func TestBansAreBounded(t *testing.T) {
 	if h.Banned(mustSelect(t, "t0/1")) || !h.Banned(mustSelect(t, "u/1")) {
 		t.Error("a ban that was lifted is in the way")
 	}
+	other, _ := newTestHub(t, eventlog.Retention{})
+	passes := 0
+	for i := 0; passes <= maxBannedCost; i++ {
+		sel := mustSelect(t, fmt.Sprintf("%d{a}/{b}/{c}/{d}/{e}", i))
+		passes += sel.cost()
+		if _, err := other.Ban(sel, time.Hour); (err != nil) != (passes > maxBannedCost) {
+			t.Errorf("templates that make %d passes in all: %v", passes, err)
+		}
+	}
 }
 
 // The list says of an event that is withheld why a stream did not get it.
@@ -416,4 +426,69 @@ func FuzzSelectorsMeet(f *testing.F) {
 			t.Errorf("%q and %q meet one way only", a, b)
 		}
 	})
+}
+
+// Bans with templates that take long to try hold up nobody: what the pump has not found
+// out, streams find out as they read the log, and the next event to the topic is
+// delivered live.
+func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	var slow []string
+	for i := range 30 {
+		slow = append(slow, fmt.Sprintf("t{+a}%c{+b}%c{+c}x{+d}!", 'a'+i/6, 'a'+i%6))
+	}
+	open, shut := "topen"+strings.Repeat("ab", 1500), "tshut"+strings.Repeat("ab", 1000)+"x!"
+	streams := []*Stream{openStream(t, h, From{}, "*"), openStream(t, h, From{}, "t{+x}", "end"), openStream(t, h, From{}, open, "end")}
+	for _, st := range streams {
+		next(t, st)
+	}
+	ban(t, h, time.Hour, slow...)
+	ban(t, h, time.Hour, "exact", "plain/{x}")
+	for i, tt := range []struct {
+		why    string
+		topics []string
+		late   uint64    // of the topics
+		come   [3]string // what the streams get
+	}{
+		{"a topic that is banned by its name", []string{"exact"}, 0, [3]string{}},
+		{"one that an ordinary template bans", []string{"plain/" + strings.Repeat("x", 4000)}, 0, [3]string{}},
+		{"one that takes long to find open", []string{open}, 1, [3]string{"x", "x", "x"}},
+		{"one that takes long to find banned", []string{shut}, 1, [3]string{}},
+		{"both, which have been tried", []string{shut, open}, 0, [3]string{"x", "x", "x"}},
+		{"the first of them again", []string{open}, 0, [3]string{"x", "x", "x"}},
+		{"the second again", []string{shut}, 0, [3]string{}},
+		{"another that takes long, and one that is open", []string{shut + "/x!", "other"}, 1, [3]string{"x", "", ""}},
+	} {
+		for _, st := range streams {
+			for !st.cursor.attached { // else it reads the log, whatever the pump does
+				if b, err := st.Peek(); err != nil || len(b) > 0 {
+					t.Fatalf("%q, %v", b, err)
+				}
+				runtime.Gosched()
+			}
+		}
+		before := h.counters.lateMatches.Load()
+		putTopics(t, h, "x", tt.topics...)
+		end := fmt.Sprint("end ", i)
+		waitRouted(t, h, putTopics(t, h, end, "end"))
+		if n := h.counters.lateMatches.Load() - before; n != tt.late {
+			t.Errorf("%s: the pump left %d for later, want %d", tt.why, n, tt.late)
+		}
+		for j, st := range streams {
+			if got := strings.Join(dataUntil(t, st, end), ""); got != tt.come[j]+end {
+				t.Errorf("%s: stream %d gets %q, want %q", tt.why, j, got, tt.come[j]+end)
+			}
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until what was left is known
+			h.mu.Lock()
+			left := len(h.inLate)
+			h.mu.Unlock()
+			if left == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("a topic is not matched")
+			}
+		}
+	}
 }

@@ -173,11 +173,11 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 			}
 			return *b, g
 		}
-		topics := h.lockOpen(e.Topics)
 		at := appended(e)
 		add := func(f *feed) { f.add(e, at, encode) }
 		skip := func(f *feed) { f.pass(e) }
-		for _, topic := range h.router.route(topics, add, skip) {
+		h.lockFirst()
+		for _, topic := range h.router.route(e.Topics, add, skip) {
 			h.matchLater(topic)
 		}
 		h.moveHead(e.ID)
@@ -187,21 +187,11 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 	return ctx.Err()
 }
 
-// lockOpen locks h.mu, and returns those of topics that are not banned while it is
-// held. It tries the templates that are banned before it locks, for they take their
-// time.
-func (h *Hub) lockOpen(topics []string) []string {
-	for {
-		now := h.bans.now.Load()
-		open := now.open(topics)
-		h.pumps.Store(true)
-		h.mu.Lock()
-		h.pumps.Store(false)
-		if h.bans.now.Load() == now {
-			return open
-		}
-		h.mu.Unlock()
-	}
+// lockFirst locks h.mu for the pump, before the subscribers that come or go, see enter.
+func (h *Hub) lockFirst() {
+	h.pumps.Store(true)
+	h.mu.Lock()
+	h.pumps.Store(false)
 }
 
 // appended returns when an event was appended, in Unix nanoseconds by the system's

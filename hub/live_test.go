@@ -27,11 +27,11 @@ func TestPumpGoesBeforeTheCrowd(t *testing.T) {
 	blockedIn(t, "(*Hub).enter(", crowd)
 	came := make(chan int, 1)
 	go func() {
-		h.lockOpen(nil)
+		h.lockFirst()
 		came <- h.subscribers
 		h.mu.Unlock()
 	}()
-	blockedIn(t, "(*Hub).lockOpen(", 1)
+	blockedIn(t, "(*Hub).lockFirst(", 1)
 	h.mu.Unlock()
 	if n := <-came; n > 2 {
 		t.Errorf("%d of %d subscribers came before the next event", n, crowd)

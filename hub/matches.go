@@ -46,7 +46,7 @@ func (c *matches) get(topic string) *match {
 	}
 	c.recent.MoveToFront(el)
 	m := el.Value.(*match)
-	m.templates = slices.DeleteFunc(m.templates, func(t *template) bool { return len(t.feeds) == 0 })
+	m.templates = slices.DeleteFunc(m.templates, (*template).isGone)
 	return m
 }
 

@@ -108,7 +108,8 @@ func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
 	}
 	select {
 	case slot <- struct{}{}:
-		return &pace{begun: time.Now(), live: p.live, costly: slow, slot: slot}, nil
+		takesLong := slow || p.bans.now.Load().cost() > costly
+		return &pace{begun: time.Now(), live: p.live, costly: takesLong, slot: slot}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -54,7 +54,8 @@ type router struct {
 	lengths   [2][]int       // of their prefixes, the longest first, by groupKey.index
 	perLength [2]map[int]int // how many groups have each
 	matches   matches
-	added     uint64 // templates so far
+	added     uint64  // templates so far
+	banned    *banned // what is withheld; its templates are among the others
 	openCost  int
 	share     *budget.Share // of selectors and templates
 	work      int           // pumpWork
@@ -62,14 +63,17 @@ type router struct {
 	heavy, limit int // bytes of the selectors of all feeds beyond what is free, and how many there may be
 }
 
-// A template is a pattern and the feeds that have it. Without feeds it is gone, and
-// its pattern with it.
+// A template is a pattern and the feeds that have it. Without feeds, and without a ban,
+// it is gone, and its pattern with it.
 type template struct {
 	*pattern
 	number uint64 // which one it is of those that were ever added
 	feeds  []*feed
+	banned bool          // topics that match it are withheld
 	inList *list.Element // of its group
 }
+
+func (t *template) isGone() bool { return len(t.feeds) == 0 && !t.banned }
 
 // A groupKey names the templates that begin with the same literal. Plain ones are
 // apart, since there are only a few for each literal, whoever subscribes: no mass of
@@ -92,6 +96,7 @@ type group struct {
 	key       groupKey
 	templates list.List     // of *template, the oldest first
 	feeds     map[*feed]int // and how many of them each has
+	banned    int           // how many are banned
 }
 
 // isPlain reports whether p is a literal and then one expression of the usual forms,
@@ -161,7 +166,7 @@ func (r *router) add(f *feed) error {
 func (r *router) addTemplates(f *feed) error {
 	openCost, size := r.openCost, int64(0)
 	for _, p := range f.sel.templates {
-		if r.templates[p] == nil {
+		if t := r.templates[p]; t == nil || len(t.feeds) == 0 { // what a ban has is not counted
 			size += p.size() + routedSize
 			if p.isOpen() {
 				openCost += p.cost
@@ -176,10 +181,7 @@ func (r *router) addTemplates(f *feed) error {
 	}
 	r.openCost = openCost
 	for _, p := range f.sel.templates {
-		t := r.templates[p]
-		if t == nil {
-			t = r.addTemplate(p)
-		}
+		t := r.addTemplate(p)
 		t.feeds = append(t.feeds, f)
 		r.groups[p.group()].feeds[f]++
 	}
@@ -206,18 +208,43 @@ func (r *router) remove(f *feed) {
 			delete(g.feeds, f)
 		}
 		t := r.templates[p]
-		if t.feeds = without(t.feeds, f); len(t.feeds) == 0 {
-			r.removeTemplate(t, g)
+		if t.feeds = without(t.feeds, f); len(t.feeds) > 0 {
+			continue
 		}
+		r.share.Give(t.pattern.size() + routedSize)
+		if t.isOpen() {
+			r.openCost -= t.cost
+		}
+		r.removeTemplate(t)
 	}
-	if len(r.templates) == 0 {
-		r.matches.clear()
+}
+
+// ban puts next in the place of what is banned. Its templates are routed by as those of
+// feeds are, so that what it costs to try them is bounded and what comes of it is cached;
+// what they take themselves is bounded when the ban is made.
+func (r *router) ban(next *banned) {
+	before := r.banned.templates()
+	r.banned = next
+	for _, p := range before {
+		r.templates[p].banned = false
+		r.groups[p.group()].banned--
+	}
+	for _, p := range next.templates() {
+		r.addTemplate(p).banned = true
+		r.groups[p.group()].banned++
+	}
+	for _, p := range before {
+		r.removeTemplate(r.templates[p])
 	}
 }
 
 func (p *pattern) group() groupKey { return groupKey{p.prefix, p.isPlain()} }
 
+// addTemplate returns the template of a pattern, and adds it if there is none.
 func (r *router) addTemplate(p *pattern) *template {
+	if t := r.templates[p]; t != nil {
+		return t
+	}
 	r.added++
 	key := p.group()
 	g := r.groups[key]
@@ -232,18 +259,22 @@ func (r *router) addTemplate(p *pattern) *template {
 	return t
 }
 
-func (r *router) removeTemplate(t *template, g *group) {
-	delete(r.templates, t.pattern)
-	r.share.Give(t.pattern.size() + routedSize)
-	if t.isOpen() {
-		r.openCost -= t.cost
+// removeTemplate removes t if it is gone.
+func (r *router) removeTemplate(t *template) {
+	if !t.isGone() {
+		return
 	}
+	delete(r.templates, t.pattern)
+	g := r.groups[t.group()]
 	g.templates.Remove(t.inList)
 	if g.templates.Len() == 0 {
 		delete(r.groups, g.key)
 		r.removeLength(g.key.index(), len(g.key.prefix))
 	}
 	t.pattern, t.feeds, t.inList = nil, nil, nil // cached matches may keep t for a while
+	if len(r.templates) == 0 {
+		r.matches.clear()
+	}
 }
 
 func longestFirst(a, b int) int { return b - a }
@@ -279,41 +310,78 @@ func (r *router) groupsOf(topic string, yield func(*group)) {
 }
 
 // route calls add with each feed that one of topics concerns, some of them more than
-// once, and skip with each that one of them may concern: finding that out takes longer
-// than live delivery may wait. The streams of such a feed have to read the log. route
-// returns the topics of which that is so.
+// once, and skip with each that one of them may concern: finding that out, or whether the
+// topic is banned, takes longer than live delivery may wait. The streams of such a feed
+// have to read the log. route returns the topics of which that is so.
 func (r *router) route(topics []string, add, skip func(*feed)) (late []string) {
-	if len(topics) == 0 { // all are banned
+	if r.banned.hasAll() {
 		return nil
 	}
-	for _, f := range r.all {
-		add(f)
-	}
-	work := r.work
-	var untried []*group
+	work, open := r.work, false
+	var unsure []routed
 	for _, topic := range topics {
-		for _, f := range r.exact[topic] {
-			add(f)
-		}
-		if len(r.templates) == 0 {
+		if r.banned.names(topic) {
 			continue
 		}
-		matching, groups := r.match(topic, &work)
-		for _, t := range matching {
-			for _, f := range t.feeds {
-				add(f)
-			}
+		to := routed{topic: topic}
+		if len(r.templates) > 0 {
+			to.matching, to.untried = r.match(topic, &work)
 		}
-		if len(groups) > 0 {
-			late, untried = append(late, topic), append(untried, groups...)
+		if r.banned != nil && slices.ContainsFunc(to.matching, isBanned) {
+			continue
+		}
+		if len(to.untried) > 0 {
+			late = append(late, topic)
+			unsure = append(unsure, to)
+		}
+		if r.banned == nil || !slices.ContainsFunc(to.untried, mayBan) {
+			open = true
+			r.each(&to, add)
 		}
 	}
-	for _, g := range untried {
-		for f := range g.feeds {
+	if open {
+		for _, f := range r.all {
+			add(f)
+		}
+	}
+	for _, to := range unsure { // for feeds to which the event was added, this does nothing
+		r.each(&to, skip)
+		for _, g := range to.untried {
+			for f := range g.feeds {
+				skip(f)
+			}
+		}
+	}
+	if !open && len(unsure) > 0 {
+		for _, f := range r.all {
 			skip(f)
 		}
 	}
 	return late
+}
+
+// routed is what is known of a topic.
+type routed struct {
+	topic    string
+	matching []*template
+	untried  []*group // those that may have more
+}
+
+func isBanned(t *template) bool { return t.banned }
+
+func mayBan(g *group) bool { return g.banned > 0 }
+
+// each calls f with the feeds that a topic is known to concern, but for those that select
+// every topic.
+func (r *router) each(to *routed, f func(*feed)) {
+	for _, of := range r.exact[to.topic] {
+		f(of)
+	}
+	for _, t := range to.matching {
+		for _, of := range t.feeds {
+			f(of)
+		}
+	}
 }
 
 // match returns the templates that match a topic, and the groups that work does not

@@ -283,6 +283,12 @@ func TestCache(t *testing.T) {
 		if n := len(a.publishers.cache.new) + len(a.publishers.cache.old); n > 2*cachedTokens {
 			t.Errorf("%d tokens are kept", n)
 		}
+		for n := range 1000 {
+			a.publishers.cache.put(sha256.Sum256([]byte{byte(n), byte(n >> 8)}), &Grant{Payload: make([]byte, 45_000)})
+		}
+		if n := len(a.publishers.cache.new) + len(a.publishers.cache.old); n > 2*cachedBytes/45_000 || n == 0 {
+			t.Errorf("%d tokens with payloads of 45 KB are kept", n)
+		}
 	})
 }
 

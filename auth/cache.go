@@ -10,8 +10,12 @@ const (
 	// cachedFor is how long a verified token is accepted without checking its signature
 	// again, and so how long a removed key may still be honoured.
 	cachedFor = time.Minute
-	// cachedTokens is how many tokens each of the cache's two halves holds.
+	// cachedTokens is how many tokens each of the cache's two halves holds, and
+	// cachedBytes how many bytes their grants take there.
 	cachedTokens = 4096
+	cachedBytes  = 4 << 20
+	// cachedSize is roughly how many bytes a token takes in addition to its texts.
+	cachedSize = 400
 )
 
 // A cache keeps the grants of recently verified tokens by their hashes, because a
@@ -20,6 +24,7 @@ const (
 type cache struct {
 	mu       sync.Mutex
 	new, old map[[sha256.Size]byte]cached
+	bytes    int // of new
 }
 
 type cached struct {
@@ -48,9 +53,11 @@ func (c *cache) put(h [sha256.Size]byte, g *Grant) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.new) >= cachedTokens {
-		c.old, c.new = c.new, nil
+	size := cachedSize + g.size()
+	if len(c.new) >= cachedTokens || c.bytes+size > cachedBytes {
+		c.old, c.new, c.bytes = c.new, nil, 0
 	}
+	c.bytes += size
 	if c.new == nil {
 		c.new = map[[sha256.Size]byte]cached{}
 	}

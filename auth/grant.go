@@ -33,6 +33,11 @@ var anonymous = new(Grant)
 // other requests may see other events.
 func (g *Grant) Personal() bool { return g != everything && g != anonymous }
 
+// size returns roughly how many bytes the texts of the grant take.
+func (g *Grant) size() int {
+	return len(g.Payload) + len(g.Subject) + len(g.ID) + g.Subscribe.Size() + g.Publish.Size()
+}
+
 // MayPublish reports whether the grant covers each of topics.
 func (g *Grant) MayPublish(topics []string) bool {
 	return !slices.ContainsFunc(topics, func(t string) bool { return !g.Publish.Match([]string{t}) })

@@ -98,8 +98,8 @@ func (ts *tickets) add(h [sha256.Size]byte, t *ticket) bool {
 // size returns roughly how many bytes t takes in addition to all others. It needs ts.mu.
 func (ts *tickets) size(t *ticket) int64 {
 	n := ticketSize
-	if g := t.of; ts.grants[g] == 0 {
-		n += len(g.Payload) + len(g.Subject) + len(g.ID) + g.Subscribe.Size() + g.Publish.Size()
+	if ts.grants[t.of] == 0 {
+		n += t.of.size()
 	}
 	return int64(n)
 }

@@ -30,7 +30,7 @@ const (
 	Windows                  // newest events kept for streams that lag; if refused, a stream reads the log
 	Lists                    // answers being built: NDJSON reads, last=N, topics, subscriptions; refused with 503
 	Tickets                  // refused with 429
-	Subscriptions            // selectors, grants and options of open streams; a refused client is asked to reconnect later
+	Subscriptions            // what open streams hold because of what they asked for; a refused client is asked to reconnect later
 	Publishes                // bodies being read and events on their way to the log; refused with 503
 	Connections              // connections, their heads, and requests of HTTP/2: an account of its own, see [Budget.LimitConnections]; new connections wait, requests are refused with 503
 	uses

@@ -31,6 +31,7 @@ type subscription struct {
 	State       hub.StreamState `json:"state"`
 	Place       string          `json:"place"`
 	BehindBytes int             `json:"behind_bytes"`
+	Bytes       int64           `json:"bytes"` // that are held for what it asked for
 	Outcome     hub.Outcome     `json:"outcome,omitempty"`
 }
 
@@ -92,6 +93,7 @@ func (a *api) listSubscriptions(r *http.Request) (answer subscriptionsPage, err 
 			State:       s.State,
 			Place:       s.Place.String(),
 			BehindBytes: s.Behind,
+			Bytes:       s.Bytes,
 			Outcome:     s.Outcome,
 		})
 	}

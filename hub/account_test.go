@@ -238,7 +238,11 @@ func (a *audit) held() map[budget.Use]int64 {
 			}
 		}
 		f.mu.Unlock()
-		held[budget.Subscriptions] += int64(f.size())
+		held[budget.Subscriptions] += f.size()
+	}
+	held[budget.Subscriptions] += keptBytes(h.weights.agents) + keptBytes(h.weights.bearers) + keptBytes(h.weights.payloads) + keptBytes(h.weights.grants)
+	for p := range h.weights.patterns {
+		held[budget.Subscriptions] += p.size()
 	}
 	for _, t := range h.router.templates {
 		if len(t.feeds) > 0 {
@@ -256,6 +260,7 @@ func (a *audit) held() map[budget.Use]int64 {
 		pages[el.Value.(*pageEntry)] = true
 	}
 	for _, st := range a.streams {
+		held[budget.Subscriptions] += st.weight.own
 		if st.page != nil && st.page.done.Load() {
 			pages[st.page] = true
 		}
@@ -269,6 +274,14 @@ func (a *audit) held() map[budget.Use]int64 {
 		held[budget.Pages] += e.size()
 	}
 	return held
+}
+
+// keptBytes returns the bytes of what streams share.
+func keptBytes[K comparable, V any](k keeps[K, V]) (n int64) {
+	for _, e := range k {
+		n += e.bytes
+	}
+	return n
 }
 
 // check compares the account with what is held.

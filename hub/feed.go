@@ -29,7 +29,8 @@ type feed struct {
 	held  *budget.Share       // by the windows of all feeds
 	all   *totals             // of all feeds
 
-	refs int // guarded by the hub's lock
+	refs   int   // guarded by the hub's lock, as is the next
+	counts int64 // bytes of what it asks for, and of the templates that it bears, as taken
 
 	mu       sync.Mutex // guards all below; taken inside the hub's lock, never the other way
 	window              // what it once held does not change while a stream may have a part of it

@@ -37,6 +37,8 @@ type Hub struct {
 	totals totals
 	bans   bans
 
+	weights *weights
+
 	late    chan string    // topics whose templates take long to try
 	matcher sync.WaitGroup // that tries them
 
@@ -73,16 +75,18 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		cancel()
 		return nil, err
 	}
+	weights := newWeights(o.Budget)
 	h := &Hub{
-		log:    log,
-		logger: o.Logger,
-		stop:   cancel,
-		pumped: make(chan struct{}),
-		budget: o.Budget,
-		inLate: map[string]struct{}{},
-		router: newRouter(o.Budget),
-		late:   make(chan string, maxLate),
-		drain:  drain{begun: make(chan struct{}), gone: make(chan struct{})},
+		log:     log,
+		logger:  o.Logger,
+		stop:    cancel,
+		pumped:  make(chan struct{}),
+		budget:  o.Budget,
+		inLate:  map[string]struct{}{},
+		router:  newRouter(o.Budget, weights),
+		weights: weights,
+		late:    make(chan string, maxLate),
+		drain:   drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.head.Store(&bounds.Last)
 	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
@@ -317,13 +321,13 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	return f, nil
 }
 
-// part counts a subscriber out, once.
-func (h *Hub) part(f *feed, parted *bool) {
+// part counts a subscriber out, once, and reports whether this was the time.
+func (h *Hub) part(f *feed, parted *bool) bool {
 	h.enter()
 	defer h.door.Unlock()
 	defer h.mu.Unlock()
 	if *parted {
-		return
+		return false
 	}
 	*parted = true
 	if f.refs--; f.refs == 0 {
@@ -333,6 +337,7 @@ func (h *Hub) part(f *feed, parted *bool) {
 	}
 	h.subscribers--
 	h.leave()
+	return true
 }
 
 func (h *Hub) headNow() eventlog.ID { return *h.head.Load() }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-	"unique"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -61,6 +60,7 @@ type StreamInfo struct {
 	State     StreamState
 	Place     eventlog.ID // all it asked for up to here has been sent
 	Behind    int         // bytes that wait for it in the window; 0 when it reads from the log
+	Bytes     int64       // that are held for what it asked for, with those that it shares with others
 	Outcome   Outcome     // of the filter's event
 }
 
@@ -95,17 +95,11 @@ type presence struct {
 	mu      sync.Mutex  // guards what follows
 	reached eventlog.ID // the position up to which the client has been sent all
 
-	id      StreamID
-	remote  string
-	agent   unique.Handle[string]
-	peer    *Peer                 // what its token says of it, but for
-	payload unique.Handle[string] // that streams of a token share
-	opened  int64                 // Unix time in nanoseconds
-	start   eventlog.ID           // where it began
+	id     StreamID
+	remote string
+	opened int64       // Unix time in nanoseconds
+	start  eventlog.ID // where it began
 }
-
-// anonymous is who has no token.
-var anonymous Peer
 
 // reach notes that the client has been sent all up to a position.
 func (p *presence) reach(pos eventlog.ID) {
@@ -124,17 +118,10 @@ type registry [64]struct {
 	streams map[StreamID]*Stream
 }
 
-func (g *registry) add(st *Stream, p Peer) {
+func (g *registry) add(st *Stream, remote string) {
 	_, _ = rand.Read(st.id[:])                                  // never fails, as documented
 	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
-	st.agent = unique.Make(cutBytes(p.UserAgent, maxUserAgent))
-	st.remote, st.opened = p.Remote, time.Now().UnixNano()
-	st.payload = unique.Make(p.Payload)
-	p.Remote, p.UserAgent, p.Payload = "", "", ""
-	if st.peer = &anonymous; p != anonymous {
-		holder := p // so that only this one is on the heap
-		st.peer = &holder
-	}
+	st.remote, st.opened = remote, time.Now().UnixNano()
 	part := &g[st.id[0]%64]
 	part.mu.Lock()
 	defer part.mu.Unlock()
@@ -192,8 +179,9 @@ func (g *registry) find(f StreamFilter) (found []*Stream) {
 }
 
 func (f *StreamFilter) matchesPeer(st *Stream) bool {
-	return (f.ID == StreamID{} || st.id == f.ID) && (f.Subject == "" || st.peer.Subject == f.Subject) &&
-		(f.TokenID == "" || st.peer.TokenID == f.TokenID) && (f.Ticket == 0 || st.peer.Ticket == f.Ticket)
+	of := st.weight.holder()
+	return (f.ID == StreamID{} || st.id == f.ID) && (f.Subject == "" || of.subject == f.Subject) &&
+		(f.TokenID == "" || of.tokenID == f.TokenID) && (f.Ticket == 0 || of.ticket == f.Ticket)
 }
 
 func (f *StreamFilter) matchesFeed(of *feed) bool {
@@ -229,18 +217,31 @@ func (h *Hub) End(f StreamFilter, cause error) int {
 func (st *Stream) info(e *eventlog.Event) StreamInfo {
 	i := StreamInfo{
 		ID:        st.id,
-		Peer:      *st.peer,
+		Peer:      st.describe(),
 		Selectors: st.feed.sel.text,
 		Types:     st.feed.typeNames(),
 		Envelope:  st.feed.key.envelope,
 		Opened:    time.Unix(0, st.opened),
+		Bytes:     st.weight.bytes() + st.feed.weight(),
 	}
-	i.Remote, i.UserAgent, i.Payload = st.remote, st.agent.Value(), st.payload.Value()
 	i.State, i.Behind, i.Place = st.progress()
 	if e != nil {
 		i.Outcome = st.outcome(e, i.Place)
 	}
 	return i
+}
+
+// describe returns what is known of the stream's peer.
+func (st *Stream) describe() Peer {
+	of := st.weight.holder()
+	p := Peer{Subject: of.subject, TokenID: of.tokenID, Ticket: of.ticket, Remote: st.remote}
+	if st.weight.agent != nil {
+		p.UserAgent = st.weight.agent.key
+	}
+	if st.weight.payload != nil {
+		p.Payload = st.weight.payload.key
+	}
+	return p
 }
 
 func (st *Stream) outcome(e *eventlog.Event, place eventlog.ID) Outcome {

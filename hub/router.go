@@ -14,16 +14,11 @@ import (
 // that have to be tried on every topic.
 var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates that begin with an expression are subscribed to")
 
-// ErrTooManySelectors reports a subscription whose selectors would take more
-// memory than the hub has for those of all subscriptions.
-var ErrTooManySelectors = errors.New("hub: the selectors of all subscriptions take too much memory")
+// ErrTooManySelectors reports a subscription that would take more memory than the hub
+// has for what all subscriptions ask for: selectors, grants and all else.
+var ErrTooManySelectors = errors.New("hub: what all subscriptions ask for takes too much memory")
 
 const (
-	// selectorBudget is how many bytes the selectors of all feeds may hold.
-	selectorBudget = 256 << 20
-	// freeSelectors is how many bytes of selectors a feed may have that are not
-	// counted: they cost no more than a stream does.
-	freeSelectors = 4 << 10
 	// selectorSize is what a selector or a type costs beside its text: a string,
 	// its place in a map, a feed in a list.
 	selectorSize = 128
@@ -57,10 +52,8 @@ type router struct {
 	added     uint64  // templates so far
 	banned    *banned // what is withheld; its templates are among the others
 	openCost  int
-	share     *budget.Share // of selectors and templates
-	work      int           // pumpWork
-
-	heavy, limit int // bytes of the selectors of all feeds beyond what is free, and how many there may be
+	weights   *weights
+	work      int // pumpWork
 }
 
 // A template is a pattern and the feeds that have it. Without feeds, and without a ban,
@@ -69,6 +62,7 @@ type template struct {
 	*pattern
 	number uint64 // which one it is of those that were ever added
 	feeds  []*feed
+	bearer *feed         // the one of them that it is counted with; nil: none has it
 	banned bool          // topics that match it are withheld
 	inList *list.Element // of its group
 }
@@ -109,7 +103,9 @@ func (p *pattern) isOpen() bool { return p.prefix == "" && !p.isPlain() }
 // routedSize is what the router keeps for a pattern beside it.
 const routedSize = int64(unsafe.Sizeof(template{})+unsafe.Sizeof(group{})) + 400
 
-func newRouter(b *budget.Budget) router {
+func (p *pattern) routedSize() int64 { return p.size() + routedSize }
+
+func newRouter(b *budget.Budget, w *weights) router {
 	return router{
 		feeds:     map[feedKey]*feed{},
 		exact:     map[string][]*feed{},
@@ -117,57 +113,42 @@ func newRouter(b *budget.Budget) router {
 		groups:    map[groupKey]*group{},
 		perLength: [2]map[int]int{{}, {}},
 		matches:   matches{share: b.Share(budget.Matches), byTopic: map[string]*list.Element{}},
-		share:     b.Share(budget.Subscriptions),
+		weights:   w,
 		work:      pumpWork,
-		limit:     selectorBudget,
 	}
 }
 
 // size returns how many bytes a feed's selectors and types take.
-func (f *feed) size() int {
-	n := len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
+func (f *feed) size() int64 {
+	n := int(unsafe.Sizeof(*f)) + len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
 	for _, text := range f.sel.text {
 		n += len(text) + selectorSize
 	}
 	for name := range f.types {
 		n += len(name) + selectorSize
 	}
+	return int64(n)
+}
+
+// weight is size with all templates, also those that other feeds have, too.
+func (f *feed) weight() int64 {
+	n := f.size()
+	for _, p := range f.sel.templates {
+		n += p.routedSize()
+	}
 	return n
 }
 
-// add routes events to f. It fails if f has more templates, or larger selectors,
+// add routes events to f. It fails if f has more templates, or takes more memory,
 // than there may be.
 func (r *router) add(f *feed) error {
 	if f.sel.all {
 		f.sel.templates = nil // they add nothing
 	}
-	size := f.size()
-	heavy := max(0, size-freeSelectors)
-	if r.heavy+heavy > r.limit || !r.share.Take(int64(size)) {
-		return ErrTooManySelectors
-	}
-	if err := r.addTemplates(f); err != nil {
-		r.share.Give(int64(size))
-		return err
-	}
-	r.heavy += heavy
-	r.feeds[f.key] = f
-	if f.sel.all {
-		r.all = append(r.all, f)
-		return nil
-	}
-	for _, topic := range f.sel.text {
-		r.exact[topic] = append(r.exact[topic], f)
-	}
-	return nil
-}
-
-// addTemplates adds those of f, or none of them.
-func (r *router) addTemplates(f *feed) error {
-	openCost, size := r.openCost, int64(0)
+	openCost, size := r.openCost, f.size()
 	for _, p := range f.sel.templates {
 		if t := r.templates[p]; t == nil || len(t.feeds) == 0 { // what a ban has is not counted
-			size += p.size() + routedSize
+			size += p.routedSize()
 			if p.isOpen() {
 				openCost += p.cost
 			}
@@ -176,23 +157,45 @@ func (r *router) addTemplates(f *feed) error {
 	switch {
 	case openCost > max(maxOpenCost, r.openCost):
 		return ErrTooManyTemplates
-	case size > 0 && !r.share.Take(size):
+	case !r.weights.take(size):
 		return ErrTooManySelectors
 	}
-	r.openCost = openCost
+	r.openCost, f.counts = openCost, size
+	r.feeds[f.key] = f
+	if f.sel.all {
+		r.all = append(r.all, f)
+		return nil
+	}
 	for _, p := range f.sel.templates {
 		t := r.addTemplate(p)
+		if t.bearer == nil {
+			t.bearer = f
+		}
 		t.feeds = append(t.feeds, f)
 		r.groups[p.group()].feeds[f]++
+	}
+	for _, topic := range f.sel.text {
+		r.exact[topic] = append(r.exact[topic], f)
 	}
 	return nil
 }
 
+// addTemplates adds those of f.
+func (r *router) addTemplates(f *feed) {
+	for _, p := range f.sel.templates {
+		t := r.templates[p]
+		if t == nil {
+			t = r.addTemplate(p)
+			t.bearer = f
+		}
+		t.feeds = append(t.feeds, f)
+		r.groups[p.group()].feeds[f]++
+	}
+}
+
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
-	size := f.size()
-	r.share.Give(int64(size))
-	r.heavy -= max(0, size-freeSelectors)
+	defer func() { r.weights.give(f.counts) }() // what is left of it when others bear its templates
 	if f.sel.all {
 		r.all = without(r.all, f)
 		return
@@ -209,9 +212,13 @@ func (r *router) remove(f *feed) {
 		}
 		t := r.templates[p]
 		if t.feeds = without(t.feeds, f); len(t.feeds) > 0 {
+			if t.bearer == f {
+				t.bearer = t.feeds[0]
+				r.weights.move(&f.counts, &t.bearer.counts, p.routedSize())
+			}
 			continue
 		}
-		r.share.Give(t.pattern.size() + routedSize)
+		t.bearer = nil
 		if t.isOpen() {
 			r.openCost -= t.cost
 		}

@@ -17,6 +17,7 @@ type StreamOptions struct {
 	Expires   time.Time     // when the stream has to end; zero: never
 	Peer      Peer          // who reads it
 	OnClose   func()        // called once when it has opened and closed again; nil: nothing is
+	Request   int64         // bytes of its request that are held as long as it is open
 
 	Positions Positions // how the stream names its position
 	Mercure   bool      // ids are urn:uuid:…, as that protocol wants them
@@ -54,9 +55,10 @@ type Stream struct {
 	closed    bool // guarded by hub.mu
 	presence
 
-	ownPlace  eventlog.ID   // up to which the client has all, once it has own; zero: as before
-	resume    eventlog.ID   // where the log is read on from after what is pending
-	listed    int64         // bytes of pending that are counted
+	ownPlace  eventlog.ID // up to which the client has all, once it has own; zero: as before
+	resume    eventlog.ID // where the log is read on from after what is pending
+	listed    int64       // bytes of pending that are counted
+	weight    weight
 	page      *pageEntry    // that the stream reads or waits for; nil: none
 	pageAt    eventlog.ID   // the place that the page follows, or the last one did
 	expiry    *expiry       // nil: never
@@ -70,13 +72,27 @@ type Stream struct {
 // error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors], [ErrBusy],
 // [ErrOverBudget], [ErrDrained], or the hub's.
 func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {
-	f, err := h.join(s, form{o.Envelope, o.Chunked, o.Mercure})
+	grant := s.Grant.shared()
+	size := streamSize + int64(len(o.Peer.Remote)) + o.Request
+	if !o.Expires.IsZero() {
+		size += timerSize
+	}
+	weight, err := h.weights.weigh(size, o.Peer, grant)
 	if err != nil {
 		return nil, err
 	}
+	if weight.grant != nil {
+		grant = weight.grant.value
+		s.Grant = *grant // the feed keeps no copy
+	}
+	f, err := h.join(s, form{o.Envelope, o.Chunked, o.Mercure})
+	if err != nil {
+		h.weights.part(&weight)
+		return nil, err
+	}
 	st := &Stream{
-		hub: h, feed: f, heartbeat: o.Heartbeat, onClose: o.OnClose,
-		cursor: cursor{grant: s.Grant.shared(), waker: newSignal()},
+		hub: h, feed: f, heartbeat: o.Heartbeat, onClose: o.OnClose, weight: weight,
+		cursor: cursor{grant: grant, waker: newSignal()},
 	}
 	begin, err := h.find(ctx, f, s)
 	if err != nil {
@@ -101,7 +117,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		st.says(st.positions.append(nil, o.Retry, f.key.form, begin.start), eventlog.ID{})
 	}
 	st.endAt(o.Expires)
-	h.registry.add(st, o.Peer)
+	h.registry.add(st, o.Peer.Remote)
 	if h.watch != nil {
 		h.watch(st.info(nil), true)
 	}
@@ -135,7 +151,9 @@ func (st *Stream) Close() {
 	st.leavePage()
 	st.forgetPending()
 	st.feed.leave(&st.cursor)
-	st.hub.part(st.feed, &st.closed)
+	if st.hub.part(st.feed, &st.closed) {
+		st.hub.weights.part(&st.weight)
+	}
 }
 
 // Park has w woken from now on when there may be something to peek at.

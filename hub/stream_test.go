@@ -624,7 +624,7 @@ func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 // The selectors of all feeds together are bounded in bytes.
 func TestSelectorsAreBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	h.router.limit = 1 << 20
+	h.weights.limit = 1 << 20
 	ask := func(n int) Subscription {
 		texts := make([]string, MaxSelectors)
 		for j := range texts {
@@ -663,8 +663,8 @@ func TestSelectorsAreBounded(t *testing.T) {
 	for _, st := range append(streams[2:], streams[0], same, again, small) {
 		st.Close()
 	}
-	if held := h.router.share.Used(); h.router.heavy != 0 || held != 0 {
-		t.Errorf("without streams, %d bytes count, and %d as heavy", held, h.router.heavy)
+	if held := h.weights.share.Used(); h.weights.heavy != 0 || held != 0 {
+		t.Errorf("without streams, %d bytes count, and %d as heavy", held, h.weights.heavy)
 	}
 }
 

@@ -61,12 +61,14 @@ type api struct {
 	busy     *rate.Limiter  // likewise, see logBusy
 
 	exhausted rate.Sometimes // likewise, that there is no memory for streams
+
+	audience chan struct{} // holds a token while a request knows who listens to what
 }
 
 // New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
 // /stats, /metrics, /healthz and /readyz.
 func New(h *hub.Hub, o Options) *API {
-	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1)}
+	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1), audience: make(chan struct{}, 1)}
 	a.crowded.Interval, a.exhausted.Interval = time.Minute, time.Minute
 	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
 	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)

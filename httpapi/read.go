@@ -17,11 +17,12 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 		s.From.LastEventID = hub.Earliest // from now on, there is nothing to read
 	}
 	lists := a.Budget.Share(budget.Lists)
-	if !lists.Take(readBytes) {
+	held := readBytes + s.Weight()
+	if !lists.Take(held) {
 		a.problem(hub.ErrOverBudget).Write(w)
 		return
 	}
-	defer lists.Give(readBytes)
+	defer lists.Give(held)
 	events, end, err := a.hub.Retained(r.Context(), s)
 	if err != nil {
 		a.problem(err).Write(w)
@@ -34,6 +35,7 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 	if r.Method == http.MethodHead {
 		return
 	}
+	ForgetHead(w, r)
 	_ = http.NewResponseController(w).Flush() // the head does not wait for what is looked for
 	out := bufio.NewWriterSize(w, 64<<10)
 	for e, err := range events {

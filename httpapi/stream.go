@@ -38,6 +38,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		return
 	}
 	o.Chunked = r.ProtoAtLeast(1, 1) && a.parks(w, r)
+	if !a.parks(w, r) {
+		o.Request = keptHead(r)
+	}
 	st, err := a.open(w, r, g, s, o)
 	if err != nil {
 		return // answered
@@ -47,6 +50,10 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		w.Header().Set("Connection", "close")
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see TimeWrites
+	large := headSize(r) > mostHead
+	if large {
+		r.Header.Del("Last-Event-ID") // it has been read, and the response would keep it
+	}
 	// The heartbeat is the hub's own, since it carries the place.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
@@ -62,7 +69,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 			s.From.LastEventID, _ = st.Start()
 		}
 		st.Close()
-		o.Chunked = false
+		o.Chunked, o.Request = false, keptHead(r)
 		if st, err = a.begin(r, g, s, o); err != nil {
 			breakOff(r)
 			return
@@ -72,6 +79,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		held := a.Budget.Share(budget.Connections)
 		held.Add(servedSize)
 		defer held.Give(servedSize)
+	}
+	if large {
+		forgetHead(w, r)
 	}
 	if err := a.serve(st, out); out.Context().Err() == nil && !hub.IsFinal(err) {
 		if r.ProtoMajor > 1 {

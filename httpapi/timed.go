@@ -17,11 +17,14 @@ func TimeWrites(next http.Handler, timeout time.Duration) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		t := &timedWriter{ResponseWriter: w, timeout: timeout}
+		t := &timedWriter{ResponseWriter: w, request: r, timeout: timeout}
 		if r.Header["Expect"] != nil { // the answer before may have left a deadline, which 100 Continue must not meet
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		}
 		next.ServeHTTP(t, r)
+		if r.ProtoMajor > 1 { // the answer may wait for room in a window, as over HTTP/1 it does not
+			ForgetHead(t, r)
+		}
 		if !t.wrote {
 			t.renew() // the server writes the headers
 		}
@@ -31,6 +34,7 @@ func TimeWrites(next http.Handler, timeout time.Duration) http.Handler {
 // A timedWriter is the response of [TimeWrites].
 type timedWriter struct {
 	http.ResponseWriter
+	request *http.Request // that it answers
 	timeout time.Duration
 	wrote   bool
 	own     atomic.Bool // the handler sets deadlines, perhaps from another goroutine
@@ -68,6 +72,20 @@ func (w *timedWriter) SetWriteDeadline(t time.Time) error {
 
 // Unwrap is for [http.ResponseController].
 func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// timed returns the [timedWriter] that a response is, or wraps; nil: there is none.
+func timed(w http.ResponseWriter) *timedWriter {
+	for {
+		switch t := w.(type) {
+		case *timedWriter:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
 
 // unwrapped returns the server's own writer where a function of net/http looks for more
 // than an [http.ResponseWriter] in it.

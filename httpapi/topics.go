@@ -3,10 +3,12 @@ package httpapi
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/auth"
@@ -34,27 +36,53 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer found.share.Give(found.bytes)
-	streams := func(string) *int { return nil }
-	if g.Admin {
-		audience := a.hub.Audience()
-		streams = func(topic string) *int { n := audience.Of(topic); return &n }
+	streams, err := a.streamsOf(r.Context(), g, found.topics)
+	if err != nil { // the client has gone
+		return
 	}
 	w.Header().Set("Content-Type", ndjson)
 	w.Header().Set("Cache-Control", "no-store")
 	if next := found.next(q); next != "" {
 		w.Header().Set("Link", "<"+r.URL.Path+"?"+next+`>; rel="next"`) // RFC 8288
 	}
+	ForgetHead(w, r)
 	out := bufio.NewWriter(w)
-	for _, t := range found.topics {
+	for i, t := range found.topics {
+		var n *int
+		if g.Admin {
+			n = &streams[i]
+		}
 		encode(out, struct {
 			Topic       string `json:"topic"`
 			Events      int64  `json:"events,omitempty"` // always there are some, for who may know
 			Bytes       int64  `json:"bytes,omitempty"`
 			LastEventID string `json:"last_event_id"`
 			Streams     *int   `json:"streams,omitempty"` // for operators
-		}{t.Name, t.Events, t.Bytes, t.Last.String(), streams(t.Name)})
+		}{t.Name, t.Events, t.Bytes, t.Last.String(), n})
 	}
 	_ = out.Flush() // the client may be gone
+}
+
+// streamsOf returns how many streams get the events of each of topics, to an operator. Who
+// listens to what is known to one request at a time, and forgotten before its client is
+// waited for: with many streams that takes much memory.
+func (a *api) streamsOf(ctx context.Context, g *auth.Grant, topics []eventlog.Topic) ([]int, error) {
+	if !g.Admin {
+		return nil, nil
+	}
+	select {
+	case a.audience <- struct{}{}:
+		defer func() { <-a.audience }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	audience, streams := a.hub.Audience(), make([]int, len(topics))
+	begun := time.Now()
+	for i, t := range topics {
+		begun = a.hub.Rest(begun)
+		streams[i] = audience.Of(t.Name)
+	}
+	return streams, nil
 }
 
 // findTopics returns the page of topics that a query asks for, by name. The caller gives

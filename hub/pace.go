@@ -57,5 +57,20 @@ func (p *pace) over() bool {
 	return p.looked >= pageScan || p.spent > pageTime
 }
 
+// Rest is called often by work that fills a processor and has no slot, with what it
+// returned before, or the time when the work began. While events are being published it
+// makes the work rest for as long as it has taken since, but no longer than 10 ms: a peer
+// may have held it up.
+func (h *Hub) Rest(begun time.Time) (again time.Time) {
+	took := time.Since(begun)
+	if took < turn {
+		return begun
+	}
+	if h.Live() {
+		time.Sleep(min(took, pageTime))
+	}
+	return time.Now()
+}
+
 // end gives the slot back.
 func (p *pace) end() { <-p.slot }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
@@ -13,6 +14,10 @@ import (
 func (x *API) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
 	x.api.stream(w, r, g, s, o)
 }
+
+// WriteTimeout is how long the client of an answer may take nothing of it, see
+// [TimeWrites].
+func (x *API) WriteTimeout() time.Duration { return x.api.WriteTimeout }
 
 // Refuse answers with a problem for an error of this package, of hub or of
 // auth.

@@ -71,12 +71,12 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 // ban refuses the tokens of a filter's streams until a time, and calls end once it does.
 func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 	if f.ID != (hub.StreamID{}) {
-		page, _ := a.hub.Streams(f, hub.StreamID{}, 1)
-		if len(page) == 0 {
+		peer, ok := a.hub.PeerOf(f.ID)
+		if !ok {
 			return NewProblem(http.StatusNotFound, "There is no such stream.")
 		}
-		if f.TokenID = page[0].TokenID; f.TokenID == "" {
-			f.Subject = page[0].Subject
+		if f.TokenID = peer.TokenID; f.TokenID == "" {
+			f.Subject = peer.Subject
 		}
 		if f.TokenID == "" && f.Subject == "" {
 			return &hub.InvalidError{Reason: "this stream's token has neither an id nor a subject to know it by: leave for out, or name its topic"}

@@ -185,8 +185,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 func (s *server) open() int {
-	_, n := s.hub.Streams(hub.StreamFilter{}, hub.StreamID{}, 0)
-	return n
+	_, n := s.hub.Turnover()
+	return int(n)
 }
 
 func TestParkedStreamsHaveNoGoroutine(t *testing.T) {

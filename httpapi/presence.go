@@ -1,13 +1,15 @@
 package httpapi
 
 import (
-	"encoding/json"
+	"bufio"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 )
@@ -36,71 +38,109 @@ type subscription struct {
 }
 
 // subscriptions lists open streams, a page at a time, and says what became of
-// an event on them.
+// an event on them. It writes the streams one by one.
 func (a *api) subscriptions(w http.ResponseWriter, r *http.Request) {
-	answer, err := a.listSubscriptions(r)
+	l, err := a.listSubscriptions(r)
 	if err != nil {
 		a.problem(err).Write(w)
 		return
 	}
+	defer l.close()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	encode(w, answer)
+	ForgetHead(w, r)
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, `{"total":%d`, l.total)
+	if l.event != nil {
+		_, _ = out.WriteString(`,"event":`) // an error stays until Flush
+		_, _ = out.Write(hub.AppendEnvelope(nil, l.event, true))
+	}
+	_, _ = out.WriteString(`,"subscriptions":[`)
+	for i := range l.page.Streams {
+		if i > 0 {
+			_ = out.WriteByte(',')
+		}
+		encode(out, newSubscription(&l.page.Streams[i]))
+	}
+	_ = out.WriteByte(']')
+	if l.page.More {
+		fmt.Fprintf(out, `,"next":%q`, l.page.Streams[len(l.page.Streams)-1].ID)
+	}
+	_, _ = out.WriteString("}\n")
+	_ = out.Flush() // the client may be gone
 }
 
-type subscriptionsPage struct {
-	Total         int             `json:"total"`
-	Event         json.RawMessage `json:"event,omitempty"`
-	Subscriptions []subscription  `json:"subscriptions"`
-	Next          string          `json:"next,omitempty"` // the page's end, if it is not the last
+func newSubscription(s *hub.StreamInfo) subscription {
+	return subscription{
+		ID:          s.ID.String(),
+		Selectors:   s.Selectors,
+		Types:       s.Types,
+		Envelope:    s.Envelope.String(),
+		Subject:     s.Subject,
+		TokenID:     s.TokenID,
+		Remote:      s.Remote,
+		UserAgent:   s.UserAgent,
+		OpenedAt:    s.Opened.UTC(),
+		State:       s.State,
+		Place:       s.Place.String(),
+		BehindBytes: s.Behind,
+		Bytes:       s.Bytes,
+		Outcome:     s.Outcome,
+	}
 }
 
-func (a *api) listSubscriptions(r *http.Request) (answer subscriptionsPage, err error) {
+// A subscriptionList is a page of open streams. The caller closes it.
+type subscriptionList struct {
+	total int
+	event *eventlog.Event // nil: none was asked for
+	page  *hub.StreamPage
+
+	bytes int64 // of the event and its text, as taken from share
+	share *budget.Share
+}
+
+func (l *subscriptionList) close() {
+	if l.page != nil {
+		l.page.Close()
+	}
+	l.share.Give(l.bytes)
+}
+
+func (a *api) listSubscriptions(r *http.Request) (*subscriptionList, error) {
 	q, err := parseQuery(r)
 	if err != nil {
-		return answer, err
+		return nil, err
 	}
 	f, err := parseStreamFilter(q)
 	if err != nil {
-		return answer, err
+		return nil, err
 	}
 	after, limit, err := parsePage(q)
 	if err != nil {
-		return answer, err
+		return nil, err
 	}
+	l := &subscriptionList{share: a.Budget.Share(budget.Lists)}
 	if id := q.Get("event"); id != "" {
-		f.Event, err = a.hub.Event(r.Context(), id)
-		if errors.Is(err, eventlog.ErrNotFound) {
-			return answer, NewProblem(http.StatusNotFound, "No event with this id is retained.")
+		if l.event, err = a.hub.Event(r.Context(), id); errors.Is(err, eventlog.ErrNotFound) {
+			return nil, NewProblem(http.StatusNotFound, "No event with this id is retained.")
 		} else if err != nil {
-			return answer, err
+			return nil, err
 		}
-		answer.Event = hub.AppendEnvelope(nil, f.Event, true)
+		if n := 3 * l.event.Footprint(); l.share.Take(n) {
+			l.bytes = n
+		} else {
+			return nil, hub.ErrOverBudget
+		}
+		f.Event = l.event
 	}
-	page, total := a.hub.Streams(f, after, limit)
-	answer.Total, answer.Subscriptions = total, make([]subscription, 0, len(page))
-	for _, s := range page {
-		answer.Subscriptions = append(answer.Subscriptions, subscription{
-			ID:          s.ID.String(),
-			Selectors:   s.Selectors,
-			Types:       s.Types,
-			Envelope:    s.Envelope.String(),
-			Subject:     s.Subject,
-			TokenID:     s.TokenID,
-			Remote:      s.Remote,
-			UserAgent:   s.UserAgent,
-			OpenedAt:    s.Opened.UTC(),
-			State:       s.State,
-			Place:       s.Place.String(),
-			BehindBytes: s.Behind,
-			Bytes:       s.Bytes,
-			Outcome:     s.Outcome,
-		})
+	if l.total, err = a.hub.CountStreams(r.Context(), f); err == nil {
+		l.page, err = a.hub.Streams(r.Context(), f, after, limit)
 	}
-	if len(page) == limit {
-		answer.Next = page[limit-1].ID.String()
+	if err != nil {
+		l.close()
+		return nil, err
 	}
-	return answer, nil
+	return l, nil
 }
 
 // parseStreamFilter reads which streams are meant: id, topic, subject and

@@ -39,7 +39,7 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 		h.mu.Lock()
 		h.leave()
 		h.mu.Unlock()
-		h.drain.ends.Go(func() { h.endEach(h.registry.find(StreamFilter{})) })
+		h.drain.ends.Go(h.endEach)
 	})
 	select {
 	case <-h.drain.gone:
@@ -79,19 +79,19 @@ func (d *drain) moment(now time.Time) time.Duration { return jitter(max(d.end.Su
 
 // endEach gives each stream a reconnection time, and ends it at a moment of its own. A
 // stream that opens later finds that the hub drains.
-func (h *Hub) endEach(streams []*Stream) {
+func (h *Hub) endEach() {
 	type leaver struct {
 		st   *Stream
 		wait time.Duration
 	}
 	now := time.Now()
-	leavers := make([]leaver, len(streams))
-	for i, st := range streams {
+	var leavers []leaver
+	h.eachStream(StreamFilter{}, func(st *Stream) {
 		wait := h.drain.moment(now)
-		leavers[i] = leaver{st, wait}
+		leavers = append(leavers, leaver{st, wait})
 		st.leave.Store(int64(h.drain.retry(now.Add(wait))))
 		st.wake()
-	}
+	})
 	slices.SortFunc(leavers, func(a, b leaver) int { return cmp.Compare(a.wait, b.wait) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -99,9 +99,9 @@ func (c *clockWatch) close() {
 // clockStepped looks again at all that ends by the system's clock.
 func (h *Hub) clockStepped(by time.Duration) {
 	h.logger.Info("the system's clock has been set; streams end by the new time when their tokens expire", "by", by)
-	for _, st := range h.registry.find(StreamFilter{}) {
+	h.eachStream(StreamFilter{}, func(st *Stream) {
 		if st.expiry != nil {
 			st.expiry.look()
 		}
-	}
+	})
 }

@@ -317,11 +317,15 @@ func (l *loop) ask(round int) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	infos, total := l.hub.Streams(StreamFilter{Event: e}, StreamID{}, 1000)
-	if total != open {
-		l.t.Errorf("round %d: %d streams are said to be there, not %d", round, total, open)
+	page, err := l.hub.Streams(context.Background(), StreamFilter{Event: e}, StreamID{}, 1000)
+	if err != nil {
+		l.t.Fatal(err)
 	}
-	for _, i := range infos {
+	defer page.Close()
+	if len(page.Streams) != open {
+		l.t.Errorf("round %d: %d streams are said to be there, not %d", round, len(page.Streams), open)
+	}
+	for _, i := range page.Streams {
 		if i.State != CaughtUp || i.Behind != 0 || i.Outcome == Pending {
 			l.t.Errorf("round %d: a stream is said to be %s, by %d bytes, and of the last event: %s", round, i.State, i.Behind, i.Outcome)
 		}

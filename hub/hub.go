@@ -46,6 +46,7 @@ type Hub struct {
 	clock    clockWatch
 	live     activity
 	registry registry
+	changes  atomic.Uint64                 // of the registry, counted after each
 	watch    func(i StreamInfo, open bool) // nil: nobody does
 	counters counters
 

@@ -1,10 +1,7 @@
 package hub
 
 import (
-	"bytes"
-	"crypto/rand"
 	"encoding/base64"
-	"slices"
 	"sync"
 	"time"
 
@@ -86,6 +83,9 @@ type StreamFilter struct {
 	Ticket  uint64
 	banned  *banned // streams that these leave nothing of
 
+	// Selector leaves streams that asked for this one, as it is spelt.
+	Selector string
+
 	// Event asks what became of it on each of the streams.
 	Event *eventlog.Event
 }
@@ -111,108 +111,9 @@ func (p *presence) reach(pos eventlog.ID) {
 // ID names the stream, to whom may end it.
 func (st *Stream) ID() StreamID { return st.id }
 
-// registry holds the open streams, in parts, so that a storm of connects does
-// not wait for one lock.
-type registry [64]struct {
-	mu      sync.Mutex
-	streams map[StreamID]*Stream
-}
-
-func (g *registry) add(st *Stream, remote string) {
-	_, _ = rand.Read(st.id[:])                                  // never fails, as documented
-	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
-	st.remote, st.opened = remote, time.Now().UnixNano()
-	part := &g[st.id[0]%64]
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	if part.streams == nil {
-		part.streams = map[StreamID]*Stream{}
-	}
-	part.streams[st.id] = st
-}
-
-// remove reports whether st was there.
-func (g *registry) remove(st *Stream) bool {
-	part := &g[st.id[0]%64]
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	_, ok := part.streams[st.id]
-	if delete(part.streams, st.id); len(part.streams) == 0 {
-		part.streams = nil // a map does not shrink
-	}
-	return ok
-}
-
-func (g *registry) size() (n int) {
-	for i := range g {
-		g[i].mu.Lock()
-		n += len(g[i].streams)
-		g[i].mu.Unlock()
-	}
-	return n
-}
-
-// find returns the streams that a filter leaves, in no order. It compares selectors
-// only after it has let go of the locks, for streams that open and close wait for those.
-func (g *registry) find(f StreamFilter) (found []*Stream) {
-	for i := range g {
-		g[i].mu.Lock()
-		for _, st := range g[i].streams {
-			if f.matchesPeer(st) {
-				found = append(found, st)
-			}
-		}
-		g[i].mu.Unlock()
-	}
-	if len(f.Topics.text) == 0 && f.banned == nil {
-		return found
-	}
-	verdicts := map[*feed]bool{} // streams of a feed ask for the same
-	return slices.DeleteFunc(found, func(st *Stream) bool {
-		ok, known := verdicts[st.feed]
-		if !known {
-			ok = f.matchesFeed(st.feed)
-			verdicts[st.feed] = ok
-		}
-		return !ok
-	})
-}
-
-func (f *StreamFilter) matchesPeer(st *Stream) bool {
-	of := st.weight.holder()
-	return (f.ID == StreamID{} || st.id == f.ID) && (f.Subject == "" || of.subject == f.Subject) &&
-		(f.TokenID == "" || of.tokenID == f.TokenID) && (f.Ticket == 0 || of.ticket == f.Ticket)
-}
-
-func (f *StreamFilter) matchesFeed(of *feed) bool {
-	return (len(f.Topics.text) == 0 || f.Topics.Meets(&of.sel)) && (f.banned == nil || f.banned.cover(&of.sel))
-}
-
-// Streams lists open streams in the order of their ids, at most limit of them
-// after one, and tells how many there are in all.
-func (h *Hub) Streams(f StreamFilter, after StreamID, limit int) (page []StreamInfo, total int) {
-	found := h.registry.find(f)
-	total = len(found)
-	found = slices.DeleteFunc(found, func(st *Stream) bool { return bytes.Compare(st.id[:], after[:]) <= 0 })
-	slices.SortFunc(found, func(a, b *Stream) int { return bytes.Compare(a.id[:], b.id[:]) })
-	for _, st := range found[:min(limit, len(found))] {
-		page = append(page, st.info(f.Event))
-	}
-	return page, total
-}
-
 // Watch has f called with each stream that opens, and again when it has ended.
 // It must not block. Call Watch before there are any.
 func (h *Hub) Watch(f func(i StreamInfo, open bool)) { h.watch = f }
-
-// End ends the streams that a filter leaves, and returns how many those are.
-func (h *Hub) End(f StreamFilter, cause error) int {
-	found := h.registry.find(f)
-	for _, st := range found {
-		st.End(cause)
-	}
-	return len(found)
-}
 
 func (st *Stream) info(e *eventlog.Event) StreamInfo {
 	i := StreamInfo{

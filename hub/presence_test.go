@@ -1,13 +1,16 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
@@ -23,11 +26,16 @@ func next(t *testing.T, st *Stream) string {
 
 func listed(t *testing.T, h *Hub, f StreamFilter) []StreamInfo {
 	t.Helper()
-	page, total := h.Streams(f, StreamID{}, 100)
-	if total != len(page) {
-		t.Fatalf("%d streams of %d", len(page), total)
+	page, err := h.Streams(t.Context(), f, StreamID{}, 100)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return page
+	found := page.Streams
+	page.Close()
+	if total, err := h.CountStreams(t.Context(), f); err != nil || total != len(found) || page.More {
+		t.Fatalf("%d streams of %d, %v", len(found), total, err)
+	}
+	return found
 }
 
 func one(t *testing.T, h *Hub, f StreamFilter) StreamInfo {
@@ -114,17 +122,117 @@ func TestStreamsInPages(t *testing.T) {
 	}
 	var after StreamID
 	for pages := 0; len(want) > 0; pages++ {
-		page, total := h.Streams(StreamFilter{}, after, 10)
-		if total != 25 || len(page) == 0 || pages == 3 {
-			t.Fatalf("page %d: %d of %d streams", pages, len(page), total)
+		page, err := h.Streams(t.Context(), StreamFilter{}, after, 10)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, i := range page {
+		defer page.Close()
+		if len(page.Streams) == 0 || page.More != (len(want) > 10) || pages == 3 {
+			t.Fatalf("page %d: %d streams, more: %t", pages, len(page.Streams), page.More)
+		}
+		for _, i := range page.Streams {
 			if !want[i.ID] {
 				t.Errorf("%s is listed twice, or is not open", i.ID)
 			}
 			delete(want, i.ID)
 			after = i.ID
 		}
+	}
+}
+
+// TestStreamPages checks that pages have all streams that a filter leaves once, by id, and
+// that what a page holds is counted and bounded, however many streams there are and
+// however long what they ask for.
+func TestStreamPages(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	lists := h.budget.Share(budget.Lists)
+	long := strings.Repeat("x", 4000)
+	want := map[string][]StreamID{}
+	for i := range 600 {
+		name := "short"
+		texts := []string{name}
+		if i%2 == 0 {
+			name = "long"
+			for j := range 15 {
+				texts = append(texts, fmt.Sprint(i, "/", j, "/", long))
+			}
+			texts[0] = name
+		}
+		id := openStream(t, h, From{}, texts...).ID()
+		want[name] = append(want[name], id)
+		want["all"] = append(want["all"], id)
+	}
+	for name, f := range map[string]StreamFilter{
+		"all":   {},
+		"short": {Selector: "short"},
+		"long":  {Topics: mustParse(t, "long")},
+	} {
+		var got []StreamID
+		for after, more := (StreamID{}), true; more; {
+			page, err := h.Streams(t.Context(), f, after, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held, n := int64(0), len(page.Streams)
+			for _, i := range page.Streams {
+				got = append(got, i.ID)
+				for _, text := range i.Selectors {
+					held += int64(len(text))
+				}
+			}
+			if n == 0 || n > 100 || held > 256<<10+70_000 || lists.Used() < held || lists.Used() > 512<<10 {
+				t.Fatalf("%s: a page has %d streams with %d bytes of selectors, and %d are counted", name, n, held, lists.Used())
+			}
+			after, more = got[len(got)-1], page.More
+			page.Close()
+			page.Close()
+			if lists.Used() != 0 {
+				t.Fatalf("%s: %d bytes are counted after a page was closed", name, lists.Used())
+			}
+		}
+		slices.SortFunc(want[name], func(a, b StreamID) int { return bytes.Compare(a[:], b[:]) })
+		if !slices.Equal(got, want[name]) {
+			t.Errorf("%s: %d streams in pages, want %d, by id", name, len(got), len(want[name]))
+		}
+		if n, err := h.CountStreams(t.Context(), f); err != nil || n != len(want[name]) {
+			t.Errorf("%s: %d streams are counted, %v", name, n, err)
+		}
+	}
+	lists.Add(lists.Most())
+	if _, err := h.Streams(t.Context(), StreamFilter{}, StreamID{}, 100); err != ErrOverBudget {
+		t.Errorf("when lists hold all that they may: %v", err)
+	}
+	if lists.Used() != lists.Most() {
+		t.Errorf("%d bytes are counted", lists.Used())
+	}
+}
+
+// TestStreamsWaitForTheirTurn checks that a list is made in turn with those who read the
+// log, and that a client which goes does not wait.
+func TestStreamsWaitForTheirTurn(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	openStream(t, h, From{}, "a")
+	slots := h.pages.slots[0]
+	for range cap(slots) {
+		slots <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	listed := make(chan error)
+	go func() {
+		_, err := h.Streams(ctx, StreamFilter{}, StreamID{}, 1)
+		listed <- err
+	}()
+	select {
+	case err := <-listed:
+		t.Fatalf("a list does not wait for a slot: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	cancel()
+	if err := <-listed; !errors.Is(err, context.Canceled) {
+		t.Errorf("one whose client has gone ends with %v", err)
+	}
+	for range cap(slots) {
+		<-slots
 	}
 }
 

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -105,6 +106,12 @@ func (t *tally) flush() {
 // Turnover returns how many streams were ever opened, and how many are open.
 func (h *Hub) Turnover() (opened, open uint64) {
 	return h.counters.connects.Load(), uint64(h.registry.size())
+}
+
+// StreamsVersion returns a text that is another one as soon as a stream has opened or
+// closed, or the hub is another.
+func (h *Hub) StreamsVersion() string {
+	return strconv.FormatInt(h.counters.started.UnixNano(), 36) + "-" + strconv.FormatUint(h.changes.Load(), 36)
 }
 
 // Stats is what a hub has done since it began, and what it holds now.

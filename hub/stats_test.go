@@ -59,8 +59,12 @@ func BenchmarkStats(b *testing.B) {
 		openStream(b, h, From{}, fmt.Sprint("topic/", i))
 	}
 	for name, ask := range map[string]func(){
-		"Stats":    func() { _, _ = h.Stats(b.Context()) },
-		"Streams":  func() { h.Streams(StreamFilter{}, StreamID{}, 100) },
+		"Stats": func() { _, _ = h.Stats(b.Context()) },
+		"Streams": func() {
+			if page, err := h.Streams(b.Context(), StreamFilter{}, StreamID{}, 100); err == nil {
+				page.Close()
+			}
+		},
 		"Audience": func() { h.Audience() },
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -118,6 +118,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	st.endAt(o.Expires)
 	h.registry.add(st, o.Peer.Remote)
+	h.changes.Add(1)
 	if h.watch != nil {
 		h.watch(st.info(nil), true)
 	}
@@ -137,6 +138,7 @@ func (st *Stream) Chunked() bool { return st.feed.key.form.chunked }
 // was peeked at is not to be looked at any more.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {
+		st.hub.changes.Add(1)
 		if st.onClose != nil {
 			st.onClose()
 		}

@@ -24,7 +24,5 @@ func (w wakes) Wake() { w.st.wake() }
 
 // wakeStreams wakes every stream, so that it looks at the hub's state.
 func (h *Hub) wakeStreams() {
-	for _, st := range h.registry.find(StreamFilter{}) {
-		st.wake()
-	}
+	h.eachStream(StreamFilter{}, (*Stream).wake)
 }

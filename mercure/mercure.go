@@ -43,7 +43,7 @@ func New(h *hub.Hub, api *httpapi.API, o Options) *Handler { return &Handler{o: 
 func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
 
 func (m *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	httpapi.BoundBody(m.serve).ServeHTTP(w, r)
+	httpapi.TimeWrites(httpapi.BoundBody(m.serve), m.api.WriteTimeout()).ServeHTTP(w, r)
 }
 
 func (m *Handler) serve(w http.ResponseWriter, r *http.Request) {

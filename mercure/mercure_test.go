@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -611,6 +612,113 @@ func TestSubscriptions(t *testing.T) {
 	if resp := off.do(t, "GET", subs, "", watcher...); resp.StatusCode != 404 {
 		t.Errorf("switched off: %s", resp.Status)
 	}
+}
+
+// TestSubscriptionListIsWhole lists more streams than are looked at at a time, some with
+// long topics: the document has each of their subscriptions once.
+func TestSubscriptionListIsWhole(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
+	watcher := bearer(token(t, "", "*", ""))
+	want := map[string]bool{} // topics and subscribers
+	for n := range 700 {
+		texts := []string{"all", fmt.Sprint("row/", n), fmt.Sprint(n%3, "/", strings.Repeat("ä", n))}
+		sel, err := hub.ParseSelectors(texts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.hub.Stream(t.Context(), hub.Subscription{Selectors: sel}, hub.StreamOptions{Peer: hub.Peer{Payload: `{"n":"<&>"}`}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		id := uuid(st.ID())
+		for _, text := range texts {
+			want[text+" "+id] = true
+		}
+	}
+	for topic, n := range map[string]int{"": len(want), "all": 700, "row/7": 1, "none": 0} {
+		resp := s.do(t, "GET", strings.TrimSuffix(path+"/subscriptions/"+url.PathEscape(topic), "/"), "", watcher...)
+		var document struct {
+			Subscriptions []struct {
+				ID, Topic, Subscriber string
+				Active                bool
+				Payload               json.RawMessage
+			}
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&document); err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%q: %s, %v", topic, resp.Status, err)
+		}
+		seen := map[string]bool{}
+		for _, sub := range document.Subscriptions {
+			key := sub.Topic + " " + sub.Subscriber
+			if !want[key] || seen[key] || !sub.Active || string(sub.Payload) != `{"n":"<&>"}` {
+				t.Errorf("%q: %+v is listed twice, or is none", topic, sub)
+			}
+			seen[key] = true
+		}
+		if len(seen) != n {
+			t.Errorf("%q: %d subscriptions are listed, want %d", topic, len(seen), n)
+		}
+		eventually(t, func() bool { return s.hub.Budget().Share(budget.Lists).Used() == 0 })
+	}
+}
+
+// TestSubscriptionListEndsWhenNobodyReads checks that a list is given up, and what it
+// holds given back, when its client takes nothing of it.
+func TestSubscriptionListEndsWhenNobodyReads(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
+	watcher := token(t, "", "*", "")
+	for n := range 300 {
+		var texts []string
+		for m := range 15 {
+			texts = append(texts, fmt.Sprint(n, "/", m, "/", strings.Repeat("x", 4000)))
+		}
+		sel, err := hub.ParseSelectors(texts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.hub.Stream(t.Context(), hub.Subscription{Selectors: sel}, hub.StreamOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+	}
+	keys, err := auth.ParseKeys(secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := mercure.Options{Subscriptions: true}
+	if o.Auth, err = auth.New(auth.Options{SubscriberKeys: keys}); err != nil {
+		t.Fatal(err)
+	}
+	api := httpapi.New(s.hub, httpapi.Options{Auth: o.Auth, WriteTimeout: 300 * time.Millisecond})
+	m, ended := mercure.New(s.hub, api, o), make(chan struct{})
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		m.ServeHTTP(w, r)
+	}))
+	defer served.Close()
+	defer api.Close()
+	conn, err := net.Dial("tcp", served.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer %s\r\n\r\n", path+"/subscriptions", watcher)
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the list waits for its client")
+	}
+	if held := s.hub.Budget().Share(budget.Lists).Used(); held != 0 {
+		t.Errorf("%d bytes are held when it has ended", held)
+	}
+}
+
+// uuid is a stream's id as the protocol has it.
+func uuid(id hub.StreamID) string {
+	h := fmt.Sprintf("%x", id[:])
+	return "urn:uuid:" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 func eventually(t *testing.T, ok func() bool) {

@@ -1,11 +1,12 @@
 package mercure
 
 import (
-	"bytes"
-	"crypto/sha256"
+	"bufio"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,9 +21,7 @@ const (
 	subscriptionsPath = Path + "/subscriptions"
 	vocabulary        = "https://mercure.rocks/"
 	mediaType         = "application/ld+json"
-	listPage          = 1000
-	subscriptionSize  = 200      // roughly the bytes of one in a document, beside its texts
-	maxDocument       = 32 << 20 // bytes of a document, likewise
+	listPage          = 256 // streams that are looked at, and held, at a time
 )
 
 // A subscription is one selector of one stream, as the protocol has it.
@@ -61,104 +60,170 @@ func subscriberID(id hub.StreamID) string {
 	return "urn:uuid:" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// subscriptions serves who is there: all, those to a topic, or one.
+// parseSubscriberID reads what subscriberID wrote.
+func parseSubscriberID(s string) (id hub.StreamID, ok bool) {
+	h := strings.ReplaceAll(strings.TrimPrefix(s, "urn:uuid:"), "-", "")
+	b, err := hex.DecodeString(h)
+	if err != nil || len(b) != len(id) {
+		return id, false
+	}
+	id = hub.StreamID(b)
+	return id, subscriberID(id) == s // spelt in the one way
+}
+
+// subscriptions serves who is there: all, those to a topic, or one. It writes them one by
+// one, and holds a page of streams at a time.
 func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 	g, err := m.o.Auth.Subscriber(r)
 	if err == nil && !g.MaySee(r.URL.EscapedPath()) {
 		err = auth.Forbidden("The token does not grant to see subscriptions: its claim mercure.subscribe needs " + subscriptionsPath + "{/topic}{/subscriber}, or the path that was asked for.")
 	}
+	var l *list
+	if err == nil {
+		l, err = m.list(r)
+	}
 	if err != nil {
 		m.api.Refuse(w, r, err)
 		return
 	}
-	document, lastEventID, err := m.document(r)
-	if err != nil {
-		m.api.Refuse(w, r, err)
-		return
-	}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(document); err != nil {
-		panic(fmt.Sprintf("a token's payload that was JSON is not any more: %v", err))
-	}
-	sum := sha256.Sum256(body.Bytes())
+	defer l.close()
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "must-revalidate, private")
-	h.Set("Last-Event-ID", lastEventID)
-	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body.Bytes())) // 304 to who has it already (RFC 9110 §13)
+	h.Set("Last-Event-ID", l.lastEventID)
+	h.Set("ETag", l.tag)
+	if hasTag(r.Header.Values("If-None-Match"), l.tag) {
+		h.Del("Content-Type")
+		w.WriteHeader(http.StatusNotModified) // it has it already (RFC 9110 §13.1.2)
+		return
+	}
+	if r.Method != http.MethodHead {
+		httpapi.ForgetHead(w, r)
+		l.write(w)
+	}
 }
 
-// document is what a path is, and the place to subscribe from for what comes
-// after it.
-func (m *Handler) document(r *http.Request) (document any, lastEventID string, err error) {
+// hasTag reports whether an If-None-Match has a tag, or any. It compares weakly, as it
+// is to (RFC 9110 §13.1.2).
+func hasTag(values []string, tag string) bool {
+	for one := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// A list is the subscriptions that a path names: those of streams that are open.
+type list struct {
+	ctx         context.Context
+	hub         *hub.Hub
+	path        string
+	filter      hub.StreamFilter
+	one         bool            // the path names one, which is there
+	page        *hub.StreamPage // the next streams; the caller closes it
+	lastEventID string          // the place to subscribe from for what comes after it
+	tag         string          // of what there is
+	begun       time.Time       // see [hub.Hub.Rest]
+}
+
+// list finds the beginning of what a path names. It is an error if that is one
+// subscription, and not there.
+func (m *Handler) list(r *http.Request) (*list, error) {
 	bounds, err := m.hub.Bounds(r.Context())
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	lastEventID = bounds.Last.URN()
-	parts := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.EscapedPath(), subscriptionsPath), "/"), "/")
+	l := &list{ctx: r.Context(), hub: m.hub, path: strings.Clone(r.URL.EscapedPath()), lastEventID: bounds.Last.URN()}
+	l.tag = `"` + l.hub.StreamsVersion() + "-" + bounds.Last.String() + `"` // before any stream is looked at
+	missing := httpapi.NewProblem(http.StatusNotFound, "There is no such subscription; list them at "+subscriptionsPath+".")
+	parts := strings.Split(strings.Trim(strings.TrimPrefix(l.path, subscriptionsPath), "/"), "/")
 	for i := range parts {
 		if parts[i], err = url.PathUnescape(parts[i]); err != nil {
-			return nil, "", &hub.InvalidError{Reason: "the path is malformed: " + err.Error()}
+			return nil, &hub.InvalidError{Reason: "the path is malformed: " + err.Error()}
 		}
 	}
-	missing := httpapi.NewProblem(http.StatusNotFound, "There is no such subscription; list them at "+subscriptionsPath+".")
-	if len(parts) > 2 {
-		return nil, "", missing
+	if l.filter.Selector = parts[0]; len(parts[0]) > hub.MaxTopicBytes {
+		return nil, missing
 	}
-	topic, subscriber := parts[0], ""
-	if len(parts) == 2 {
-		subscriber = parts[1]
+	switch len(parts) {
+	case 1:
+	case 2:
+		if l.filter.ID, l.one = parseSubscriberID(parts[1]); !l.one {
+			return nil, missing
+		}
+	default:
+		return nil, missing
 	}
-	found, err := m.list(topic, subscriber)
-	if err != nil {
-		return nil, "", err
+	if l.page, err = l.hub.Streams(l.ctx, l.filter, hub.StreamID{}, listPage); err != nil {
+		return nil, err
 	}
-	if len(parts) < 2 {
-		return struct {
-			Context       string         `json:"@context"`
-			ID            string         `json:"id"`
-			Type          string         `json:"type"`
-			LastEventID   string         `json:"lastEventID"`
-			Subscriptions []subscription `json:"subscriptions"`
-		}{vocabulary, r.URL.EscapedPath(), "Subscriptions", lastEventID, found}, lastEventID, nil
+	if l.one && len(l.page.Streams) == 0 {
+		l.close()
+		return nil, missing
 	}
-	if len(found) == 0 {
-		return nil, "", missing
-	}
-	found[0].Context, found[0].LastEventID = vocabulary, lastEventID
-	return found[0], lastEventID, nil
+	return l, nil
 }
 
-// list returns the subscriptions of open streams to a topic, or to any if it is
-// "", of a subscriber or of any.
-func (m *Handler) list(topic, subscriber string) ([]subscription, error) {
-	found, size := []subscription{}, 0
-	for after := (hub.StreamID{}); ; {
-		page, _ := m.hub.Streams(hub.StreamFilter{}, after, listPage)
-		for i := range page {
-			if subscriber != "" && subscriber != subscriberID(page[i].ID) {
-				continue
-			}
-			for _, t := range page[i].Selectors {
-				if topic != "" && topic != t {
-					continue
-				}
-				s := subscriptionOf(&page[i], t, true)
-				if size += subscriptionSize + len(s.ID) + len(t) + len(s.Payload); size > maxDocument {
-					return nil, httpapi.NewProblem(http.StatusServiceUnavailable, "There are too many subscriptions to list at once; ask for those to one topic, at "+subscriptionsPath+"/TOPIC.")
-				}
-				found = append(found, s)
-			}
-		}
-		if len(page) < listPage {
-			return found, nil
-		}
-		after = page[listPage-1].ID
+func (l *list) close() { l.page.Close() }
+
+// write writes the document. If it cannot go on, it breaks the response off.
+func (l *list) write(w http.ResponseWriter) {
+	out := bufio.NewWriter(w)
+	defer func() { _ = out.Flush() }() // the client may be gone
+	if l.one {
+		s := subscriptionOf(&l.page.Streams[0], l.filter.Selector, true)
+		s.Context, s.LastEventID = vocabulary, l.lastEventID
+		_ = encode(out, s)
+		return
 	}
+	fmt.Fprintf(out, `{"@context":%q,"id":`, vocabulary)
+	_ = encode(out, l.path)
+	fmt.Fprintf(out, `,"type":"Subscriptions","lastEventID":%q,"subscriptions":[`, l.lastEventID)
+	l.begun = time.Now()
+	for first := true; ; {
+		for i := range l.page.Streams {
+			if err := l.writeStream(out, &l.page.Streams[i], &first); err != nil {
+				return
+			}
+		}
+		if !l.page.More {
+			_, _ = out.WriteString("]}\n")
+			return
+		}
+		after := l.page.Streams[len(l.page.Streams)-1].ID
+		l.close()
+		page, err := l.hub.Streams(l.ctx, l.filter, after, listPage)
+		if err != nil {
+			panic(http.ErrAbortHandler) // the status is out; only a broken body can still say so
+		}
+		l.page = page
+	}
+}
+
+// writeStream writes the subscriptions of a stream.
+func (l *list) writeStream(out *bufio.Writer, i *hub.StreamInfo, first *bool) error {
+	topics := i.Selectors
+	if l.filter.Selector != "" {
+		topics = []string{l.filter.Selector}
+	}
+	for _, topic := range topics {
+		if !*first {
+			_ = out.WriteByte(',') // an error comes again
+		}
+		*first = false
+		if err := encode(out, subscriptionOf(i, topic, true)); err != nil {
+			return err
+		}
+		l.begun = l.hub.Rest(l.begun)
+	}
+	return nil
+}
+
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v) // a token's payload was JSON when it was read
 }
 
 // event is what tells of a subscription, as an update's data.

@@ -1,8 +1,11 @@
 package hub
 
+import "context"
+
 // An Audience tells how many streams get the events of a topic, as it was when
 // it was taken.
 type Audience struct {
+	pages    *pages // in turn with whose reads it works
 	exact    map[string]int
 	all      int
 	patterns []crowd
@@ -25,8 +28,11 @@ func (h *Hub) Audience() *Audience {
 		}
 		part.mu.Unlock()
 	}
-	a := &Audience{exact: map[string]int{}}
+	a := &Audience{pages: h.pages, exact: map[string]int{}}
+	turns := h.pages.turns(context.Background(), &Selectors{})
+	defer turns.end()
 	for f, n := range sizes {
+		turns.look()
 		switch {
 		case f.sel.all:
 			a.all += n
@@ -44,8 +50,13 @@ func (h *Hub) Audience() *Audience {
 // Of returns how many streams get a topic's events.
 func (a *Audience) Of(topic string) int {
 	n := a.all + a.exact[topic]
+	if len(a.patterns) == 0 {
+		return n
+	}
+	turns := a.pages.turns(context.Background(), &Selectors{})
+	defer turns.end()
 	for _, c := range a.patterns {
-		if c.sel.matchTopic(topic) {
+		if c.sel.matchInTurns([]string{topic}, turns.look) {
 			n += c.size
 		}
 	}

@@ -65,7 +65,7 @@ func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
 // Banned reports whether bans cover all of a subscription's selectors. A URI
 // Template is covered by `*`, and by one that differs in the names of its
 // variables alone.
-func (h *Hub) Banned(sel Selectors) bool { return h.bans.now.Load().cover(&sel) }
+func (h *Hub) Banned(sel Selectors) bool { return h.bans.now.Load().cover(&sel, func() {}) }
 
 // changeBans puts the set that change returns in the place of the current one, and
 // returns it. It drops what was prepared before: windows and pages hold events that
@@ -212,19 +212,9 @@ func (s *banned) templates() []*pattern {
 // has reports whether a topic is banned.
 func (s *banned) has(topic string) bool { return s != nil && s.sel.matchTopic(topic) }
 
-// withholds reports whether an event is kept from the streams of a feed.
-// Gaps have no topic, and are not.
-func (s *banned) withholds(f *feed, e *eventlog.Event) bool {
-	return s != nil && len(e.Topics) > 0 && !f.sel.Match(s.open(e.Topics))
-}
-
-// hides reports whether an event came after the bans began, and is withheld.
-func (s *banned) hides(f *feed, e *eventlog.Event) bool {
-	return s.withholds(f, e) && e.ID.Compare(s.since) > 0
-}
-
-// cover reports whether all that sel selects is banned.
-func (s *banned) cover(sel *Selectors) bool {
+// cover reports whether all that sel selects is banned. It calls look before each
+// template that it tries.
+func (s *banned) cover(sel *Selectors, look func()) bool {
 	switch {
 	case s == nil:
 		return false
@@ -238,8 +228,8 @@ func (s *banned) cover(sel *Selectors) bool {
 			return false
 		}
 	}
-	for _, text := range sel.text {
-		if !strings.ContainsAny(text, "{}") && !s.sel.matchTopic(text) {
+	for i, text := range sel.text {
+		if !strings.ContainsAny(text, "{}") && !s.sel.matchInTurns(sel.text[i:i+1], look) {
 			return false
 		}
 	}

@@ -9,17 +9,19 @@ import (
 // Templates an expression counts as any run of the characters that its operator
 // allows (RFC 6570 §3.2): Meets is true of some pairs without a common topic, such as
 // two that differ in how many values they take, and never false of one with.
-func (s *Selectors) Meets(other *Selectors) bool {
+func (s *Selectors) Meets(other *Selectors) bool { return s.meets(other, func() {}) }
+
+// meets is Meets, and calls look before each template that it compares with something.
+func (s *Selectors) meets(other *Selectors, look func()) bool {
 	if s.all || other.all {
 		return true
 	}
-	matches := func(a, b *Selectors) bool { return slices.ContainsFunc(a.text, b.matchTopic) }
-	if matches(s, other) || matches(other, s) {
+	if other.matchInTurns(s.text, look) || s.matchInTurns(other.text, look) {
 		return true
 	}
 	for _, p := range s.templates {
 		for _, q := range other.templates {
-			if runsMeet(runsOf(p.text), runsOf(q.text)) {
+			if look(); runsMeet(runsOf(p.text), runsOf(q.text)) {
 				return true
 			}
 		}
@@ -98,6 +100,9 @@ func runsMeet(a, b []templateRun) bool {
 		}
 		if i == len(a) {
 			break
+		}
+		if !slices.Contains(next, true) { // as with most pairs, which begin differently
+			return false
 		}
 		reached, next = next, reached
 	}

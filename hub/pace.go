@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -74,3 +75,42 @@ func (h *Hub) Rest(begun time.Time) (again time.Time) {
 
 // end gives the slot back.
 func (p *pace) end() { <-p.slot }
+
+// turns is work that goes through all streams or feeds. It is done in turn with reads of
+// the log, at their pace: each turn takes a slot, and ends when others are to get theirs.
+type turns struct {
+	ctx   context.Context
+	pages *pages
+	sel   *Selectors // what is looked for, which decides whose slots it takes
+	pace  *pace
+	err   error // the context's; then no turn comes any more
+}
+
+// turns waits for the first turn. The caller ends the last.
+func (p *pages) turns(ctx context.Context, sel *Selectors) *turns {
+	t := &turns{ctx: ctx, pages: p, sel: sel}
+	t.begin()
+	return t
+}
+
+func (t *turns) begin() {
+	if t.pace, t.err = t.pages.begin(t.ctx, t.sel); t.err == nil {
+		t.pace.costly = true // a look may be at two templates of a kilobyte each
+	}
+}
+
+// look is called before each look at a feed, and before each template that is tried. It
+// waits for the next turn when this one is over. The caller sees from err whether the
+// context has ended.
+func (t *turns) look() {
+	if t.err == nil && t.pace.over() {
+		t.pace.end()
+		t.begin()
+	}
+}
+
+func (t *turns) end() {
+	if t.err == nil {
+		t.pace.end()
+	}
+}

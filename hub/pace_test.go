@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"testing"
 	"testing/synctest"
@@ -104,6 +105,91 @@ func TestPagesArePaced(t *testing.T) {
 			rest := time.Since(begun) - work
 			if tt.live && rest < work/2 || !tt.live && rest != 0 {
 				t.Errorf("%s: %v of work, and %v of rest", tt.why, work, rest)
+			}
+		})
+	}
+}
+
+func listStreams(t *testing.T, h *Hub, f StreamFilter) {
+	page, err := h.Streams(context.Background(), f, StreamID{}, 100)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	page.Close()
+}
+
+// TestWalksTakeTurns checks that what goes through all streams, or through the templates of
+// all feeds, waits for a slot and gives it to others before it is done.
+func TestWalksTakeTurns(t *testing.T) {
+	templates := func(first string) (texts []string) {
+		for i := range MaxTopics {
+			texts = append(texts, fmt.Sprintf("%s%d/{x}", first, i))
+		}
+		return texts
+	}
+	topics := make([]string, MaxTopics)
+	for i := range topics {
+		topics[i] = fmt.Sprint("a", i)
+	}
+	for name, walk := range map[string]func(h *Hub, e *eventlog.Event, a *Audience){
+		"the list of streams to topics": func(h *Hub, _ *eventlog.Event, _ *Audience) {
+			listStreams(t, h, StreamFilter{Topics: mustSelect(t, templates("other")...)})
+		},
+		"the end of streams to topics": func(h *Hub, _ *eventlog.Event, _ *Audience) {
+			h.End(StreamFilter{Topics: mustSelect(t, templates("other")...)}, ErrKicked)
+		},
+		"a ban": func(h *Hub, _ *eventlog.Event, _ *Audience) { ban(t, h, time.Hour, templates("b")...) },
+		"what became of an event": func(h *Hub, e *eventlog.Event, _ *Audience) {
+			listStreams(t, h, StreamFilter{Event: e})
+		},
+		"how many get a topic": func(_ *Hub, _ *eventlog.Event, a *Audience) { a.Of("c") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := newTestHub(t, eventlog.Retention{})
+			slot := make(chan struct{}, 1)
+			h.pages.slots = [2]chan struct{}{slot, slot}
+			for i := range 90 {
+				openStream(t, h, From{}, append(templates(fmt.Sprint("s", i)), topics[:20]...)...)
+				openStream(t, h, From{}, fmt.Sprint("s", i))
+			}
+			putTopics(t, h, "x", topics[20:]...)
+			bounds, err := h.Bounds(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := h.Event(t.Context(), bounds.Last.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			audience := h.Audience()
+			slot <- struct{}{}
+			done, got, hold := false, false, make(chan struct{})
+			go func() {
+				walk(h, e, audience)
+				done = true
+			}()
+			synctest.Wait()
+			if done {
+				t.Errorf("%s waits for no slot", name)
+				return
+			}
+			go func() {
+				slot <- struct{}{}
+				got = true
+				<-hold
+				<-slot
+			}()
+			synctest.Wait()
+			<-slot
+			synctest.Wait()
+			if !got || done {
+				t.Errorf("%s: it is done: %v, before another got the slot: %v", name, done, got)
+			}
+			close(hold)
+			synctest.Wait()
+			if !done {
+				t.Errorf("%s does not come to its end", name)
 			}
 		})
 	}

@@ -111,11 +111,54 @@ func (p *presence) reach(pos eventlog.ID) {
 // ID names the stream, to whom may end it.
 func (st *Stream) ID() StreamID { return st.id }
 
+// An inquiry asks what became of an event on streams.
+type inquiry struct {
+	event *eventlog.Event
+	bans  *banned
+	open  []string // of its topics that are not banned
+	look  func()
+	feeds map[*feed]answer // streams of a feed ask for the same
+}
+
+// An answer is what a feed has to do with an event.
+type answer struct {
+	asked bool // it selects one of the event's topics,
+	open  bool // one of them that is not banned
+}
+
+func (h *Hub) inquire(e *eventlog.Event, look func()) *inquiry {
+	q := &inquiry{event: e, bans: h.bans.now.Load(), open: e.Topics, look: look, feeds: map[*feed]answer{}}
+	if q.bans != nil {
+		q.open = nil
+		for i := range e.Topics {
+			if one := e.Topics[i : i+1]; !q.bans.sel.matchInTurns(one, look) {
+				q.open = append(q.open, one...)
+			}
+		}
+	}
+	return q
+}
+
+func (q *inquiry) of(f *feed) answer {
+	a, known := q.feeds[f]
+	if !known {
+		a.asked = f.sel.matchInTurns(q.event.Topics, q.look)
+		a.open = a.asked && (q.bans == nil || f.sel.matchInTurns(q.open, q.look))
+		q.feeds[f] = a
+	}
+	return a
+}
+
+// shows reports whether a grant shows its holder the event.
+func (q *inquiry) shows(grant *Selectors) bool {
+	return !q.event.Private || grant.matchInTurns(q.event.Topics, q.look)
+}
+
 // Watch has f called with each stream that opens, and again when it has ended.
 // It must not block. Call Watch before there are any.
 func (h *Hub) Watch(f func(i StreamInfo, open bool)) { h.watch = f }
 
-func (st *Stream) info(e *eventlog.Event) StreamInfo {
+func (st *Stream) info(ask *inquiry) StreamInfo {
 	i := StreamInfo{
 		ID:        st.id,
 		Peer:      st.describe(),
@@ -126,8 +169,8 @@ func (st *Stream) info(e *eventlog.Event) StreamInfo {
 		Bytes:     st.weight.bytes() + st.feed.weight(),
 	}
 	i.State, i.Behind, i.Place = st.progress()
-	if e != nil {
-		i.Outcome = st.outcome(e, i.Place)
+	if ask != nil {
+		i.Outcome = st.outcome(ask, i.Place)
 	}
 	return i
 }
@@ -145,17 +188,18 @@ func (st *Stream) describe() Peer {
 	return p
 }
 
-func (st *Stream) outcome(e *eventlog.Event, place eventlog.ID) Outcome {
+func (st *Stream) outcome(ask *inquiry, place eventlog.ID) Outcome {
+	e, feed := ask.event, ask.of(st.feed)
 	switch {
-	case !st.feed.sel.Match(e.Topics):
+	case !feed.asked:
 		return NotSubscribed
 	case !st.feed.wantsType(e.Type):
 		return OtherType
-	case !st.cursor.grant.sees(secrecy(e)):
+	case !ask.shows(st.cursor.grant):
 		return NoGrant
 	case e.ID.Compare(st.start) <= 0:
 		return BeganLater
-	case st.hub.bans.now.Load().hides(st.feed, e):
+	case !feed.open && e.ID.Compare(ask.bans.since) > 0: // it came after the bans began
 		return Withheld
 	case e.ID.Compare(place) <= 0:
 		return Delivered

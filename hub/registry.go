@@ -58,13 +58,14 @@ func (g *registry) size() (n int) {
 }
 
 // find yields the streams after an id that a filter leaves: those of each part at once,
-// in no order, but before those of the next. What it yields is good until the next. It
-// compares selectors only after it has let go of the locks, for streams that open and
-// close wait for those, and calls rest, unless that is nil, whenever it has compared some.
-func (g *registry) find(f StreamFilter, after StreamID, rest func() error) iter.Seq2[[]*Stream, error] {
+// in no order, but before those of the next. What it yields is valid until the next. It
+// compares selectors in turns, and only after it has released the locks, for streams that
+// open and close wait for those. It ends with the error of t, which is nil for a filter
+// that does not narrow feeds and a caller that need not take turns.
+func (g *registry) find(f StreamFilter, after StreamID, t *turns) iter.Seq2[[]*Stream, error] {
 	return func(yield func([]*Stream, error) bool) {
 		var found []*Stream
-		verdicts := verdicts{filter: &f, of: map[*feed]bool{}, rest: rest}
+		verdicts := verdicts{filter: &f, of: map[*feed]bool{}, turns: t}
 		for i := after.part(); i < len(g); i++ {
 			if f.ID != (StreamID{}) && i != f.ID.part() {
 				continue
@@ -110,31 +111,31 @@ const maxVerdicts = 4096
 type verdicts struct {
 	filter *StreamFilter
 	of     map[*feed]bool
-	rest   func() error
+	turns  *turns
 }
 
 // keep removes from found what the filter does not leave.
-func (v *verdicts) keep(found *[]*Stream) (err error) {
-	if v.rest == nil {
-		v.rest = func() error { return nil }
+func (v *verdicts) keep(found *[]*Stream) error {
+	if v.turns == nil {
+		return nil
 	}
-	err = v.rest()
-	if !v.filter.narrowsFeeds() {
-		return err
+	if v.turns.look(); v.filter.narrowsFeeds() {
+		*found = slices.DeleteFunc(*found, func(st *Stream) bool { return v.turns.err != nil || !v.on(st.feed) })
 	}
-	*found = slices.DeleteFunc(*found, func(st *Stream) bool {
-		ok, known := v.of[st.feed]
-		if known || err != nil {
-			return !ok || err != nil
-		}
-		if err = v.rest(); len(v.of) == maxVerdicts {
+	return v.turns.err
+}
+
+// on returns the filter's verdict on a feed.
+func (v *verdicts) on(f *feed) bool {
+	ok, known := v.of[f]
+	if !known {
+		if v.turns.look(); len(v.of) == maxVerdicts {
 			clear(v.of)
 		}
-		ok = v.filter.matchesFeed(st.feed)
-		v.of[st.feed] = ok
-		return !ok
-	})
-	return err
+		ok = v.filter.matchesFeed(f, v.turns.look)
+		v.of[f] = ok
+	}
+	return ok
 }
 
 // isEmpty reports whether the filter leaves all streams.
@@ -152,13 +153,13 @@ func (f *StreamFilter) matchesPeer(st *Stream) bool {
 	return (f.Subject == "" || of.subject == f.Subject) && (f.TokenID == "" || of.tokenID == f.TokenID) && (f.Ticket == 0 || of.ticket == f.Ticket)
 }
 
-func (f *StreamFilter) matchesFeed(of *feed) bool {
+func (f *StreamFilter) matchesFeed(of *feed, look func()) bool {
 	if f.Selector != "" {
 		if _, ok := slices.BinarySearch(of.sel.text, f.Selector); !ok {
 			return false
 		}
 	}
-	return (len(f.Topics.text) == 0 || f.Topics.Meets(&of.sel)) && (f.banned == nil || f.banned.cover(&of.sel))
+	return (len(f.Topics.text) == 0 || f.Topics.meets(&of.sel, look)) && (f.banned == nil || f.banned.cover(&of.sel, look))
 }
 
 // maxStreamsBytes is how many bytes of what is known of streams a page has, which its
@@ -211,16 +212,20 @@ func (i *StreamInfo) size() int64 {
 // The error is the context's or [ErrOverBudget].
 func (h *Hub) Streams(ctx context.Context, f StreamFilter, after StreamID, limit int) (*StreamPage, error) {
 	page := &StreamPage{lists: h.budget.Share(budget.Lists)}
-	err := h.eachPart(ctx, f, after, func(found []*Stream, rest func() error) (bool, error) {
+	var ask *inquiry
+	err := h.eachPart(ctx, f, after, func(found []*Stream, t *turns) (bool, error) {
+		if f.Event != nil && ask == nil {
+			ask = h.inquire(f.Event, t.look)
+		}
 		slices.SortFunc(found, func(a, b *Stream) int { return bytes.Compare(a.id[:], b.id[:]) })
 		for _, st := range found {
 			if page.More = len(page.Streams) == limit || page.bytes >= maxStreamsBytes; page.More {
 				return false, nil
 			}
-			if err := rest(); err != nil {
-				return false, err
+			if t.look(); t.err != nil {
+				return false, t.err
 			}
-			if !page.add(st.info(f.Event)) {
+			if !page.add(st.info(ask)) {
 				return false, ErrOverBudget
 			}
 		}
@@ -239,44 +244,35 @@ func (h *Hub) CountStreams(ctx context.Context, f StreamFilter) (n int, err erro
 	if f.isEmpty() {
 		return h.registry.size(), nil
 	}
-	err = h.eachPart(ctx, f, StreamID{}, func(found []*Stream, _ func() error) (bool, error) {
+	err = h.eachPart(ctx, f, StreamID{}, func(found []*Stream, _ *turns) (bool, error) {
 		n += len(found)
 		return true, nil
 	})
 	return n, err
 }
 
-// eachPart calls do with the streams after an id that a filter leaves, in parts, until do
-// returns false or an error. It has a slot meanwhile, and do calls rest before each stream
-// that it looks at.
-func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do func(found []*Stream, rest func() error) (more bool, err error)) error {
-	pace, err := h.pages.begin(ctx, &f.Topics)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if pace != nil {
-			pace.end()
-		}
-	}()
-	rest := func() error {
-		pace.costly = pace.costly || f.Event != nil // what became of it may take long to find out
-		if !pace.over() {
-			return nil
-		}
-		pace.end()
-		pace, err = h.pages.begin(ctx, &f.Topics)
-		return err
-	}
-	for found, err := range h.registry.find(f, after, rest) {
+// eachPart calls do with the streams after an id that a filter leaves, in parts and in
+// turns, until do returns false or an error. Do looks at each stream in these turns, too.
+func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do func(found []*Stream, t *turns) (more bool, err error)) error {
+	t := h.pages.turns(ctx, f.looksFor())
+	defer t.end()
+	for found, err := range h.registry.find(f, after, t) {
 		if err != nil {
 			return err
 		}
-		if more, err := do(found, rest); err != nil || !more {
+		if more, err := do(found, t); err != nil || !more {
 			return err
 		}
 	}
-	return nil
+	return t.err
+}
+
+// looksFor returns the selectors that the filter compares with those of streams.
+func (f *StreamFilter) looksFor() *Selectors {
+	if f.banned != nil {
+		return &f.banned.sel
+	}
+	return &f.Topics
 }
 
 // End ends the streams that a filter leaves, and returns how many those are.
@@ -296,9 +292,15 @@ func (h *Hub) PeerOf(id StreamID) (p Peer, ok bool) {
 	return p, ok
 }
 
-// eachStream calls do with each stream that a filter leaves.
+// eachStream calls do with each stream that a filter leaves: in turns, if that has to compare
+// selectors.
 func (h *Hub) eachStream(f StreamFilter, do func(*Stream)) {
-	for found := range h.registry.find(f, StreamID{}, nil) {
+	var t *turns
+	if f.narrowsFeeds() {
+		t = h.pages.turns(context.Background(), f.looksFor())
+		defer t.end()
+	}
+	for found := range h.registry.find(f, StreamID{}, t) {
 		for _, st := range found {
 			do(st)
 		}

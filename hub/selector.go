@@ -54,19 +54,35 @@ func (s *Selectors) Match(topics []string) bool {
 }
 
 func (s *Selectors) matchTopic(topic string) bool {
-	if s.all {
-		return true
-	}
-	if len(s.text) <= fewTopics {
-		if slices.Contains(s.text, topic) {
-			return true
-		}
-	} else if _, ok := slices.BinarySearch(s.text, topic); ok {
+	if s.all || s.names(topic) {
 		return true
 	}
 	for _, p := range s.templates {
 		if p.match(topic) {
 			return true
+		}
+	}
+	return false
+}
+
+func (s *Selectors) names(topic string) bool {
+	if len(s.text) <= fewTopics {
+		return slices.Contains(s.text, topic)
+	}
+	_, ok := slices.BinarySearch(s.text, topic)
+	return ok
+}
+
+// matchInTurns is Match, and calls look before each template that it tries.
+func (s *Selectors) matchInTurns(topics []string, look func()) bool {
+	for _, topic := range topics {
+		if s.all || s.names(topic) {
+			return true
+		}
+		for _, p := range s.templates {
+			if look(); p.match(topic) {
+				return true
+			}
 		}
 	}
 	return false

@@ -1,0 +1,74 @@
+package httpapi_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/hub"
+)
+
+// blockingWaker keeps the pump in the middle of routing an event, with the hub's lock and
+// a feed's.
+type blockingWaker struct{ entered, leave chan struct{} }
+
+func (w *blockingWaker) Wake() {
+	select {
+	case w.entered <- struct{}{}:
+		<-w.leave
+	case <-w.leave: // it has had its turn
+	}
+}
+
+// TestScrapesLeaveThePumpAlone checks that what is scraped waits for none of the locks that
+// the pump takes: the time that it took to visit all that there is under one of them would
+// be taken from everybody.
+func TestScrapesLeaveThePumpAlone(t *testing.T) {
+	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	sel, err := hub.ParseSelectors("news")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.hub.Stream(t.Context(), hub.Subscription{Selectors: sel}, hub.StreamOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if b, err := st.Peek(); err != nil || !st.Advance(len(b)) { // the beginning
+		t.Fatal(err)
+	}
+	w := &blockingWaker{make(chan struct{}), make(chan struct{})}
+	st.Park(w)
+	if b, err := st.Peek(); err != nil || len(b) > 0 { // it is woken by the next event
+		t.Fatal(len(b), err)
+	}
+	s.publish(t, "news", "hello")
+	<-w.entered
+	release := time.AfterFunc(10*time.Second, func() { close(w.leave) })
+	defer func() {
+		if release.Stop() {
+			close(w.leave)
+		}
+	}()
+	for path, want := range map[string]string{
+		"/metrics": "tidings_feeds 1\n",
+		"/stats":   `"feeds":1`,
+		"/healthz": "",
+		"/readyz":  "",
+	} {
+		resp := s.do(t, "GET", path, "")
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s is answered %d, %v, without %q", path, resp.StatusCode, err, want)
+		}
+	}
+	select {
+	case <-w.leave:
+		t.Error("a scrape waited for the pump")
+	default:
+	}
+}

@@ -76,3 +76,26 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestStateRefuses(t *testing.T) {
+	good := state{origin: 10, last: 20, reserved: 30, events: 7, tombs: 3, bytes: 100, tallied: 15}
+	if err := new(state).decode(good.encode()); err != nil {
+		t.Error(err)
+	}
+	for why, change := range map[string]func(*state){
+		"it ends before it begins":             func(s *state) { s.last, s.tallied = 9, 9 },
+		"positions that were not reserved":     func(s *state) { s.reserved = 19 },
+		"tallies of what is not there":         func(s *state) { s.tallied = 21 },
+		"fewer than no events":                 func(s *state) { s.events = -1 },
+		"fewer than no tombstones":             func(s *state) { s.tombs = -1 },
+		"fewer than no bytes":                  func(s *state) { s.bytes = -1 },
+		"more events than positions":           func(s *state) { s.events = 11 },
+		"more, together with their tombstones": func(s *state) { s.events = 8 },
+	} {
+		s := good
+		change(&s)
+		if err := new(state).decode(s.encode()); err == nil {
+			t.Errorf("%s: no error", why)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package disklog
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -289,6 +290,23 @@ func TestFloor(t *testing.T) {
 	})
 	if got := len(all(t, l)); got != n+1 {
 		t.Errorf("%d events, want %d", got, n+1)
+	}
+}
+
+// TestFloorIsSeenWhileMuchIsWritten checks that free space is measured after so much was
+// written, too, and not only after a time.
+func TestFloorIsSeenWhileMuchIsWritten(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10 << 20, TotalBytes: 100 << 20})
+	l := open1(t, "data", Options{FS: fs, MinFree: 5 << 20})
+	l.space.due.Store(math.MaxInt64)
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 4 << 20, TotalBytes: 100 << 20})
+	if !l.space.enough(1) {
+		t.Error("it is measured before anything was written")
+	}
+	l.space.wrote(int(l.space.step()))
+	if l.space.enough(1) {
+		t.Error("it is not measured after much was written")
 	}
 }
 

@@ -1,8 +1,11 @@
 package disklog
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/tidings-sse/tidings/eventlog"
 )
@@ -61,5 +64,77 @@ func TestReadTopics(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Pages from the disk end with the event that brings them to their bytes, or their number.
+func TestPagesAreBounded(t *testing.T) {
+	l := open1(t, t.TempDir(), Options{Window: 1})
+	large, small := record("large", 0), record("small", 0)
+	large.Data = make([]byte, pageBytes/4+1)
+	for range 10 {
+		if _, err := l.Append(t.Context(), large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	middle, err := l.Bounds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), slices.Repeat([]eventlog.Record{small}, 2*pageEvents)...); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		why   string
+		after eventlog.ID
+		q     eventlog.Query
+		want  int
+	}{
+		{"large events", middle.Origin, eventlog.Query{}, 4},
+		{"large events of a topic", middle.Origin, eventlog.Query{Topics: []string{"large"}}, 4},
+		{"small events", middle.Last, eventlog.Query{}, pageEvents},
+		{"small events of a topic", middle.Last, eventlog.Query{Topics: []string{"small"}}, pageEvents},
+	} {
+		page, next, _, err := l.page(t.Context(), tt.after, tt.q)
+		if err != nil || len(page) != tt.want || next != page[len(page)-1].ID {
+			t.Errorf("a page of %s has %d events, and ends at %v, %v; want %d", tt.why, len(page), next, err, tt.want)
+		}
+	}
+	for _, foreign := range []eventlog.ID{
+		{Epoch: middle.Last.Epoch, Lo: middle.Last.Lo + 1000},
+		{Epoch: middle.Last.Epoch, Hi: 1, Lo: middle.Last.Lo},
+	} {
+		if _, _, _, err := l.page(t.Context(), foreign, eventlog.Query{}); !errors.Is(err, eventlog.ErrAhead) {
+			t.Errorf("after %v, which was never given: %v", foreign, err)
+		}
+	}
+}
+
+// Another name may have the hash of the one that is asked for: what stands under it in an
+// index is compared with that.
+func TestNamesOfOneHash(t *testing.T) {
+	l := open1(t, t.TempDir(), Options{})
+	r := record("a", 1)
+	r.PublisherID = "mine"
+	results, err := l.Append(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := results[0].ID.Lo
+	for _, key := range [][]byte{indexKey(nil, topicSpace, hashOf("other"), at), indexKey(nil, publisherSpace, hashOf("another's"), at)} {
+		if err := l.db.Set(key, nil, pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for topic, want := range map[string]int{"a": 1, "other": 0} {
+		if events, err := l.Newest(t.Context(), topic, 10, nil); err != nil || len(events) != want {
+			t.Errorf("the newest of %q: %d events, %v; want %d", topic, len(events), err, want)
+		}
+	}
+	if id, err := l.ByPublisherID(t.Context(), "mine"); err != nil || id != results[0].ID {
+		t.Errorf("by its id: %v, %v", id, err)
+	}
+	if id, err := l.ByPublisherID(t.Context(), "another's"); !errors.Is(err, eventlog.ErrNotFound) {
+		t.Errorf("by an id of the same hash: %v, %v", id, err)
 	}
 }

@@ -72,6 +72,74 @@ func TestRetentionCatchesUp(t *testing.T) {
 	}
 }
 
+// TestRetentionCounts checks from which event on there are too many.
+func TestRetentionCounts(t *testing.T) {
+	for _, tt := range []struct {
+		why  string
+		r    eventlog.Retention
+		at   state
+		want int64
+	}{
+		{"as many as may be", eventlog.Retention{Events: 10}, state{events: 10, bytes: 1000}, 0},
+		{"one more", eventlog.Retention{Events: 10}, state{events: 11, bytes: 1100}, 1},
+		{"as many bytes as may be", eventlog.Retention{Bytes: 1000}, state{events: 10, bytes: 1000}, 0},
+		{"one byte more", eventlog.Retention{Bytes: 1000}, state{events: 10, bytes: 1001}, 1},
+		{"a half more", eventlog.Retention{Bytes: 1000}, state{events: 15, bytes: 1500}, 6},
+		{"the larger of both", eventlog.Retention{Events: 5, Bytes: 1000}, state{events: 15, bytes: 1500}, 10},
+		{"no limit", eventlog.Retention{}, state{events: 15, bytes: 1500}, 0},
+	} {
+		l := &Log{options: Options{Retention: tt.r}}
+		if got := l.over(&tt.at); got != tt.want {
+			t.Errorf("%s: %d are too many, want %d", tt.why, got, tt.want)
+		}
+	}
+}
+
+// TestRetentionRemovesInBatches checks that what goes at once is bounded, and that
+// tombstones among the oldest do not pass for events.
+func TestRetentionRemovesInBatches(t *testing.T) {
+	const events, limit, buried = 3 * pruneBatch, 10, pruneBatch / 2
+	l := open1(t, "data", Options{FS: vfs.NewMem(), Retention: eventlog.Retention{Events: limit}})
+	l.prune.Lock()
+	for i := range events {
+		if _, err := l.Append(t.Context(), record("t", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, err := (&trimmer{l: l}).oldest()
+	if err != nil || len(old) != pruneBatch {
+		t.Errorf("%d events go at once, %v; want %d", len(old), err, pruneBatch)
+	}
+	l.prune.Unlock()
+	eventually(t, "go", func() bool { at, _ := l.shown(); return at.events == limit })
+
+	l = open1(t, "other", Options{FS: vfs.NewMem(), Retention: eventlog.Retention{Events: limit + buried}})
+	for i := range limit + buried {
+		if _, err := l.Append(t.Context(), record("t", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := l.Bounds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	upTo := b.Origin
+	upTo.Lo += buried
+	if n, err := l.Delete(t.Context(), b.Origin, eventlog.Query{UpTo: upTo}); err != nil || n != buried {
+		t.Fatalf("Delete = %d, %v", n, err)
+	}
+	l.prune.Lock()
+	defer l.prune.Unlock()
+	for i := range buried + 1 {
+		if _, err := l.Append(t.Context(), record("t", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if old, err = (&trimmer{l: l}).oldest(); err != nil || len(old) != buried+1 {
+		t.Errorf("%d go where %d tombstones come before an event too many, %v", len(old), buried, err)
+	}
+}
+
 // TestDroppedLeavesDisk drops far more events than it retains, in a store that does not
 // compact by itself.
 func TestDroppedLeavesDisk(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestAccountIsExact makes a hub with little memory do whatever it can, at random, and
-// compares after each step what its budget says with what is there: nothing is counted
-// that is not held, nothing is held that is not counted, and no use has more than it may.
+// TestAccountIsExact uses a hub with little memory at random, and compares after each step
+// what its budget says with what is there: nothing is counted that is not held, nothing is
+// held that is not counted, and no use has more than it may.
 func TestAccountIsExact(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestAccountIsExact(t *testing.T) {
 
 var bannedAtTimes = []string{"a1", "b{x}", "c/{x}", "{+x}7", "{a}{+b}x{c}"}
 
-// An audit is a hub, and those who use it.
+// An audit is a hub, and its users.
 type audit struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -303,7 +303,7 @@ func (a *audit) check() {
 			a.t.Errorf("%v: %d bytes are counted, and %d held", use, used, held[use])
 		}
 		most := share.Most()
-		if use == budget.Pages { // one more may be read at a time, by each who reads
+		if use == budget.Pages { // each slot may read one more at a time
 			most += int64(len(h.pages.slots[0])+len(h.pages.slots[1])+1) * 200_000
 		}
 		if used > most {

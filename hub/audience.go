@@ -5,7 +5,7 @@ import "context"
 // An Audience tells how many streams get the events of a topic, as it was when
 // it was taken.
 type Audience struct {
-	pages    *pages // in turn with whose reads it works
+	pages    *pages // whose slots it takes
 	exact    map[string]int
 	all      int
 	patterns []crowd

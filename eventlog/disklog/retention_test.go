@@ -206,3 +206,27 @@ func TestDeletedIDLeavesIndex(t *testing.T) {
 		return entries() == 0 && at.tombs == 0 && at.events == 100
 	})
 }
+
+// TestKeyOfADroppedEvent checks that an idempotency key is good again once retention has
+// dropped its event, even if the store still has an entry of it.
+func TestKeyOfADroppedEvent(t *testing.T) {
+	l := open1(t, "data", Options{FS: vfs.NewMem(), Retention: eventlog.Retention{Events: 5}})
+	first, err := l.Append(t.Context(), record("t", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if _, err := l.Append(t.Context(), record("t", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "drop it", func() bool { at, _ := l.shown(); return at.origin >= first[0].ID.Lo })
+	if err := l.db.Set(hashKey(nil, keySpace, hashOf("k")), appendUint64s(nil, first[0].ID.Lo), pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	r := record("t", 1)
+	r.Key = "k"
+	if results, err := l.Append(t.Context(), r); err != nil || results[0].Err != nil || results[0].Duplicate {
+		t.Errorf("an event with the key of one that was dropped: %+v, %v", results, err)
+	}
+}

@@ -26,9 +26,7 @@ func (a *api) kick(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	encode(w, struct {
+	answer(w, http.StatusOK, struct {
 		Ended int `json:"ended"`
 	}{n})
 }

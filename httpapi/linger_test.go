@@ -261,6 +261,46 @@ func TestRefusalOverHTTP2IsNotReset(t *testing.T) {
 	}
 }
 
+// Nor is that of any other answer for which the body is not read.
+func TestAnswersWithoutTheBodyOverHTTP2(t *testing.T) {
+	operator := "Bearer " + token(t, "", "*", subject("ann"), admin)
+	for _, tt := range [][2]string{
+		{"POST", "/tickets"}, {"DELETE", "/events?topic=a"}, {"DELETE", "/subscriptions?topic=a"},
+	} {
+		s := newGuarded(t, nil)
+		framer := askOverHTTP2(t, s.Config.Handler, false, ":method", tt[0], ":path", tt[1], "authorization", operator, "content-length", "2")
+		for answered := false; !answered; {
+			f, err := framer.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, ok := f.(*http2.MetaHeadersFrame)
+			if answered = ok; ok && !strings.HasPrefix(head.PseudoValue("status"), "20") {
+				t.Fatalf("%s: %v", tt, head)
+			}
+		}
+		time.Sleep(50 * time.Millisecond) // a server that does not wait has ended the stream by then
+		if err := framer.WriteData(1, true, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		if err := framer.WritePing(false, [8]byte{}); err != nil {
+			t.Fatal(err)
+		}
+		for asked := true; asked; {
+			f, err := framer.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch f := f.(type) {
+			case *http2.PingFrame:
+				asked = false
+			case *http2.RSTStreamFrame, *http2.GoAwayFrame:
+				t.Errorf("%s: %v", tt, f)
+			}
+		}
+	}
+}
+
 // On HTTP/2 a client that writes as much as it may sees an answer that ends, and no
 // error.
 func TestRefusalOverHTTP2(t *testing.T) {

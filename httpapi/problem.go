@@ -41,6 +41,18 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
+// answer answers with v whole. Since the answer has a length, what comes of the request's
+// body after it can be dropped, see linger.
+func answer(w http.ResponseWriter, status int, v any) {
+	body := appendLine(nil, v)
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may be gone
+}
+
 // encode writes v as one line of JSON, for people to read as well. The client
 // may be gone, which the server notices by itself.
 func encode(w io.Writer, v any) {

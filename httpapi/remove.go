@@ -13,9 +13,7 @@ func (a *api) remove(w http.ResponseWriter, r *http.Request) {
 		a.problem(err).Write(w)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	encode(w, struct {
+	answer(w, http.StatusOK, struct {
 		Deleted int `json:"deleted"`
 	}{n})
 }

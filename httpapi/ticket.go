@@ -36,10 +36,7 @@ func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusCreated)
-	encode(w, struct {
+	answer(w, http.StatusCreated, struct {
 		Ticket    string `json:"ticket"`
 		ExpiresIn int    `json:"expires_in"` // seconds, until its first use
 	}{text, int(auth.TicketStart.Seconds())})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,11 +33,15 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		return
 	}
 	if !a.room(r) {
-		if r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "close")
+		if takesDescriptor(r) {
+			w.Header().Set("Connection", "close") // over HTTP/2, a GOAWAY
 		}
 		a.comeBack(w, r, s, o, a.Retry+rand.N(4*a.Retry), "This hub has as many connections as it may have; try again later.")
 		return
+	}
+	if streams, counted := r.Context().Value(connStreams{}).(*atomic.Int32); counted {
+		streams.Add(1)
+		defer streams.Add(-1)
 	}
 	o.Chunked = r.ProtoAtLeast(1, 1) && a.parks(w, r)
 	if !a.parks(w, r) {
@@ -123,17 +129,34 @@ func letRead(r *http.Request) {
 	}
 }
 
+// connStreams is the key of how many streams there are on a connection of HTTP/2.
+type connStreams struct{}
+
+// CountStreams is for [http.Server].ConnContext. With it, the API distinguishes a stream that
+// comes with a connection of HTTP/2, and its descriptor, from one on a connection that has
+// others. Without it, the API accepts streams of HTTP/2 at the limit on open files.
+func CountStreams(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, connStreams{}, new(atomic.Int32))
+}
+
+// takesDescriptor reports whether a stream would take a descriptor that its connection
+// does not need otherwise.
+func takesDescriptor(r *http.Request) bool {
+	streams, counted := r.Context().Value(connStreams{}).(*atomic.Int32)
+	return r.ProtoMajor == 1 || counted && streams.Load() == 0
+}
+
 // room reports whether there may be another stream. Streams leave descriptors, and a
 // quarter of the memory of connections, to publishers and operators.
 func (a *api) room(r *http.Request) bool {
 	if held := a.Budget.Share(budget.Connections); held.Used() > held.Most()/4*3 {
 		a.exhausted.Do(func() {
-			a.Logger.Warn("connections have most of the memory that they may take, and new streams are told to come back; raise --memory-limit, or let a proxy limit connections",
+			a.Logger.Warn("connections have most of the memory that they may take, and new streams have to come back later; raise --memory-limit, or let a proxy limit connections",
 				"bytes", held.Used(), "limit", held.Most())
 		})
 		return false
 	}
-	if r.ProtoMajor > 1 { // it takes no descriptor of its own
+	if !takesDescriptor(r) {
 		return true
 	}
 	u := descriptors.Now()

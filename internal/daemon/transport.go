@@ -141,6 +141,7 @@ func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    maxHead + headSlack,
 		IdleTimeout:       2 * time.Minute,
+		ConnContext:       httpapi.CountStreams,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
 		ConnState:         countState,

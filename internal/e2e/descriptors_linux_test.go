@@ -69,6 +69,60 @@ func TestDescriptorLimit(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 it is the connections that take descriptors: one that brings no other stream
+// is told to come back, and closed; on one that is there anyway, streams are served.
+func TestDescriptorLimitOverHTTP2(t *testing.T) {
+	const limit = 256
+	h := startHub(t, "--store", "memory")
+	if err := unix.Prlimit(h.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil); err != nil {
+		t.Fatal(err)
+	}
+	knock := func(c *http.Client) (again bool) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url("/events/a"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := c.Do(req)
+		if err != nil || resp.ProtoMajor != 2 || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%+v, %v", resp, err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		if resp.Header.Get("Last-Event-ID") != "" { // where a stream begins
+			return false
+		}
+		if text, err := io.ReadAll(resp.Body); err == nil || !strings.HasPrefix(string(text), "retry: ") {
+			t.Errorf("a stream is refused with %q, %v", text, err)
+		}
+		return true
+	}
+	var open []*http.Client
+	for refused := 0; refused < 5; {
+		if len(open) > limit {
+			t.Fatalf("%d streams are open", len(open))
+		}
+		tr := &http.Transport{Protocols: new(http.Protocols), ResponseHeaderTimeout: patience}
+		tr.Protocols.SetUnencryptedHTTP2(true)
+		c := &http.Client{Transport: tr}
+		if knock(c) {
+			refused++
+		} else {
+			open = append(open, c)
+		}
+	}
+	if len(open) < limit/2 || len(open) > limit*3/4 {
+		t.Errorf("%d streams of %d are open; want up to three quarters of the limit", len(open), limit)
+	}
+	for i := range 20 {
+		client.CloseIdleConnections()
+		h.publish("a", fmt.Sprint("event ", i))
+	}
+	if knock(open[0]) {
+		t.Error("a stream on a connection that has one is told to come back")
+	}
+}
+
 // Connections with half-sent headers do not keep the store from opening files, however
 // many there are: the hub leaves new connections in the backlog before it runs out of
 // descriptors, an open connection can still publish durably, and the waiting ones get in

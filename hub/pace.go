@@ -15,7 +15,11 @@ const liveFor = 100 * time.Millisecond
 
 func (a *activity) note() { a.last.Store(time.Now().UnixNano()) }
 
-func (a *activity) recent(now time.Time) bool { return now.UnixNano()-a.last.Load() < int64(liveFor) }
+// recent reports whether that was within liveFor of now: not after it, for the system's
+// clock may have been set back.
+func (a *activity) recent(now time.Time) bool {
+	return time.Duration(now.UnixNano()-a.last.Load()).Abs() < liveFor
+}
 
 // turn is how long the log is read at a time for those who catch up.
 const turn = 500 * time.Microsecond

@@ -37,6 +37,16 @@ func TestPaceRests(t *testing.T) {
 	}
 }
 
+// A clock that is set back makes nothing live: catching up would rest until it is past
+// the time before.
+func TestActivityOutlivesNoStepOfTheClock(t *testing.T) {
+	var live activity
+	live.note()
+	if now := time.Now(); !live.recent(now) || live.recent(now.Add(-time.Hour)) || live.recent(now.Add(time.Hour)) {
+		t.Error("what was just published is not live, or is in another hour")
+	}
+}
+
 // slowLog takes a while for each event that it looks at.
 type slowLog struct {
 	eventlog.Log

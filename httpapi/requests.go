@@ -20,11 +20,17 @@ const (
 
 // BoundRequests serves requests of HTTP/2 while held has memory for them, each as many
 // bytes as size says. HTTP/1 has one request a connection, which is counted with that.
-func BoundRequests(next http.Handler, held *budget.Share, size func(*http.Request) int64, retry time.Duration) http.Handler {
+// A request that its client has reset before its turn came costs nothing, and is handed
+// to reset.
+func BoundRequests(next http.Handler, held *budget.Share, size func(*http.Request) int64, retry time.Duration, reset func(*http.Request)) http.Handler {
 	refusing := make(chan struct{}, maxRefusing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor < 2 {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Context().Err() != nil {
+			reset(r)
 			return
 		}
 		n := size(r)

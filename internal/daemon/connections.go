@@ -1,14 +1,18 @@
 package daemon
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // What connections take of the process's memory, in bytes: more than was measured of
@@ -54,6 +58,8 @@ type countedConn struct {
 	second  bool       // this speaks HTTP/2
 	seen    int        // bytes from the beginning that tell HTTP/2
 	closing bool
+
+	pause atomic.Int64 // nanoseconds that the next Read waits, see slowDown
 }
 
 func newCountedConn(c net.Conn, held *budget.Share, size int64) *countedConn {
@@ -63,6 +69,9 @@ func newCountedConn(c net.Conn, held *budget.Share, size int64) *countedConn {
 
 // Read counts what it reads of a head.
 func (c *countedConn) Read(p []byte) (int, error) {
+	if c.pause.Load() > 0 {
+		time.Sleep(time.Duration(c.pause.Swap(0)))
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.has(p[:n]) {
 		return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: errNoMemory}
@@ -168,6 +177,32 @@ func countState(c net.Conn, state http.ConnState) {
 	counted.mu.Unlock()
 	if !fits {
 		_ = counted.Close()
+	}
+}
+
+// connectionKey is that of a request's connection in its context.
+type connectionKey struct{}
+
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return httpapi.CountStreams(context.WithValue(ctx, connectionKey{}, c), c)
+}
+
+const (
+	// resetPause is how long a connection is not read for each of its requests that is
+	// reset before it began. A flood of these (CVE-2023-44487) counts for no limit of
+	// streams, and each takes a goroutine.
+	resetPause = time.Millisecond
+	// maxResetPause is how long it is not read at a time.
+	maxResetPause = 100 * time.Millisecond
+)
+
+// slowDown makes the connection of a request that was reset before it began wait.
+func slowDown(r *http.Request) {
+	if c, ok := r.Context().Value(connectionKey{}).(*countedConn); ok && c.pause.Load() < int64(maxResetPause) {
+		c.pause.Add(int64(resetPause))
 	}
 }
 

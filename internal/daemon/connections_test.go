@@ -7,11 +7,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // An eighth of it is for connections: 16 MiB.
@@ -226,5 +230,33 @@ func TestConnectionsOfHTTP2Count(t *testing.T) {
 				return held == want
 			})
 		})
+	}
+}
+
+// A request of HTTP/2 that its client has reset before it began is not served, and its
+// connection is not read for a moment.
+func TestResetRequests(t *testing.T) {
+	here, there := net.Pipe()
+	defer func() { _, _ = here.Close(), there.Close() }()
+	conn := newCountedConn(here, budget.New(0).Share(budget.Connections), connectionSize)
+	ctx, cancel := context.WithCancel(withConnection(t.Context(), conn))
+	served := 0
+	h := httpapi.BoundRequests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }), conn.held, requestBytes, time.Second, slowDown)
+	request := httptest.NewRequestWithContext(ctx, "GET", "/events/a", nil)
+	request.ProtoMajor = 2
+	h.ServeHTTP(httptest.NewRecorder(), request)
+	if served != 1 || conn.pause.Load() != 0 {
+		t.Fatalf("%d of 1 requests were served, and the connection pauses for %d ns", served, conn.pause.Load())
+	}
+	cancel()
+	for range 2 * maxResetPause / resetPause {
+		h.ServeHTTP(httptest.NewRecorder(), request)
+	}
+	if served != 1 || conn.pause.Load() != int64(maxResetPause) {
+		t.Errorf("%d requests were served after they were reset, and the connection pauses for %d ns, want %d", served-1, conn.pause.Load(), maxResetPause)
+	}
+	go func() { _, _ = there.Write([]byte("x")) }()
+	if _, err := conn.Read(make([]byte, 1)); err != nil || conn.pause.Load() != 0 {
+		t.Errorf("after the pause: %v, and the connection pauses for %d ns more", err, conn.pause.Load())
 	}
 }

@@ -80,7 +80,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
 	all := handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger)
-	srv := newServer(c, certificates, httpapi.BoundRequests(all, connections, requestBytes, c.Retry), logger)
+	srv := newServer(c, certificates, httpapi.BoundRequests(all, connections, requestBytes, c.Retry, slowDown), logger)
 	served := make(chan error, 1)
 	go func() { served <- serve(srv, leaveRoom(ln, connections, certificates != nil, logger)) }()
 

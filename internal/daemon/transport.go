@@ -141,10 +141,10 @@ func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    maxHead + headSlack,
 		IdleTimeout:       2 * time.Minute,
-		ConnContext:       httpapi.CountStreams,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
 		ConnState:         countState,
+		ConnContext:       withConnection,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 10_000,   // a proxy has all its clients' on one connection
 			MaxReadFrameSize:     16 << 10, // a connection keeps memory for the largest that came

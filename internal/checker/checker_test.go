@@ -61,7 +61,7 @@ func TestFullShort(t *testing.T) {
 // All at once, they cost no more than the hub may take, and the honest lose nothing.
 func TestAttackShort(t *testing.T) {
 	passes(t, &attackCheck{
-		Publishers: 10, Streams: 100, Rate: 1, For: 20 * time.Second, Quiet: 2 * time.Second, Settle: 30 * time.Second,
+		Publishers: 10, Streams: 100, Rate: 1, For: 20 * time.Second, Quiet: 2 * time.Second, Settle: time.Minute,
 		Scale: 0.1, Files: 2000, MemoryLimit: "512MiB",
 	})
 }

@@ -14,14 +14,17 @@ const (
 	// maxRefusing is how many requests of HTTP/2 are answered at a time that there is no
 	// memory for. Others are reset, which costs nothing.
 	maxRefusing = 64
+	// soon is how long a request has lasted that counts as one whose client asked for
+	// nothing: an event stream that somebody leaves mostly took longer.
+	soon = time.Second
 	// refuseWithin is how long a client may take nothing of such an answer.
 	refuseWithin = 5 * time.Second
 )
 
 // BoundRequests serves requests of HTTP/2 while held has memory for them, each as many
 // bytes as size says. HTTP/1 has one request a connection, which is counted with that.
-// A request that its client has reset before its turn came costs nothing, and is handed
-// to reset.
+// A request that its client has reset before its turn came is not served. Such requests,
+// and those that are reset soon after, are handed to reset.
 func BoundRequests(next http.Handler, held *budget.Share, size func(*http.Request) int64, retry time.Duration, reset func(*http.Request)) http.Handler {
 	refusing := make(chan struct{}, maxRefusing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,7 +38,13 @@ func BoundRequests(next http.Handler, held *budget.Share, size func(*http.Reques
 		}
 		n := size(r)
 		if held.Take(n) {
-			defer held.Give(n)
+			begun := time.Now()
+			defer func() {
+				held.Give(n)
+				if r.Context().Err() != nil && time.Since(begun) < soon {
+					reset(r)
+				}
+			}()
 			next.ServeHTTP(w, r)
 			return
 		}

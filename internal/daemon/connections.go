@@ -192,14 +192,15 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 
 const (
 	// resetPause is how long a connection is not read for each of its requests that is
-	// reset before it began. A flood of these (CVE-2023-44487) counts for no limit of
-	// streams, and each takes a goroutine.
-	resetPause = time.Millisecond
-	// maxResetPause is how long it is not read at a time.
-	maxResetPause = 100 * time.Millisecond
+	// reset at once. A flood of these (CVE-2023-44487) counts for no limit of streams, and
+	// each takes a goroutine, which others wait behind at each step.
+	resetPause = 10 * time.Millisecond
+	// maxResetPause is how long it is not read at a time, after the hundred or so
+	// requests that fit into one read.
+	maxResetPause = time.Second
 )
 
-// slowDown makes the connection of a request that was reset before it began wait.
+// slowDown makes the connection of a request that was reset at once wait.
 func slowDown(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(*countedConn); ok && c.pause.Load() < int64(maxResetPause) {
 		c.pause.Add(int64(resetPause))

@@ -248,7 +248,11 @@ func TestResetRequests(t *testing.T) {
 	if served != 1 || conn.pause.Load() != 0 {
 		t.Fatalf("%d of 1 requests were served, and the connection pauses for %d ns", served, conn.pause.Load())
 	}
-	cancel()
+	quits := httpapi.BoundRequests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() }), conn.held, requestBytes, time.Second, slowDown)
+	quits.ServeHTTP(httptest.NewRecorder(), request)
+	if pause := conn.pause.Load(); pause != int64(resetPause) {
+		t.Errorf("after a request that was reset while it was served, the connection pauses for %d ns, want %d", pause, resetPause)
+	}
 	for range 2 * maxResetPause / resetPause {
 		h.ServeHTTP(httptest.NewRecorder(), request)
 	}

@@ -133,7 +133,9 @@ func (c *Config) limitRuntime(logger *slog.Logger) {
 		offHeap = disklog.Options{Memory: p.store}.OffHeap()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(p.limit/100*90 - offHeap)
+		// A twentieth is for what Go does not count, the program itself above all, and for
+		// what the heap grows by while it is collected.
+		debug.SetMemoryLimit(p.limit/100*85 - offHeap)
 	}
 	logger.Info("memory is limited", "limit", ByteSize(p.limit), "for_clients", ByteSize(p.clients), "for_events", ByteSize(p.store), "for_connections", ByteSize(p.connections))
 }

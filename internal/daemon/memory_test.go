@@ -103,7 +103,7 @@ func TestRuntimeLimit(t *testing.T) {
 	for _, tt := range []struct {
 		env  string
 		want int64
-	}{{"", 512 << 20 / 100 * 90}, {"1GiB", math.MaxInt64}} {
+	}{{"", 512 << 20 / 100 * 85}, {"1GiB", math.MaxInt64}} {
 		t.Setenv("GOMEMLIMIT", tt.env)
 		debug.SetMemoryLimit(math.MaxInt64)
 		c.limitRuntime(slog.New(slog.DiscardHandler))

@@ -19,6 +19,9 @@ import (
 // A stream that looks for little in a long history says at each heartbeat how far
 // it has got. Cut again and again, it arrives: it never begins anew.
 func TestPositionWhileCatchingUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills and searches a long history")
+	}
 	const heartbeat = 20 * time.Millisecond
 	log := eventlog.NewMemory(eventlog.Retention{})
 	s := serveLog(t, log, httpapi.Options{Heartbeat: heartbeat})

@@ -113,6 +113,9 @@ func TestRefusalIsNotLost(t *testing.T) {
 
 // What a refused body takes is bounded: in time, in bytes, and in how many at once.
 func TestLingeringIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for timeouts")
+	}
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	const large = "PUT /events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
 	refused := func() (net.Conn, *bufio.Reader) {

@@ -204,6 +204,9 @@ func TestParkedStreamsHaveNoGoroutine(t *testing.T) {
 // TestParkedChurn opens and closes streams while much is published, and looks
 // for what is left of them.
 func TestParkedChurn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	s := parkedServer(t, httpapi.Options{})
 	before := descriptors(t)
 	ctx, cancel := context.WithCancel(t.Context())

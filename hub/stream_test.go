@@ -456,6 +456,9 @@ func TestEventGoneInMidWrite(t *testing.T) {
 }
 
 func TestPageCacheIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("publishes 128 MiB")
+	}
 	h, _ := newTestHub(t, eventlog.Retention{})
 	big := strings.Repeat("x", 1<<20)
 	for range 2 * h.pages.held.Most() >> 20 {

@@ -17,6 +17,9 @@ import (
 // TestKill kills an appending process with SIGKILL, and compares what it reported as
 // appended with the log's content.
 func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills eight processes")
+	}
 	for _, relaxed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("relaxed=%v", relaxed), func(t *testing.T) {
 			dir := t.TempDir()

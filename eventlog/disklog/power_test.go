@@ -20,6 +20,9 @@ import (
 // checks each time what a log finds that is opened then. In a short history that uses all
 // features it cuts before every change, in a longer one before some.
 func TestPowerLoss(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens thousands of logs")
+	}
 	for _, relaxed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("every/relaxed=%v", relaxed), func(t *testing.T) {
 			p := newPower(t, Options{Relaxed: relaxed, Retention: eventlog.Retention{Events: 24}}, func(int) bool { return true })
@@ -31,9 +34,6 @@ func TestPowerLoss(t *testing.T) {
 			p.close()
 		})
 		t.Run(fmt.Sprintf("some/relaxed=%v", relaxed), func(t *testing.T) {
-			if testing.Short() {
-				t.Skip("it cuts some where the other test cuts all")
-			}
 			rng := rand.New(rand.NewPCG(1, 2))
 			next := 0
 			p := newPower(t, Options{Relaxed: relaxed, Retention: eventlog.Retention{Events: 200}}, func(change int) bool {

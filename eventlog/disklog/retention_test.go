@@ -14,6 +14,9 @@ import (
 // TestRetentionKeepsUp appends large batches as fast as possible. Removing a constant
 // number of events at a time would not keep up.
 func TestRetentionKeepsUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const limit, batch = 1000, 4000
 	l := open1(t, t.TempDir(), Options{Retention: eventlog.Retention{Events: limit}})
 	recs := make([]eventlog.Record, batch)
@@ -143,6 +146,9 @@ func TestRetentionRemovesInBatches(t *testing.T) {
 // TestDroppedLeavesDisk drops far more events than it retains, in a store that does not
 // compact by itself.
 func TestDroppedLeavesDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 240 MiB")
+	}
 	const limit, written = 40 << 20, 240 << 20
 	l := open1(t, t.TempDir(), Options{
 		Retention: eventlog.Retention{Bytes: limit},

@@ -180,19 +180,6 @@ func (r *router) add(f *feed) error {
 	return nil
 }
 
-// addTemplates adds those of f.
-func (r *router) addTemplates(f *feed) {
-	for _, p := range f.sel.templates {
-		t := r.templates[p]
-		if t == nil {
-			t = r.addTemplate(p)
-			t.bearer = f
-		}
-		t.feeds = append(t.feeds, f)
-		r.groups[p.group()].feeds[f]++
-	}
-}
-
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
 	defer func() { r.weights.give(f.counts) }() // what is left of it when others bear its templates

@@ -192,10 +192,17 @@ func (h *process) stop() int {
 	return h.cmd.ProcessState.ExitCode()
 }
 
-// lastWords describes how a hub ended by itself.
+// lastWords describes how a hub ended by itself: what it panicked with, or its last line.
 func (h *process) lastWords() string {
-	lines := strings.Split(strings.TrimSpace(h.log.String()), "\n")
-	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), lines[len(lines)-1])
+	log := strings.TrimSpace(h.log.String())
+	for _, begin := range []string{"panic: ", "fatal error: ", "runtime: "} {
+		if at := strings.Index(log, "\n"+begin); at >= 0 {
+			progress("the hub has ended so:\n%.4000s", log[at+1:])
+			log, _, _ = strings.Cut(log[at+1:], "\n")
+			break
+		}
+	}
+	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), log[strings.LastIndex(log, "\n")+1:])
 }
 
 // judge stops the hub and adds how that went, and what it logged that no hub
@@ -221,7 +228,7 @@ type logTail struct {
 	text bytes.Buffer
 }
 
-const logTailSize = 1 << 20
+const logTailSize = 8 << 20 // the stacks of all goroutines, too
 
 func (l *logTail) Write(p []byte) (int, error) {
 	l.mu.Lock()

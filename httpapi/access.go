@@ -22,37 +22,38 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 )
 
-// Access decides which hosts and origins may use the hub from a browser. A
-// request without an Origin header comes from no foreign page, and passes.
+// Access decides which hosts and origins may use the hub from a browser, and answers
+// CORS preflights (Fetch §3.2). A request without an Origin header comes from no
+// foreign page and passes. The zero value refuses all foreign origins.
 type Access struct {
-	// Loopback is for a hub without keys on a loopback address: pages of any
-	// loopback origin may use it, with credentials, and requests must name a
-	// loopback host, since a foreign page could have its own name resolve to
-	// this machine (DNS rebinding).
+	// Loopback is for a hub without keys on a loopback address. Pages of any loopback
+	// origin may use it, with credentials. Requests must name a loopback host, because
+	// a foreign page could make its own name resolve to this machine (DNS rebinding).
 	Loopback bool
 
-	// Origins are those of foreign pages that may use the hub, with
-	// credentials, as in https://app.example; "*" lets all others in too, but
-	// without credentials, and "null" pages that have no origin: files, and
-	// whatever anybody puts in a sandbox.
+	// Origins are the origins of foreign pages that may use the hub with credentials,
+	// as in https://app.example. "*" admits all others too, but without credentials.
+	// "null" admits pages without an origin, also without credentials: local files, and
+	// anything in a sandbox. Check entries with [CheckOrigin].
 	Origins []string
 
-	// Headers are request headers that those pages may send beside the usual ones
-	// (see [CheckHeader]).
+	// Headers are request headers that those pages may send besides the usual ones.
+	// Check entries with [CheckHeader].
 	Headers []string
 
 	Logger *slog.Logger // nil: slog.Default()
 }
 
-// pageHeaders are the request headers that any page may send: what this API reads,
-// and what tracing (W3C Trace Context and Baggage, Sentry), Datastar and older
-// libraries add to each request of a page.
+// pageHeaders are the request headers that every admitted page may send: those that
+// this API reads, and those that tracing (W3C Trace Context and Baggage, Sentry),
+// Datastar and older libraries add to each request of a page.
 var pageHeaders = []string{
 	"Accept", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID",
 	"Traceparent", "Tracestate", "Baggage", "Sentry-Trace", "X-Requested-With", "Datastar-Request",
 }
 
-// CheckHeader reports what is wrong with an entry of [Access].Headers.
+// CheckHeader returns an error unless name can be an entry of [Access].Headers: a
+// single valid field name (RFC 9110 §5.1), not "*".
 func CheckHeader(name string) error {
 	if name == "*" || !httpguts.ValidHeaderFieldName(name) {
 		return fmt.Errorf("%q is not a header's name: write each name alone, as in X-Tenant", name)
@@ -60,9 +61,9 @@ func CheckHeader(name string) error {
 	return nil
 }
 
-// Wrap guards next, which bounds bodies itself, as the API does (see
-// [BoundBody]): who is refused gets a 403, and the log the flag that would let
-// them in.
+// Wrap returns a handler that passes allowed requests to next and refuses others with
+// 403. The log then names the flag that would allow them, for at most 20 refusals a
+// second. next must bound bodies itself, as the API does (see [BoundBody]).
 func (a Access) Wrap(next http.Handler) http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
@@ -77,7 +78,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	anyone.AllowedOrigins = []string{"*"}
 	trusted := options
 	trusted.AllowCredentials = true
-	trusted.AllowOriginFunc = func(string) bool { return true } // asked below already
+	trusted.AllowOriginFunc = func(string) bool { return true } // checked below
 	withoutCredentials := cors.New(anyone).Handler(next)
 	withCredentials := cors.New(trusted).Handler(next)
 	refused := refusals{logger: a.Logger, limit: newRefusals()}
@@ -113,9 +114,9 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	})
 }
 
-// otherHeaders returns the request headers that a preflight asks for and that are
-// not allowed (Fetch §4.8). The browser then fails the request, and tells the page
-// nothing. Of many, it returns the first few.
+// otherHeaders returns the request headers that a preflight asks for and that are not
+// allowed, at most eight. The browser then fails the request and does not tell its page
+// why (Fetch §4.8).
 func otherHeaders(r *http.Request, allowed []string) (others []string) {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return nil
@@ -130,21 +131,23 @@ func otherHeaders(r *http.Request, allowed []string) (others []string) {
 	return others
 }
 
-// isProbe reports whether r asks for the hub's health without naming a host, as
-// load balancers do over HTTP/1.0. A browser always names one, so nobody's page
-// can ask like this.
+// isProbe reports whether r asks for the hub's health without naming a host, as load
+// balancers do over HTTP/1.0. A browser always names one, so no page can send such a
+// request.
 func isProbe(r *http.Request) bool {
 	return r.Host == "" && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 }
 
-// bodyTimeout is how long a client may take to send its body.
+// bodyTimeout is how long a client may take to send its whole body.
 const bodyTimeout = 30 * time.Second
 
-// BoundBody keeps a body that never comes from holding a handler: net/http
-// waits for what is unread of it before it sends an answer's headers. It also
-// reads on after an answer that came before the body's end, for up to 4 s and
-// 32 MiB, so that a client that writes first sees the answer. Each request should
-// pass one BoundBody, and not two, for it costs a call of the runtime's.
+// BoundBody gives each request body 30 s to arrive. Without that, a body that never
+// comes would hold its handler, because net/http waits for the unread rest before it
+// sends the headers of an answer. A GET or HEAD with a body gets a 400. If the answer
+// comes before the body's end, BoundBody drops up to 32 MiB of the rest for up to 4 s,
+// so that a client that writes everything before it reads still sees the answer
+// (RFC 9112 §9.6). Pass each request through only one BoundBody, because setting a
+// deadline costs a call into the runtime.
 func BoundBody(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
@@ -157,12 +160,12 @@ func BoundBody(next http.HandlerFunc) http.Handler {
 				next(w, r)
 				return
 			}
-			w.Header().Set("Connection", "close") // and so the answer does not wait for the body
+			w.Header().Set("Connection", "close") // lets the answer out before the body has arrived
 			NewProblem(http.StatusBadRequest, "A GET has no body; put what it says into the query.").Write(w)
 			if lingers(r) {
 				linger(w, r.Body)
 			}
-			_ = rc.SetReadDeadline(time.Now()) // not every writer has one; the rest stays unread
+			_ = rc.SetReadDeadline(time.Now()) // not every writer has deadlines; the rest stays unread
 			return
 		}
 		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
@@ -171,7 +174,7 @@ func BoundBody(next http.HandlerFunc) http.Handler {
 			return
 		}
 		body := &sentBody{ReadCloser: r.Body}
-		noting := r.WithContext(r.Context()) // the server looks at the body of its own request
+		noting := r.WithContext(r.Context()) // the server examines the Body of its own request
 		noting.Body = body
 		next(w, noting)
 		if !body.ended {
@@ -180,24 +183,25 @@ func BoundBody(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// emptyBodyTimeout is how long the end of an empty body may take to come: it
+// emptyBodyTimeout is how long the end of an empty body may take to arrive. It normally
 // follows the head at once.
 const emptyBodyTimeout = 5 * time.Second
 
-// dropEmptyBody reports whether a body of unknown length is empty, and then removes
-// it from r: some clients and proxies send one without chunks, or a DATA frame without
-// data, with each GET.
+// dropEmptyBody reports whether a body of unknown length is empty, and removes it from
+// r if so. Some clients and proxies send a chunked body without chunks, or a DATA frame
+// without data, with each GET.
 func dropEmptyBody(rc *http.ResponseController, r *http.Request) bool {
 	_ = rc.SetReadDeadline(time.Now().Add(emptyBodyTimeout))
 	if _, err := io.ReadFull(r.Body, make([]byte, 1)); !errors.Is(err, io.EOF) {
 		return false
 	}
-	_ = rc.SetReadDeadline(time.Time{}) // a stream outlasts it
+	_ = rc.SetReadDeadline(time.Time{}) // a stream outlasts the deadline
 	r.Body, r.ContentLength = http.NoBody, 0
 	return true
 }
 
-// boundOptions does so for preflights, which the CORS library answers.
+// boundOptions applies BoundBody to preflights, which the CORS library answers before
+// next.
 func boundOptions(next http.Handler) http.Handler {
 	bounded := BoundBody(next.ServeHTTP)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -217,8 +221,8 @@ func (a Access) trusts(r *http.Request, origin string) bool {
 	return a.Loopback && err == nil && u.Host != "" && loopbackHost(u.Host)
 }
 
-// loopbackHost reports whether a Host header or an origin's authority names
-// this machine's loopback interface, whatever the resolver says.
+// loopbackHost reports whether a Host header or an origin's authority names this
+// machine's loopback interface. It does not ask a resolver.
 func loopbackHost(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
@@ -232,9 +236,9 @@ func loopbackHost(hostport string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// refusals logs each thing refused once among a thousand, and at most
-// [refusalsPerSecond] of them: a page that keeps trying must not fill the disk. It
-// remembers 8 bytes of each, for the values are the clients' and as long as a head.
+// refusals logs each refused value once, and at most [refusalsPerSecond] of them, so
+// that a page that keeps trying cannot fill the disk. It remembers an 8-byte hash of
+// each value, because clients choose the values and may make them as long as a head.
 type refusals struct {
 	logger *slog.Logger
 	limit  *rate.Limiter
@@ -242,11 +246,11 @@ type refusals struct {
 	seen   map[uint64]struct{}
 }
 
-// maxRefusals is how many refusals are remembered before all are forgotten.
+// maxRefusals is how many values are remembered before all are forgotten.
 const maxRefusals = 1000
 
-// refusalSeed keeps anybody from finding values that hash alike, which would hide
-// each other from the log.
+// refusalSeed is random, so that clients cannot choose values with equal hashes and
+// hide one from the log.
 var refusalSeed = maphash.MakeSeed()
 
 func (s *refusals) log(id, what, value, flag string) {

@@ -131,8 +131,8 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// Made-up headers fill neither the log nor the memory, and does not keep
-// what others are refused out of the log.
+// Invented headers fill neither the log nor the memory, and do not keep other refusals
+// out of the log.
 func TestRefusalsAreBounded(t *testing.T) {
 	var log bytes.Buffer
 	access := httpapi.Access{Origins: []string{"*"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
@@ -159,7 +159,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 }
 
 func TestCheckOrigin(t *testing.T) {
-	for _, tt := range []struct{ origin, says string }{ // "" is fine
+	for _, tt := range []struct{ origin, says string }{ // "": valid
 		{"https://app.example", ""}, {"http://localhost:5173", ""}, {"*", ""}, {"null", ""}, {"https://app.example:80", ""},
 		{"https://xn--bcher-kva.example", ""}, {"https://192.0.2.7:8443", ""}, {"https://[2001:db8::1]", ""}, {"https://app.example.", ""},
 		{"https://a--b.example", ""}, {"https://under_score.example", ""}, {"https://r3---sn-apo3qvuoxuxbt-j5pe.example", ""},
@@ -185,7 +185,7 @@ func TestCheckOrigin(t *testing.T) {
 	}
 }
 
-// deadlines counts how often a handler bounds its request's body.
+// deadlines counts how often a handler sets a read deadline for its request's body.
 type deadlines struct {
 	*httptest.ResponseRecorder
 	set int
@@ -193,8 +193,8 @@ type deadlines struct {
 
 func (d *deadlines) SetReadDeadline(time.Time) error { d.set++; return nil }
 
-// Whoever answers bounds the body, which may never come: Access what it, or the
-// CORS library, answers itself, and the API the rest, once.
+// Each body gets one deadline, because it may never come: from Access when it or the
+// CORS library answers, and otherwise from the API.
 func TestBodiesAreBounded(t *testing.T) {
 	log := eventlog.NewMemory(eventlog.Retention{})
 	defer log.Close()

@@ -13,11 +13,11 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// refusalsPerSecond bounds what those who are refused write to the log: whoever
-// tries tokens must not fill the disk.
+// refusalsPerSecond bounds the log lines about refused requests, so that clients that
+// try tokens cannot fill the disk. Bursts may have ten times as many.
 const refusalsPerSecond = 20
 
-// operator guards a route of the operator's.
+// operator guards a route that only operators may use.
 func (a *api) operator(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, err := a.Auth.Operator(r); err != nil {
@@ -28,8 +28,8 @@ func (a *api) operator(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// refuse answers with a problem. The cause of a refusal goes to the log, under
-// the request id that the answer has.
+// refuse answers with a problem. For a refusal by auth, the cause goes to the log,
+// under the request id in the answer's X-Request-Id.
 func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	denied, ok := err.(*auth.Error)
 	if !ok {
@@ -37,7 +37,7 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if denied.Revoked && wantsStream(r) {
-		w.Header().Set("Cache-Control", "no-store") // a 204 may be stored unless this is said (RFC 9110 §15.3.5)
+		w.Header().Set("Cache-Control", "no-store") // otherwise a cache may store the 204 (RFC 9110 §15.3.5)
 		sse.Stop(w)
 		return
 	}
@@ -54,8 +54,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	NewProblem(denied.Status, denied.Detail).Write(w)
 }
 
-// requestID is the request's own, which a proxy gave it, if it is fit for a
-// log, else a new one.
+// requestID returns the X-Request-Id that a proxy set, if it is safe to log, or else a
+// new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	if id != "" && len(id) <= 64 && !strings.ContainsFunc(id, func(c rune) bool {
@@ -70,7 +70,8 @@ func requestID(r *http.Request) string {
 
 func newRefusals() *rate.Limiter { return rate.NewLimiter(refusalsPerSecond, 10*refusalsPerSecond) }
 
-// mayPublish returns the problem of a publisher whose grant lacks one of topics.
+// mayPublish returns a 403 for the first of topics that the grant does not cover, or
+// nil.
 func mayPublish(g *auth.Grant, topics []string) error {
 	for _, t := range topics {
 		if !g.MayPublish([]string{t}) {
@@ -80,8 +81,8 @@ func mayPublish(g *auth.Grant, topics []string) error {
 	return nil
 }
 
-// mayPublish returns the problem of a publisher who may not publish to one of
-// topics: it is reserved, or the grant lacks it.
+// mayPublish returns a 403 for the first of topics that is reserved, or that the grant
+// does not cover, or nil.
 func (a *api) mayPublish(g *auth.Grant, topics []string) error {
 	for _, t := range topics {
 		if a.Reserved != nil && a.Reserved(t) {
@@ -91,8 +92,7 @@ func (a *api) mayPublish(g *auth.Grant, topics []string) error {
 	return mayPublish(g, topics)
 }
 
-// scope sets a publisher's ids apart from those of others: what one token's
-// subject has published is not what another's has.
+// scope makes a publisher's key distinct from the same key of other token subjects.
 func scope(g *auth.Grant, key string) string {
 	if g.Subject == "" {
 		return key

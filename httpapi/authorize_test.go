@@ -37,7 +37,7 @@ func authority(t *testing.T, change func(*auth.Options)) *auth.Auth {
 	return a
 }
 
-// token grants publishing and seeing, and expires after a time.
+// token returns a token that grants publishing and subscribing, and expires.
 func token(t *testing.T, publish, subscribe string, change ...func(*auth.Claims)) string {
 	t.Helper()
 	c := &auth.Claims{Mercure: &auth.Access{Publish: strings.Fields(publish), Subscribe: strings.Fields(subscribe)}}
@@ -58,13 +58,13 @@ func subject(name string) func(*auth.Claims) {
 	return func(c *auth.Claims) { c.Subject = name }
 }
 
-// The ways in which a token comes.
+// The ways in which a token can arrive.
 func bearer(token string) []string { return []string{"Authorization", "Bearer " + token} }
 func cookie(token string, more ...string) []string {
 	return append([]string{"Cookie", auth.DefaultCookie + "=" + token}, more...)
 }
 
-// Who may do what, by status alone.
+// TestWhoMay checks which requests each kind of token allows, by status alone.
 func TestWhoMay(t *testing.T) {
 	none := []string(nil)
 	good := token(t, "news orders/{id}", "*")
@@ -187,8 +187,8 @@ func TestWhoMay(t *testing.T) {
 	}
 }
 
-// Who sees what, live, replayed and read, parked and not, whatever keeps the
-// events.
+// TestWhoSees checks which events each token shows: live, replayed and read, parked and
+// not, with each engine.
 func TestWhoSees(t *testing.T) {
 	a := authority(t, func(o *auth.Options) { o.Anonymous = true })
 	for _, unparked := range []bool{false, true} {
@@ -236,7 +236,7 @@ func whoSees(t *testing.T, s *server) {
 		{"an admin is granted no events", "topic=*", bearer(token(t, "", "", admin)), "public end"},
 		{"a type asked for", "topic=*&type=message", bearer(token(t, "", "room")), "public room two end"},
 	}
-	// However the token comes.
+	// Every way in which the token can arrive.
 	for _, r := range readers {
 		if len(r.header) == 0 || r.header[0] != "Authorization" {
 			continue
@@ -311,7 +311,7 @@ func TestTopicsThatMayBeSeen(t *testing.T) {
 	}
 }
 
-// A batch's items are refused one by one, and the others go in.
+// A batch's items are refused one by one; the others are published.
 func TestBatchOfTopicsThatAreNotGranted(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
 	resp := s.do(t, "POST", "/events", `{"topic":"a","data":1}`+"\n"+`{"topic":"b","data":2}`+"\n"+`{"topics":["a","b"]}`+"\n",
@@ -323,7 +323,7 @@ func TestBatchOfTopicsThatAreNotGranted(t *testing.T) {
 	}
 }
 
-// An id deduplicates among what one subject has published.
+// An id deduplicates only among the events of one subject.
 func TestIdempotencyIsPerSubject(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
 	for i, step := range []struct {
@@ -360,8 +360,8 @@ func endsWithItsToken(t *testing.T, s *server) {
 	wantProblem(t, "coming back with it", resp, http.StatusUnauthorized, "expired")
 }
 
-// The cause of a refusal is in the log, under the answer's request id, and
-// never in the answer.
+// The cause of a refusal is in the log, under the answer's request id, and not in the
+// answer.
 func TestRefusalIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil), Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -379,7 +379,7 @@ func TestRefusalIsLogged(t *testing.T) {
 	}
 }
 
-// No shared cache may keep what a token, a cookie or a ticket decided.
+// A shared cache may not store an answer that a token, a cookie or a ticket decided.
 func TestCacheControl(t *testing.T) {
 	const public, private = "no-cache, no-transform", "private, no-cache, no-transform"
 	open := newServer(t, eventlog.Retention{}, httpapi.Options{})

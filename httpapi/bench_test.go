@@ -14,8 +14,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// BenchmarkPublish is what the API does for one request, without the server
-// that has read it.
+// BenchmarkPublish measures the API's work for one request, without the server that
+// reads it.
 func BenchmarkPublish(b *testing.B) {
 	line := func(size int) string { return `{"topic":"news","data":"` + strings.Repeat("x", size) + `"}` }
 	for _, tt := range []struct{ name, path, contentType, body string }{
@@ -61,7 +61,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// An answer is where a server would write one.
+// An answer is a ResponseWriter that a server would provide.
 type answer struct {
 	bytes.Buffer
 	header http.Header

@@ -32,8 +32,8 @@ func (p *publication) addBody(mediaType string, params map[string]string, body [
 	return p.give(fieldData, body)
 }
 
-// addForm reads a form. curl labels whatever it sends so: a body that is no
-// form is the data.
+// addForm reads a form. curl labels every body as one by default, so a body without an
+// equals sign is the data itself.
 func (p *publication) addForm(body []byte) error {
 	if !bytes.ContainsRune(body, '=') {
 		return p.give(fieldData, body)
@@ -68,8 +68,8 @@ func (p *publication) addMultipart(boundary string, body []byte) error {
 	}
 }
 
-// addJSON reads one object, whose names are to the letter and stand once. Data
-// that is not a string is published as the JSON it is.
+// addJSON reads one object. Its member names are case-sensitive, and each may occur
+// once. Data that is not a string is published as compact JSON.
 func (p *publication) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return &hub.InvalidError{Reason: "the JSON is not valid UTF-8"}
@@ -80,14 +80,14 @@ func (p *publication) addJSON(body []byte) error {
 	return p.decodeJSON(body)
 }
 
-// members are the names of an event's object that were read, a bit each. Of a
-// name that stands twice, readers of JSON differ in which value counts: what a
-// gateway has checked could be another's.
+// members is the set of an object's member names read so far, one bit each. Readers of
+// JSON disagree on which value of a repeated name counts, so a gateway might check one
+// value and the hub publish another.
 type members uint
 
 var memberNames = [...]string{"topics", "topic", "data", "type", "id", "retry", "private"}
 
-// again reports whether a known name was there before.
+// again adds a known name and reports whether it was there before.
 func (m *members) again(name []byte) bool {
 	for i, known := range memberNames {
 		if string(name) == known {
@@ -99,18 +99,19 @@ func (m *members) again(name []byte) bool {
 	return false
 }
 
-// decoders are reused: one for each line of a batch costs as much as the line.
+// decoders are reused, because making one for each line of a batch costs as much as
+// reading the line.
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
-// decodeJSON is addJSON for any object, and tells what is wrong with others.
+// decodeJSON is addJSON for any object. Its errors say what is wrong with the JSON.
 func (p *publication) decodeJSON(body []byte) error {
 	dec := decoders.Get().(*jsontext.Decoder)
 	defer func() {
-		dec.Reset(new(bytes.Buffer)) // which does not keep the body
+		dec.Reset(new(bytes.Buffer)) // drops the reference to the body
 		decoders.Put(dec)
 	}()
-	// Names may stand twice in data, and an event's own are told below; half a surrogate pair is U+FFFD, as
-	// in encoding/json.
+	// Names may repeat within data; again reports repeats among an event's own. Half a
+	// surrogate pair becomes U+FFFD, as in encoding/json.
 	dec.Reset(bytes.NewBuffer(bytes.TrimPrefix(body, []byte("\uFEFF"))), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	start, err := dec.ReadToken()
 	if err != nil {
@@ -143,7 +144,7 @@ func (p *publication) decodeJSON(body []byte) error {
 	return nil
 }
 
-// addMember adds a field whose value dec is at.
+// addMember adds the field name. dec is at its value.
 func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 	if string(name) == "topics" && dec.PeekKind() == '[' {
 		return p.addList(dec)
@@ -209,12 +210,12 @@ func (p *publication) addList(dec *jsontext.Decoder) error {
 	}
 }
 
-// textOf returns the text of a string that a decoder has read.
+// textOf returns the text of a JSON string.
 func textOf(text jsontext.Value) []byte { return unquote(make([]byte, 0, len(text)), text) }
 
-// unquote appends it.
+// unquote appends the text of a JSON string to dst.
 func unquote(dst []byte, text jsontext.Value) []byte {
-	dst, _ = jsontext.AppendUnquote(dst, text) // an error is half a surrogate pair
+	dst, _ = jsontext.AppendUnquote(dst, text) // the only error is half a surrogate pair, which becomes U+FFFD
 	return dst
 }
 

@@ -16,8 +16,9 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// A stream that looks for little in a long history says at each heartbeat how far
-// it has got. Cut again and again, it arrives: it never begins anew.
+// A stream that searches a long history for few events sends its position with each
+// heartbeat. Even if it breaks again and again, it makes progress and never starts
+// over.
 func TestPositionWhileCatchingUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills and searches a long history")
@@ -41,7 +42,7 @@ func TestPositionWhileCatchingUp(t *testing.T) {
 		fill(250, "history"+strings.Repeat("/x7", 150))
 	}
 	wanted := fill(1, "t7/wanted/x")
-	// Many templates that the topics match nearly make a page take its time.
+	// Many templates that nearly match the topics make a page slow.
 	q := url.Values{"topic": {"{a}7/{b}/x"}}
 	for i := range hub.MaxTopics - 1 {
 		q.Add("topic", fmt.Sprintf("{+a}7{+b}x{+c}7{+d}z%d{e}", i))
@@ -70,8 +71,8 @@ func TestPositionWhileCatchingUp(t *testing.T) {
 	}
 }
 
-// follow resumes after a place, reads until the stream names a position beyond,
-// and cuts it there. It reports whether the event that is wanted came instead.
+// follow resumes after a position, reads until the stream names a later one, and breaks
+// it there. It reports whether the wanted event came instead.
 func follow(t *testing.T, server *httptest.Server, path string, place, wanted eventlog.ID) (at eventlog.ID, arrived bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

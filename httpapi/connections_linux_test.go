@@ -10,8 +10,8 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// Streams of HTTP/1 count as memory of connections until they end. One that would take
-// the last quarter of it is told to come back.
+// HTTP/1 streams count as memory of connections until they end. A stream that would
+// take the last quarter of it gets only a reconnection time.
 func TestStreamsKeepToMemoryOfConnections(t *testing.T) {
 	for name, unparked := range map[string]bool{"parked": false, "unparked": true} {
 		b := budget.New(0)
@@ -31,7 +31,7 @@ func TestStreamsKeepToMemoryOfConnections(t *testing.T) {
 				t.Fatalf("%s: %+v, %v", name, resp, err)
 			}
 			streams = append(streams, resp)
-			return resp.Header.Get("Last-Event-ID") == "" // which a stream begins with
+			return resp.Header.Get("Last-Event-ID") == "" // only a stream that opens has the header
 		}
 		for !open() {
 			if len(streams) == limit/1024 {

@@ -22,7 +22,7 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// breaksOff reads a stream to its end, which has to be that of a broken response.
+// breaksOff reads a stream to its end, which must be that of a broken response.
 func (s *stream) breaksOff(t *testing.T, why string) (rest string) {
 	t.Helper()
 	b, err := io.ReadAll(s.lines)
@@ -32,9 +32,9 @@ func (s *stream) breaksOff(t *testing.T, why string) (rest string) {
 	return string(b)
 }
 
-// A stream whose client is to come back ends as a broken response does, between
-// two blocks, since some clients take a regular end for the last word; one that
-// is over for good ends regularly. Parked or not, over whichever HTTP.
+// A stream whose client should reconnect ends as a broken response, between two blocks,
+// because some clients do not reconnect after a regular end. A stream that is over for
+// good ends regularly. Both hold parked or not, and over HTTP/1 and HTTP/2.
 func TestHowStreamsEnd(t *testing.T) {
 	soon := func(c *auth.Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(1500 * time.Millisecond)) }
 	kick := func(query string) func(*testing.T, *ended) {
@@ -88,7 +88,7 @@ func TestHowStreamsEnd(t *testing.T) {
 	}
 }
 
-// An ended is a hub, and a stream over each transport.
+// An ended is a hub with one stream over each transport.
 type ended struct {
 	*server
 	ticket  string
@@ -133,12 +133,12 @@ func newEnded(t *testing.T, token string) *ended {
 	return e
 }
 
-// A reset does not come together with the words before it, which Chromium would drop: a
-// client has time to answer these.
+// A reset does not arrive together with the last bytes, which Chromium would then drop:
+// the client has time to read them.
 func TestLastWordsComeBeforeTheReset(t *testing.T) {
 	for _, tt := range []struct {
 		why    string
-		before bool // the stream is there when the drain begins
+		before bool // the stream is open when the drain begins
 	}{{"a stream that is drained", true}, {"one that comes too late", false}} {
 		s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 		drain := func() {

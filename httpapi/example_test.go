@@ -14,8 +14,8 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// A program serves a hub beside its own pages. Streams end when the hub is closed, so
-// the hub is closed before the server.
+// A program serves a hub beside its own pages. It closes the hub before the server,
+// because closing the hub ends the streams.
 func Example() {
 	log := eventlog.NewMemory(eventlog.Retention{Age: time.Hour})
 	h, err := hub.New(log, hub.Options{})

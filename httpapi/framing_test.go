@@ -9,8 +9,8 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// Line ends in any field change nobody's stream: they are refused, or stand as
-// data.
+// A line end in any field cannot change another reader's stream: it is refused, or
+// becomes part of the data.
 func TestLineEndsInEveryField(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
 	reader := bearer(token(t, "", "*"))
@@ -22,7 +22,8 @@ func TestLineEndsInEveryField(t *testing.T) {
 			q := url.Values{"topic": {"news"}, "data": {"x"}}
 			q.Set(field, forged)
 			status := s.do(t, "POST", "/events?"+q.Encode(), "", bearer(token(t, "*", "", subject(forged)))...).StatusCode
-			// Those of Unicode are none to a stream, whose types may have them.
+			// Unicode's other line ends mean nothing to a stream, and a type may have
+			// them.
 			refused := field != "topic" && field != "data" && !(field == "type" && strings.Contains("\u2028\u0085", end))
 			if (status == 400) != refused || status != 400 && status != 201 {
 				t.Errorf("%s with %q: %d", field, end, status)

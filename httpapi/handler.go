@@ -19,54 +19,54 @@ import (
 	"github.com/tidings-sse/tidings/internal/park"
 )
 
-// Options configures the API. The zero value works.
+// Options configures the API. The zero value works: it asks for no tokens.
 type Options struct {
-	Heartbeat    time.Duration // how long a stream may be silent; 0: 15 s
-	WriteTimeout time.Duration // how long a stream may take no byte; 0: 30 s
+	Heartbeat    time.Duration // the longest silence on a stream before a heartbeat; 0: 15 s
+	WriteTimeout time.Duration // how long a client may take no byte before its stream or answer ends; 0: 30 s
 	Retry        time.Duration // the reconnection time that streams begin with; 0: 3 s
-	MaxBody      int64         // bytes of a publish request; 0: 1 MiB
-	Auth         *auth.Auth    // who may do what; nil: everyone everything
+	MaxBody      int64         // the largest body of a publish request, in bytes; 0: 1 MiB
+	Auth         *auth.Auth    // checks tokens; nil: everything is allowed
 	Logger       *slog.Logger  // nil: slog.Default()
-	Version      string        // what GET /stats calls the program
+	Version      string        // the program's version in GET /stats; "": left out
 
-	// Reserved reports whether nobody may publish to a topic from outside,
-	// since another dialect's own events are there; nil: none is.
+	// Reserved reports whether the API refuses events for a topic, because another
+	// dialect publishes its own events there. nil: no topic is reserved.
 	Reserved func(topic string) bool
 
-	// Unparked gives every stream a goroutine, also where the system and the
-	// connection could do without (see internal/park).
+	// Unparked gives every stream a goroutine, even where the system and the connection
+	// allow it to be parked (see internal/park).
 	Unparked bool
 
-	Budget     *budget.Budget         // what clients make the API hold is counted there; nil: the hub's
-	Collectors []prometheus.Collector // of more for GET /metrics
+	Budget     *budget.Budget         // the account of memory that clients make the API hold; nil: the hub's
+	Collectors []prometheus.Collector // more collectors for GET /metrics
 }
 
-// An API is the handler of a hub's resources.
+// An API is the HTTP handler of a hub. Make one with [New].
 type API struct {
 	api *api
 	http.Handler
 	lot *park.Lot
 }
 
-// Close ends the streams that the hub has not ended yet, and waits until they
-// are gone.
+// Close ends the parked streams that the hub has not ended yet, and waits for them.
 func (a *API) Close() { a.lot.Close() }
 
 type api struct {
 	Options
 	hub      *hub.Hub
 	lot      *park.Lot
-	refusals *rate.Limiter  // in the log
-	crowded  rate.Sometimes // likewise, that there is no descriptor for streams
-	busy     *rate.Limiter  // likewise, see logBusy
+	refusals *rate.Limiter  // log lines about refusals
+	crowded  rate.Sometimes // log lines about missing descriptors
+	busy     *rate.Limiter  // log lines of logBusy
 
-	exhausted rate.Sometimes // likewise, that there is no memory for streams
+	exhausted rate.Sometimes // log lines about missing memory for streams
 
-	audience chan struct{} // holds a token while a request knows who listens to what
+	audience chan struct{} // holds a token while a request has the hub's audience in memory
 }
 
-// New returns the API on h: /events, /events/NAME, /topics, /subscriptions,
-// /stats, /metrics, /healthz and /readyz.
+// New returns the handler of h's native API: /events, /events/NAME, /topics,
+// /subscriptions, /tickets, /stats, /metrics, /healthz and /readyz. Other paths get a
+// 404.
 func New(h *hub.Hub, o Options) *API {
 	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1), audience: make(chan struct{}, 1)}
 	a.crowded.Interval, a.exhausted.Interval = time.Minute, time.Minute
@@ -94,7 +94,7 @@ func New(h *hub.Hub, o Options) *API {
 		switch {
 		case r.URL.Path == eventsPath, pathTopic(r) != "":
 			a.events(w, r)
-		case strings.HasPrefix(r.URL.Path, eventsPath+"/"): // the mux would clean an IRI's slashes, and lead to another topic
+		case strings.HasPrefix(r.URL.Path, eventsPath+"/"): // the mux would clean the slashes of an IRI, which makes it another topic
 			NotFound(w, r)
 		default:
 			mux.ServeHTTP(w, r)
@@ -104,11 +104,11 @@ func New(h *hub.Hub, o Options) *API {
 
 const eventsPath = "/events"
 
-// pathTopic returns the topic that a request's path names, which is one segment
-// of it, or "". Dots alone are none: clients resolve them (RFC 3986 §5.2.4).
+// pathTopic returns the topic that is the single path segment after /events/, or "".
+// "." and ".." are no topics, because clients resolve them (RFC 3986 §5.2.4).
 func pathTopic(r *http.Request) string {
 	written := r.URL.Path
-	if r.URL.RawPath != "" { // a slash may be escaped
+	if r.URL.RawPath != "" { // an escaped slash is part of the name
 		written = r.URL.EscapedPath()
 	}
 	name, ok := strings.CutPrefix(written, eventsPath+"/")
@@ -118,7 +118,8 @@ func pathTopic(r *http.Request) string {
 	return strings.TrimPrefix(r.URL.Path, eventsPath+"/")
 }
 
-// OnlyGet answers 405 with a problem to all methods but GET and HEAD.
+// OnlyGet passes GET and HEAD requests to next, and answers others with 405 and a
+// problem.
 func OnlyGet(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -130,7 +131,8 @@ func OnlyGet(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// NotFound answers 404 with a problem that names what there is.
+// NotFound answers 404 with a problem that names the API's paths. A handler can use it
+// for its other routes.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	detail := "There is nothing here. Subscribe and publish at /events, or /events/NAME for a topic with a plain name."
 	if rest, ok := strings.CutPrefix(r.URL.Path, eventsPath+"/"); ok {
@@ -156,7 +158,8 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// healthz tells whether the process does its work at all.
+// healthz reports whether the hub works at all: 200, or 503 with the error that stopped
+// it.
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := a.hub.Err(); err != nil {
 		NewProblem(http.StatusServiceUnavailable, sentence(err.Error())).Write(w)
@@ -165,7 +168,7 @@ func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	plain(w, "ok\n")
 }
 
-// readyz tells whether new clients should be sent here.
+// readyz reports whether new clients should be sent here: 503 while the hub drains.
 func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 	if _, draining := a.hub.Draining(); draining {
 		NewProblem(http.StatusServiceUnavailable, "This hub is shutting down.").Write(w)

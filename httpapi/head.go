@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// mostHead is how many bytes a request's head may take that is left as it is while a
-// client is answered. For so long net/http holds the request, and whatever wraps the
-// handler may look at it afterwards. A larger one is emptied, see [ForgetHead].
+// mostHead is up to how many bytes a request's head stays as it is while its client is
+// answered. net/http holds the request for that long, and a wrapper of the handler may
+// look at it afterwards. [ForgetHead] empties larger ones.
 const mostHead = 4 << 10
 
 // headSize returns about how many bytes a request's address and headers take.
 func headSize(r *http.Request) int64 {
-	n := 2*len(r.RequestURI) + len(r.Host) // in the URL it may be unescaped
+	n := 2*len(r.RequestURI) + len(r.Host) // twice, because the URL may hold it unescaped as well
 	for name, values := range r.Header {
-		n += 64 + len(name) // its place in the map
+		n += 64 + len(name) // 64 for its map entry
 		for _, v := range values {
 			n += 16 + len(v)
 		}
@@ -22,22 +22,23 @@ func headSize(r *http.Request) int64 {
 	return int64(n)
 }
 
-// keptHead returns how many bytes of a request's head are held as long as its stream is
-// open, if that has a goroutine.
+// keptHead returns how many bytes of a request's head stay in memory while its stream
+// is open, if a goroutine serves the stream.
 func keptHead(r *http.Request) int64 {
 	n := headSize(r)
 	if n <= mostHead {
 		return n
 	}
 	if n = mostHead; r.ProtoMajor == 1 {
-		n += int64(len(r.RequestURI)) // the connection keeps the method, which is a part of the request line
+		n += int64(len(r.RequestURI)) // the connection keeps the method, a substring of the request line
 	}
 	return n
 }
 
-// ForgetHead empties a request whose head is large, once all that is needed has been read
-// from it and before a client is waited for, which may take its time. Of the address, the
-// path stays, as far as it fits. A w of [TimeWrites] knows the server's own request, of which r may be a copy.
+// ForgetHead empties r if its head takes more than 4 KiB, to free that memory while a
+// slow client is served. Call it when everything needed from r has been read. The path
+// stays, up to 4 KiB of it. If w is from [TimeWrites], the server's own request is
+// emptied too, because r may be a copy.
 func ForgetHead(w http.ResponseWriter, r *http.Request) {
 	if headSize(r) > mostHead {
 		forgetHead(w, r)
@@ -51,9 +52,9 @@ func forgetHead(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// empty leaves r without anything that is a part of the request line, or a header.
+// empty removes from r every header and every part of the request line.
 func empty(r *http.Request) {
-	clear(r.Header) // other copies of the request have the same map, and URL
+	clear(r.Header) // copies of the request share this map, and the URL
 	r.Header = http.Header{}
 	r.Method, r.Proto, r.URL.Path = strings.Clone(r.Method), strings.Clone(r.Proto), strings.Clone(r.URL.Path[:min(len(r.URL.Path), mostHead)])
 	r.URL.RawPath, r.URL.RawQuery, r.URL.Fragment, r.URL.RawFragment = "", "", "", ""

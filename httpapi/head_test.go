@@ -23,9 +23,9 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// TestStreamsForgetHeads opens streams that have a goroutine each with heads of several
-// sizes, and checks that large ones are not kept for as long as the streams are open, and
-// that small ones are counted.
+// TestStreamsForgetHeads opens unparked streams with heads of several sizes, and checks
+// that large heads are freed while the streams are open, and that small ones are
+// counted.
 func TestStreamsForgetHeads(t *testing.T) {
 	const streams = 100
 	for _, tt := range []struct {
@@ -46,7 +46,7 @@ func TestStreamsForgetHeads(t *testing.T) {
 				served.Config.Protocols.SetUnencryptedHTTP2(true)
 				served.Start()
 				t.Cleanup(served.Close)
-				t.Cleanup(func() { _ = s.hub.Close() }) // which ends the streams
+				t.Cleanup(func() { _ = s.hub.Close() }) // ends the streams
 				before := liveHeap()
 				open(t, served, streams, [][2]string{
 					{":path", "/events?topic=news&x=" + strings.Repeat("q", tt.query)},
@@ -74,13 +74,13 @@ func TestStreamsForgetHeads(t *testing.T) {
 
 func liveHeap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one has only found
+	runtime.GC() // the second collection frees what the first has only found
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// openOverHTTP1 opens streams, each on a connection of its own.
+// openOverHTTP1 opens streams, each on its own connection.
 func openOverHTTP1(t *testing.T, s *httptest.Server, streams int, head [][2]string) {
 	for range streams {
 		conn := dial(t, s)
@@ -115,7 +115,7 @@ func openOverHTTP2(t *testing.T, s *httptest.Server, streams int, head [][2]stri
 	}
 }
 
-// framer begins a connection of HTTP/2.
+// framer begins an HTTP/2 connection.
 func framer(t *testing.T, s *httptest.Server, settings ...http2.Setting) *http2.Framer {
 	t.Helper()
 	conn := dial(t, s)
@@ -131,7 +131,8 @@ func framer(t *testing.T, s *httptest.Server, settings ...http2.Setting) *http2.
 	return f
 }
 
-// ask sends a GET. The fields of its head are in no table, so that each is sent whole.
+// ask sends a GET. None of its head's fields is in an HPACK table, so that each is sent
+// in full (RFC 7541 §6.2.2).
 func ask(t *testing.T, f *http2.Framer, id uint32, head [][2]string) {
 	t.Helper()
 	var block bytes.Buffer
@@ -152,8 +153,8 @@ func ask(t *testing.T, f *http2.Framer, id uint32, head [][2]string) {
 	}
 }
 
-// TestTokensAreHeldOnce opens streams with tokens that are signed apart, and have the same
-// payload of 45 KB and the same grant: all hold one copy.
+// TestTokensAreHeldOnce opens streams with different tokens that have the same payload
+// of 45 KB and the same grant, and checks that all streams share one copy.
 func TestTokensAreHeldOnce(t *testing.T) {
 	const streams = 1000
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Unparked: true, Auth: authority(t, nil)})
@@ -163,7 +164,7 @@ func TestTokensAreHeldOnce(t *testing.T) {
 	served.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
 	served.Start()
 	t.Cleanup(served.Close)
-	t.Cleanup(func() { _ = s.hub.Close() }) // which ends the streams
+	t.Cleanup(func() { _ = s.hub.Close() }) // ends the streams
 	f := framer(t, served)
 	before := liveHeap()
 	for i := range streams {
@@ -172,7 +173,7 @@ func TestTokensAreHeldOnce(t *testing.T) {
 			{"accept", "text/event-stream"},
 			{"authorization", "Bearer " + token(t, "", "users/a/{id} users/b/{+id} users{/c} users/{d}/e", subject("ann"), func(c *auth.Claims) {
 				c.Mercure.Payload = json.RawMessage(`"` + strings.Repeat("p", 45_000) + `"`)
-				c.ExpiresAt.Time = c.ExpiresAt.Add(time.Duration(i) * time.Second) // so that it is another token
+				c.ExpiresAt.Time = c.ExpiresAt.Add(time.Duration(i) * time.Second) // makes it another token
 			})},
 		})
 		for {
@@ -183,7 +184,7 @@ func TestTokensAreHeldOnce(t *testing.T) {
 			}
 		}
 	}
-	held := (liveHeap() - before) / streams // what the verifier remembers for a minute is a part of it
+	held := (liveHeap() - before) / streams // includes what the verifier remembers for a minute
 	counted := s.hub.Budget().Share(budget.Subscriptions).Used() / streams
 	t.Logf("a stream holds %d bytes, and %d are counted", held, counted)
 	if held > 25_000 || counted > 7000 {
@@ -191,15 +192,15 @@ func TestTokensAreHeldOnce(t *testing.T) {
 	}
 }
 
-// TestAnswersForgetHeads asks with long heads, on a connection of HTTP/2 whose window is
-// 0: what an answer waits with is not its request's head.
+// TestAnswersForgetHeads sends requests with long heads on an HTTP/2 connection whose
+// window is 0, and checks that the waiting answers do not keep those heads.
 func TestAnswersForgetHeads(t *testing.T) {
 	const answers = 100
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	for i := range 200 {
 		s.publish(t, fmt.Sprint("topic", i), "hello")
 	}
-	for i := range 3000 { // who listens to what is not kept with an answer, either
+	for i := range 3000 { // a waiting answer does not keep the hub's audience, either
 		sel, err := hub.ParseSelectors(fmt.Sprint("other", i))
 		if err != nil {
 			t.Fatal(err)

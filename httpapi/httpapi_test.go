@@ -99,7 +99,7 @@ func (s *server) subscribe(t *testing.T, path string, header ...string) *stream 
 	return &stream{resp, bufio.NewReader(resp.Body)}
 }
 
-// block returns the next block without its blank line; a comment is one too.
+// block returns the next block without its blank line. A comment counts as a block.
 func (s *stream) block(t *testing.T) string {
 	t.Helper()
 	var block string
@@ -117,7 +117,7 @@ func (s *stream) block(t *testing.T) string {
 	}
 }
 
-// expect reads blocks, which must be these.
+// expect reads blocks and checks that they equal the given ones.
 func (s *stream) expect(t *testing.T, blocks ...string) {
 	t.Helper()
 	for _, want := range blocks {
@@ -127,7 +127,7 @@ func (s *stream) expect(t *testing.T, blocks ...string) {
 	}
 }
 
-// place reads a stream's beginning and returns its place.
+// place reads the beginning of a stream and returns its position.
 func (s *stream) place(t *testing.T) (id string) {
 	t.Helper()
 	return s.position(t, "retry: 3000\n")

@@ -8,7 +8,7 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// presence is who is there, and ends it.
+// presence lists open streams, or ends them with DELETE.
 func (a *api) presence(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodDelete {
 		a.kick(w, r)
@@ -17,9 +17,9 @@ func (a *api) presence(w http.ResponseWriter, r *http.Request) {
 	OnlyGet(a.subscriptions)(w, r)
 }
 
-// kick ends streams, and with for= keeps them from coming back for a time: an
-// EventSource is then answered with 204, upon which it gives up. For a topic, the
-// hub withholds its events from all streams meanwhile.
+// kick ends streams. With for= it also keeps their clients away for that time: an
+// EventSource that reconnects gets 204 and gives up (WHATWG HTML §9.2.3). For a topic,
+// the hub withholds its events from all streams meanwhile.
 func (a *api) kick(w http.ResponseWriter, r *http.Request) {
 	n, err := a.endStreams(r)
 	if err != nil {
@@ -59,14 +59,15 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 		if q.Has("topic") {
 			return a.hub.Ban(f.Topics, d)
 		}
-		// They end after the ban, so that nobody slips in between.
+		// The ban comes first, so that no client can reconnect in between.
 		err = a.ban(f, time.Now().Add(d), func() { n = a.hub.End(f, cause) })
 		return n, err
 	}
 	return a.hub.End(f, cause), nil
 }
 
-// ban refuses the tokens of a filter's streams until a time, and calls end once it does.
+// ban refuses the tokens of a filter's streams until the given time, and calls end once
+// it does.
 func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 	if f.ID != (hub.StreamID{}) {
 		peer, ok := a.hub.PeerOf(f.ID)
@@ -83,7 +84,7 @@ func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 	return a.Auth.Revoke(f.Subject, f.TokenID, until, end)
 }
 
-// banned tells why a subscription may not be served, or nil.
+// banned returns the error for a subscription that an operator has ended, or nil.
 func (a *api) banned(g *auth.Grant, s *hub.Subscription) error {
 	if a.Auth.Revoked(g) || a.hub.Banned(s.Selectors) {
 		return &auth.Error{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: "An operator has ended this subscription; come back later.", Revoked: true}

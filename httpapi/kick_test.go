@@ -30,7 +30,7 @@ func newGuarded(t *testing.T, change func(*auth.Options)) *server {
 	})})
 }
 
-// ends reads a stream to its end, which has to be for good.
+// ends reads a stream to its end, which must be regular and so final.
 func (s *stream) ends(t *testing.T, why string) {
 	t.Helper()
 	if _, err := io.ReadAll(s.lines); err != nil {
@@ -40,15 +40,15 @@ func (s *stream) ends(t *testing.T, why string) {
 
 func id(name string) func(*auth.Claims) { return func(c *auth.Claims) { c.ID = name } }
 
-// Streams are ended at once, and with for= they are answered with 204 when they
-// come back, and their tokens publish nothing.
+// A kick ends streams at once. With for= their clients get 204 when they reconnect, and
+// their tokens publish nothing.
 func TestKick(t *testing.T) {
 	operator := bearer(token(t, "", "", admin))
 	for _, tt := range []struct {
 		why, query string
-		status     int // of ann coming back
-		publishes  int // the status of ann publishing
-		bob        int // the status of bob coming back
+		status     int // when ann reconnects
+		publishes  int // the status when ann publishes
+		bob        int // the status when bob reconnects
 		ended      int
 	}{
 		{"by subject", "subject=ann", 200, 201, 200, 1},
@@ -89,8 +89,8 @@ func TestKick(t *testing.T) {
 	}
 }
 
-// A ban by a template also holds for subscriptions that spell the same topics otherwise,
-// on streams and in what they read.
+// A ban by a template also holds for subscriptions that select the same topics in
+// another way, on streams and when reading.
 func TestBanByTemplate(t *testing.T) {
 	s := newGuarded(t, nil)
 	operator, reader := bearer(token(t, "*", "", admin)), bearer(token(t, "", ""))
@@ -169,12 +169,12 @@ func TestKickOneStream(t *testing.T) {
 		wantProblem(t, query, s.do(t, "DELETE", "/subscriptions?"+query, "", operator...), 400, says)
 	}
 	wantProblem(t, "no admin", s.do(t, "DELETE", "/subscriptions?subject=ann", "", bearer(token(t, "*", "*"))...), 403, "admin")
-	s.isEmpty(t) // its client knows before the hub has forgotten it
+	s.isEmpty(t) // the client sees the end before the hub removes the stream
 	gone := "/subscriptions?for=1m&id=" + list.Subscriptions[0].ID
 	wantProblem(t, "one that is gone", s.do(t, "DELETE", gone, "", operator...), 404, "no such stream")
 }
 
-// Whoever opens streams while they are being revoked ends up without one.
+// A client that opens streams while its token is being revoked ends up with none.
 func TestRevocationRace(t *testing.T) {
 	s := newGuarded(t, nil)
 	ann := append(bearer(token(t, "", "", subject("ann"))), "Accept", "text/event-stream")
@@ -195,7 +195,7 @@ func TestRevocationRace(t *testing.T) {
 	s.isEmpty(t)
 }
 
-// isEmpty waits until nobody has a stream.
+// isEmpty waits until no stream is open.
 func (s *server) isEmpty(t *testing.T) {
 	t.Helper()
 	var list struct{ Total int }
@@ -212,10 +212,10 @@ func (s *server) isEmpty(t *testing.T) {
 	}
 }
 
-// A revocation that cannot be kept on the disk ends the streams all the same.
+// A revocation that cannot be saved ends the streams all the same.
 func TestKickWithoutADisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "revocations.json")
-	if err := os.Mkdir(path+".new", 0o700); err != nil { // where the file would be written
+	if err := os.Mkdir(path+".new", 0o700); err != nil { // a directory where the file would be written
 		t.Fatal(err)
 	}
 	revocations, err := auth.OpenRevocations(path)
@@ -281,7 +281,7 @@ func (s *server) ticket(t *testing.T, header ...string) string {
 	return url.QueryEscape(answer.Ticket)
 }
 
-// A ticket sees what its token sees, and does no more.
+// A ticket shows what its token shows, and allows nothing else.
 func TestTicket(t *testing.T) {
 	s := newGuarded(t, nil)
 	full := bearer(token(t, "*", "a", admin, subject("ann")))
@@ -294,7 +294,7 @@ func TestTicket(t *testing.T) {
 	if got := st.block(t); !strings.HasSuffix(got, "data: mine") {
 		t.Errorf("got %q", got)
 	}
-	again := s.subscribe(t, "/events?topic=a;b&topic=a&ticket="+ticket, "Authorization", "Basic dXNlcjpwdw==") // as a reconnection behind a proxy
+	again := s.subscribe(t, "/events?topic=a;b&topic=a&ticket="+ticket, "Authorization", "Basic dXNlcjpwdw==") // like a reconnection through a proxy
 	again.place(t)
 	for why, resp := range map[string]*http.Response{
 		"it publishes nothing":          s.do(t, "POST", "/events/a?ticket="+ticket, "x"),
@@ -334,7 +334,8 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-// A reader that needs no ticket gets a 401 that says so; a subject gets only so many.
+// A reader that needs no ticket gets a 401 that says so. Tickets for one subject are
+// limited.
 func TestTicketsForThoseWhoNeedThem(t *testing.T) {
 	s := newGuarded(t, func(o *auth.Options) { o.Anonymous, o.Budget = true, budget.New(100_000) })
 	wantProblem(t, "anonymous", s.do(t, "POST", "/tickets", ""), 401, "subscribe without")
@@ -355,8 +356,8 @@ func TestTicketsForThoseWhoNeedThem(t *testing.T) {
 	}
 }
 
-// However many come with a ticket while it is given back, none is left, and
-// none comes after.
+// Streams that open with a ticket while it is being returned all end, and none opens
+// afterwards.
 func TestTicketRace(t *testing.T) {
 	s := newGuarded(t, nil)
 	ticket := s.ticket(t, bearer(token(t, "", "*"))...)
@@ -433,7 +434,7 @@ func TestTicketTimes(t *testing.T) {
 	})
 }
 
-// Static keys publish what stands behind them, and do nothing else.
+// A static key publishes to the topics configured for it, and allows nothing else.
 func TestAPIKeys(t *testing.T) {
 	const all, some = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 	s := newGuarded(t, func(o *auth.Options) {

@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// A client that writes all of its request before it reads does not see an answer
-// that comes earlier: the server closes the connection, the system resets it when
-// more of the body comes, and with the reset the client loses the answer. So after
-// such an answer the server reads the body on, and drops it (RFC 9112 §9.6). What
-// nobody wants is bounded: beyond the bounds the connection is closed at once.
+// A client that writes all of its request before it reads can lose an answer that comes
+// earlier: the server closes the connection, the system resets it when more of the body
+// arrives, and the reset discards the answer. After such an answer the server therefore
+// goes on to read the body and drops it (RFC 9112 §9.6). These constants bound that
+// work; beyond them the server closes the connection at once.
 //
 // On HTTP/2 the server resets the stream of such an answer with NO_ERROR, and then with
-// STREAM_CLOSED for what is still on its way. Clients have to keep the answer (RFC 9113
-// §8.1); curl 7.88 and Node.js lose it all the same.
+// STREAM_CLOSED for data that is still on its way. Clients must keep the answer
+// (RFC 9113 §8.1); curl 7.88 and Node.js lose it all the same.
 const (
 	lingerBytes  = 32 << 20        // of one body
-	lingerTime   = 4 * time.Second // for one body; less than a shutdown waits for requests
-	lingerAtOnce = 64              // bodies
+	lingerTime   = 4 * time.Second // for one body; shorter than the wait for requests at shutdown
+	lingerAtOnce = 64              // bodies at the same time
 
-	// drainedAnyway is how much of a body net/http drops on a connection that stays.
+	// drainedAnyway is how much of a body net/http drops on a connection that stays
+	// open.
 	drainedAnyway = 256 << 10
 )
 
-// lingering has room for the bodies that are being dropped.
+// lingering holds a token for each body that is being dropped.
 var lingering = make(chan struct{}, lingerAtOnce)
 
-// A sentBody notes whether a body has been read to its end.
+// A sentBody records whether a body has been read to its end.
 type sentBody struct {
 	io.ReadCloser
 	ended bool
@@ -39,15 +40,16 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lingers reports whether a request's body may be more than net/http drops, which is
-// nothing on HTTP/2, and where the connection ends with the answer, as with a default
-// nginx.
+// lingers reports whether the unread rest of a body may be more than net/http drops by
+// itself. It drops nothing on HTTP/2, or when the connection ends with the answer, as
+// with nginx by default.
 func lingers(r *http.Request) bool {
 	return r.ProtoMajor > 1 || r.Close || r.ContentLength < 0 || r.ContentLength > drainedAnyway
 }
 
-// linger drops what is left of a body, once the answer is sent. An answer of unknown
-// length has no end yet, for which its client would wait.
+// linger drops what is left of a body, once the answer is sent. It does nothing if the
+// answer has no Content-Length: such an answer ends only when the handler returns, and
+// its client waits for that end.
 func linger(w http.ResponseWriter, body io.Reader) {
 	if w.Header().Get("Content-Length") == "" {
 		return
@@ -59,7 +61,7 @@ func linger(w http.ResponseWriter, body io.Reader) {
 		return
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(lingerTime)) // not every writer has one
+	_ = rc.SetReadDeadline(time.Now().Add(lingerTime)) // not every writer has deadlines
 	if rc.Flush() == nil {
 		_, _ = io.CopyN(io.Discard, body, lingerBytes)
 	}

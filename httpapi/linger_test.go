@@ -23,7 +23,7 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// dial connects to a server, for at most 20 s.
+// dial connects to a server. The connection's deadline is 20 s.
 func dial(t *testing.T, s *httptest.Server) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -49,7 +49,7 @@ func sendAll(t *testing.T, s *httptest.Server, head string, size int) (int, erro
 	if _, err := conn.Write(append([]byte(head+"\r\n\r\n"), body...)); err != nil {
 		return 0, err
 	}
-	time.Sleep(10 * time.Millisecond) // a reset comes after all is sent, too
+	time.Sleep(10 * time.Millisecond) // a reset arrives even after everything is sent
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)
 	if err == nil && resp.StatusCode == http.StatusContinue {
@@ -62,8 +62,8 @@ func sendAll(t *testing.T, s *httptest.Server, head string, size int) (int, erro
 	return resp.StatusCode, err
 }
 
-// Clients that write all before they read see the answer of each route that refuses their
-// bodies.
+// Clients that write everything before they read see the answer of each route that
+// refuses their bodies.
 func TestRefusalIsNotLost(t *testing.T) {
 	guarded := newGuarded(t, nil)
 	access := httptest.NewServer(httpapi.Access{Loopback: true, Logger: slog.New(slog.DiscardHandler)}.Wrap(guarded.Config.Handler))
@@ -94,7 +94,7 @@ func TestRefusalIsNotLost(t *testing.T) {
 			{"HTTP/1.1", "\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue", size},
 			{"HTTP/1.1", "\r\nContent-Length: 10485760\r\nConnection: close", size},
 			{"HTTP/1.0", "\r\nContent-Length: 10485760", size},
-			{"HTTP/1.0", "\r\nContent-Length: 200000", 200_000}, // which the server would not read, as the connection ends
+			{"HTTP/1.0", "\r\nContent-Length: 200000", 200_000}, // the connection ends, so net/http would not read the body
 		} {
 			header := tt.header
 			if !strings.Contains(header, "Host:") {
@@ -111,7 +111,7 @@ func TestRefusalIsNotLost(t *testing.T) {
 	}
 }
 
-// What a refused body takes is bounded: in time, in bytes, and in how many at once.
+// Lingering is bounded in time, in bytes, and in the number of bodies at once.
 func TestLingeringIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for timeouts")
@@ -129,7 +129,7 @@ func TestLingeringIsBounded(t *testing.T) {
 		if err != nil || resp.StatusCode != 405 || !resp.Close {
 			t.Fatalf("%+v, %v", resp, err)
 		}
-		if _, err := io.ReadAll(resp.Body); err != nil { // its end does not wait
+		if _, err := io.ReadAll(resp.Body); err != nil { // the answer's end does not wait for the body
 			t.Fatal(err)
 		}
 		return conn, r
@@ -146,7 +146,7 @@ func TestLingeringIsBounded(t *testing.T) {
 		lingering, r = refused()
 		waiting = append(waiting, r)
 	}
-	// One too many is closed at once, while the last of those before it still lingers.
+	// The server closes one body too many at once, while those before it still linger.
 	_, extra := refused()
 	if _, err := extra.ReadByte(); err == nil {
 		t.Error("one too many is read on")
@@ -186,16 +186,16 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 	}
 }
 
-// postOverHTTP2 begins a POST of so many bytes, which it does not send, to a hub that
-// takes 32 KiB.
+// postOverHTTP2 begins a POST of size bytes, which it does not send, to a hub whose
+// limit is 32 KiB.
 func postOverHTTP2(t *testing.T, size int) *http2.Framer {
 	t.Helper()
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 32 << 10})
 	return askOverHTTP2(t, s.Config.Handler, false, ":method", "POST", ":path", "/events/a", "content-length", strconv.Itoa(size))
 }
 
-// askOverHTTP2 sends the head of a request to a handler, without or with its end; header
-// is names and values by turns.
+// askOverHTTP2 sends the head of a request to a handler; end sets END_STREAM. header is
+// names and values by turns.
 func askOverHTTP2(t *testing.T, handler http.Handler, end bool, header ...string) *http2.Framer {
 	t.Helper()
 	h2 := httptest.NewUnstartedServer(handler)
@@ -204,7 +204,7 @@ func askOverHTTP2(t *testing.T, handler http.Handler, end bool, header ...string
 	h2.Start()
 	t.Cleanup(h2.Close)
 	conn := dial(t, h2)
-	t.Cleanup(func() { _ = conn.Close() }) // before the server, which waits for it
+	t.Cleanup(func() { _ = conn.Close() }) // closed before the server, which waits for it
 	framer := http2.NewFramer(conn, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	var head bytes.Buffer
@@ -227,8 +227,8 @@ func askOverHTTP2(t *testing.T, handler http.Handler, end bool, header ...string
 	return framer
 }
 
-// On HTTP/2 the stream of an answer that comes before the body's end is not reset while
-// the client sends the rest: curl 7.88 and others lose the answer with it.
+// On HTTP/2 the server does not reset the stream of an early answer while the client
+// sends the rest, because curl 7.88 and others would lose the answer.
 func TestRefusalOverHTTP2IsNotReset(t *testing.T) {
 	framer := postOverHTTP2(t, 48<<10)
 	for answered := false; !answered; {
@@ -239,7 +239,7 @@ func TestRefusalOverHTTP2IsNotReset(t *testing.T) {
 		head, ok := f.(*http2.MetaHeadersFrame)
 		answered = ok && head.PseudoValue("status") == "413"
 	}
-	time.Sleep(50 * time.Millisecond) // a server that does not wait has ended the stream by then
+	time.Sleep(50 * time.Millisecond) // a server that does not wait would have ended the stream by now
 	for n := range 3 {
 		if err := framer.WriteData(1, n == 2, make([]byte, 16<<10)); err != nil {
 			t.Fatal(err)
@@ -264,7 +264,7 @@ func TestRefusalOverHTTP2IsNotReset(t *testing.T) {
 	}
 }
 
-// Nor is that of any other answer for which the body is not read.
+// The same holds for any other answer for which the body is not read.
 func TestAnswersWithoutTheBodyOverHTTP2(t *testing.T) {
 	operator := "Bearer " + token(t, "", "*", subject("ann"), admin)
 	for _, tt := range [][2]string{
@@ -282,7 +282,7 @@ func TestAnswersWithoutTheBodyOverHTTP2(t *testing.T) {
 				t.Fatalf("%s: %v", tt, head)
 			}
 		}
-		time.Sleep(50 * time.Millisecond) // a server that does not wait has ended the stream by then
+		time.Sleep(50 * time.Millisecond) // a server that does not wait would have ended the stream by now
 		if err := framer.WriteData(1, true, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
@@ -304,11 +304,11 @@ func TestAnswersWithoutTheBodyOverHTTP2(t *testing.T) {
 	}
 }
 
-// On HTTP/2 a client that writes as much as it may sees an answer that ends, and no
-// error.
+// On HTTP/2 a client that sends as much as its window allows sees the whole answer and
+// no error.
 func TestRefusalOverHTTP2(t *testing.T) {
 	framer := postOverHTTP2(t, 10<<20)
-	for range 65535 / 4096 { // all that it may send without reading
+	for range 65535 / 4096 { // the whole window
 		if err := framer.WriteData(1, false, make([]byte, 4096)); err != nil {
 			t.Fatal(err)
 		}

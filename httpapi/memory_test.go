@@ -15,15 +15,15 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// TestPublishesKeepToBudget sends bodies that do not end, as many as the account has room
-// for: the next one is told to come back, one that is small enough is taken, and all
-// memory is there again once the clients have gone.
+// TestPublishesKeepToBudget sends as many bodies without an end as the account has room
+// for. The next one gets a 503, a small one is still accepted, and all memory is free
+// again once the clients have gone.
 func TestPublishesKeepToBudget(t *testing.T) {
 	for _, tt := range []struct {
 		why, header string
 		sent        int // bytes of the body
 		rest        string
-		takes       int64 // bytes that are counted for it
+		takes       int64 // bytes counted against the budget
 	}{
 		{"a body of known length that is small", "Content-Length: 60000", 50 << 10, strings.Repeat("x", 60000-50<<10), 60000},
 		{"one that is large", "Content-Length: 200000", 100 << 10, strings.Repeat("x", 200000-100<<10), 128 << 10},
@@ -62,7 +62,7 @@ func TestPublishesKeepToBudget(t *testing.T) {
 			}
 
 			over := send()
-			fmt.Fprint(over, tt.rest) // net/http reads it before it sends the answer
+			fmt.Fprint(over, tt.rest) // net/http reads the rest before it sends the answer
 			_ = over.SetReadDeadline(time.Now().Add(10 * time.Second))
 			resp, err := http.ReadResponse(bufio.NewReader(over), nil)
 			if err != nil {
@@ -84,7 +84,7 @@ func TestPublishesKeepToBudget(t *testing.T) {
 	}
 }
 
-// wantComeBack checks that a client is told that there is no memory for now.
+// wantComeBack checks that an answer says that there is no memory for now.
 func wantComeBack(t *testing.T, resp *http.Response) {
 	t.Helper()
 	detail, _ := io.ReadAll(resp.Body)

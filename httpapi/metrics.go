@@ -13,8 +13,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// metricsHandler serves the hub's figures to Prometheus, with those of the
-// process and of whatever else collects.
+// metricsHandler serves the figures of the hub, the process and further collectors to
+// Prometheus.
 func metricsHandler(h *hub.Hub, b *budget.Budget, more []prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -110,7 +110,7 @@ var (
 	memoryRefused = desc("memory_refused_total", "Times that there was no memory left for a use.", "use")
 )
 
-// A memoryCollector collects what is held for clients.
+// A memoryCollector reports the memory held for clients.
 type memoryCollector struct{ budget *budget.Budget }
 
 func (c memoryCollector) Describe(ch chan<- *prometheus.Desc) {
@@ -128,8 +128,8 @@ func (c memoryCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// cumulative gives a histogram the buckets that Prometheus wants: the same
-// ones always, an octave each, which the hub's do not straddle.
+// cumulative returns a histogram in the fixed buckets that Prometheus needs: one an
+// octave, from 64 µs to 67 s. No bucket of the hub's crosses their bounds.
 func cumulative(h *hub.Histogram) map[float64]uint64 {
 	buckets := map[float64]uint64{}
 	for end := 64 * time.Microsecond; end < 70*time.Second; end *= 2 {

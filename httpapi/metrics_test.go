@@ -12,21 +12,20 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// blockingWaker keeps the pump in the middle of routing an event, with the hub's lock and
-// a feed's.
+// blockingWaker blocks the pump while it routes an event and holds the hub's lock and a
+// feed's.
 type blockingWaker struct{ entered, leave chan struct{} }
 
 func (w *blockingWaker) Wake() {
 	select {
 	case w.entered <- struct{}{}:
 		<-w.leave
-	case <-w.leave: // it has had its turn
+	case <-w.leave: // it has blocked once already
 	}
 }
 
-// TestScrapesLeaveThePumpAlone checks that what is scraped waits for none of the locks that
-// the pump takes: the time that it took to visit all that there is under one of them would
-// be taken from everybody.
+// TestScrapesLeaveThePumpAlone checks that a scrape waits for none of the pump's locks.
+// If it took one to visit everything, it would hold up every stream.
 func TestScrapesLeaveThePumpAlone(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	sel, err := hub.ParseSelectors("news")
@@ -43,7 +42,7 @@ func TestScrapesLeaveThePumpAlone(t *testing.T) {
 	}
 	w := &blockingWaker{make(chan struct{}), make(chan struct{})}
 	st.Park(w)
-	if b, err := st.Peek(); err != nil || len(b) > 0 { // it is woken by the next event
+	if b, err := st.Peek(); err != nil || len(b) > 0 { // the next event wakes it
 		t.Fatal(len(b), err)
 	}
 	s.publish(t, "news", "hello")

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// CheckOrigin reports what is wrong with an entry of [Access].Origins, and how
-// to write it: only what a browser sends, to the byte, ever matches.
+// CheckOrigin returns an error, which says what to write instead, unless origin can be
+// an entry of [Access].Origins: "*", "null", or an origin exactly as browsers serialize
+// it (WHATWG HTML §7.1.1).
 func CheckOrigin(origin string) error {
 	if origin == "*" || origin == "null" {
 		return nil
@@ -47,7 +48,7 @@ func browserHost(u *url.URL) (string, error) {
 	if u.Scheme == "https" && port == ":443" || u.Scheme == "http" && port == ":80" {
 		port = ""
 	}
-	if u.Scheme != "https" && u.Scheme != "http" { // as of an app or an extension
+	if u.Scheme != "https" && u.Scheme != "http" { // of an app or an extension
 		return strings.ToLower(u.Hostname()) + port, nil
 	}
 	if strings.HasPrefix(u.Host, "[") {
@@ -78,7 +79,8 @@ func browserHost(u *url.URL) (string, error) {
 	return host + port, nil
 }
 
-// isNumber reports whether a host that ends with a label is an IPv4 address.
+// isNumber reports whether a host whose last label is label is an IPv4 address
+// (WHATWG URL §3.5, "ends in a number").
 func isNumber(label string) bool {
 	if rest, ok := strings.CutPrefix(label, "0x"); ok {
 		return strings.Trim(rest, "0123456789abcdef") == ""
@@ -86,5 +88,5 @@ func isNumber(label string) bool {
 	return strings.Trim(label, "0123456789") == ""
 }
 
-// browserIDNA is the domain to ASCII of WHATWG URL §3.3.
+// browserIDNA is "domain to ASCII" of WHATWG URL §3.3.
 var browserIDNA = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false), idna.VerifyDNSLength(false))

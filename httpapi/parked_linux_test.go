@@ -28,8 +28,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// raw opens a stream on a connection of its own and returns it with the reader
-// that stands after the response's headers.
+// raw opens a stream on its own connection and returns it with a reader positioned
+// after the response's headers.
 func raw(t *testing.T, address, path, proto string, header ...string) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -52,7 +52,7 @@ func raw(t *testing.T, address, path, proto string, header ...string) (net.Conn,
 	}
 }
 
-// until reads a stream, which the last of its events ends.
+// until reads a stream up to the given last event.
 func until(t *testing.T, r io.Reader, last string) []byte {
 	t.Helper()
 	var all []byte
@@ -68,8 +68,8 @@ func until(t *testing.T, r io.Reader, last string) []byte {
 	}
 }
 
-// TestParkedStreamsAreTheSame has the same streams parked and unparked, live and
-// resumed, with readers that are slow by turns, and compares their bytes.
+// TestParkedStreamsAreTheSame opens the same streams parked and unparked, live and
+// resumed, with readers that are sometimes slow, and compares their bytes.
 func TestParkedStreamsAreTheSame(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: time.Hour})
 	unparked := httptest.NewServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: time.Hour, Unparked: true}))
@@ -142,7 +142,7 @@ func TestParkedStreamsAreTheSame(t *testing.T) {
 	}
 }
 
-// sipping reads a little, and pauses now and then while much is sent.
+// sipping reads little at a time, and pauses now and then while much is sent.
 type sipping struct {
 	r io.Reader
 	n int
@@ -150,13 +150,12 @@ type sipping struct {
 
 func (s *sipping) Read(p []byte) (int, error) {
 	if s.n++; s.n%64 == 0 {
-		time.Sleep(5 * time.Millisecond) // what makes it slow
+		time.Sleep(5 * time.Millisecond) // makes it slow
 	}
 	return s.r.Read(p[:min(len(p), 2000)])
 }
 
-// parkedServer is a server whose streams are parked, with what it takes to see
-// that they are.
+// parkedServer returns a server that parks its streams, and checks that it does.
 func parkedServer(t *testing.T, o httpapi.Options) *server {
 	t.Helper()
 	s := newServer(t, eventlog.Retention{}, o)
@@ -174,7 +173,7 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// eventually waits until something holds that has to, before long.
+// eventually waits until a condition holds, and fails if that takes long.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); runtime.Gosched() {
@@ -201,8 +200,8 @@ func TestParkedStreamsHaveNoGoroutine(t *testing.T) {
 	eventually(t, "their handlers return", func() bool { return runtime.NumGoroutine() < before+20 })
 }
 
-// TestParkedChurn opens and closes streams while much is published, and looks
-// for what is left of them.
+// TestParkedChurn opens and closes streams while much is published, and checks that
+// nothing of them is left.
 func TestParkedChurn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -305,7 +304,7 @@ func TestParkedPeers(t *testing.T) {
 	})
 }
 
-// encoding is a wrapper that says, as it sends the headers, that it encodes.
+// encoding is a wrapper that sets Content-Encoding as it sends the headers.
 type encoding struct{ http.ResponseWriter }
 
 func (w encoding) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -314,7 +313,7 @@ func (w encoding) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// TestEncodedIsNotParked sees that what a wrapper encodes goes through it.
+// TestEncodedIsNotParked checks that a stream goes through a wrapper that encodes it.
 func TestEncodedIsNotParked(t *testing.T) {
 	log := eventlog.NewMemory(eventlog.Retention{})
 	h, err := hub.New(log, hub.Options{})
@@ -341,9 +340,10 @@ func TestEncodedIsNotParked(t *testing.T) {
 	}
 }
 
-// TestEventLostInMidWrite lets retention drop, or an operator delete, an event that
-// a peer has taken a part of. The stream ends within it, which is no error and is
-// counted as what it is; the client resumes, after a gap if retention did it.
+// TestEventLostInMidWrite loses an event of which a peer has taken a part: retention
+// drops it, or an operator deletes it. The stream ends within the event, which counts
+// under its own reason and is not an error. The client resumes, after a gap if
+// retention dropped the event.
 func TestEventLostInMidWrite(t *testing.T) {
 	for reason, retained := range map[hub.DisconnectReason]int64{hub.EventTrimmed: 1, hub.EventDeleted: 0} {
 		t.Run(reason.String(), func(t *testing.T) {
@@ -360,7 +360,7 @@ func TestEventLostInMidWrite(t *testing.T) {
 			if reason == hub.EventDeleted {
 				s.do(t, "DELETE", "/events?id="+lost, "") // the window still has it
 			}
-			for range 4 { // more than the window holds
+			for range 4 { // more than fits the window
 				s.publish(t, "a", strings.Repeat("y", 1<<20-100))
 			}
 			body, err := io.ReadAll(httputil.NewChunkedReader(r))
@@ -383,7 +383,7 @@ func TestEventLostInMidWrite(t *testing.T) {
 	}
 }
 
-// peeked returns how many bytes wait to be read, 8,000 at most, and leaves them there.
+// peeked returns how many bytes wait to be read, at most 8,000, and leaves them unread.
 func peeked(t *testing.T, conn net.Conn) (n int) {
 	t.Helper()
 	sc, err := conn.(*net.TCPConn).SyscallConn()
@@ -398,8 +398,8 @@ func peeked(t *testing.T, conn net.Conn) (n int) {
 	return n
 }
 
-// TestParkedHeadSaysClose looks for the option by which a proxy knows that it cannot
-// use the connection again (RFC 9112 §9.6).
+// TestParkedHeadSaysClose checks for the close option, from which a proxy knows that it
+// cannot reuse the connection (RFC 9112 §9.6).
 func TestParkedHeadSaysClose(t *testing.T) {
 	for _, unparked := range []bool{false, true} {
 		s := newServer(t, eventlog.Retention{}, httpapi.Options{Unparked: unparked})

@@ -5,11 +5,10 @@ import (
 	"encoding/binary"
 )
 
-// addPlain adds an object as nearly every publisher writes it, in a fraction of
-// the time that a JSON decoder takes: its strings have no escapes, and neither
-// its data is JSON nor its retry given. Of any other it adds nothing and reports
-// false, for addJSON to read it and to say what is wrong. The body is valid
-// UTF-8.
+// addPlain adds an object of the form that nearly all publishers send, in a fraction of
+// a JSON decoder's time: strings without escapes, data that is a string, and no retry.
+// For any other object it adds nothing and reports false; addJSON then decodes it and
+// reports what is wrong. The body must be valid UTF-8.
 func (p *publication) addPlain(body []byte) bool {
 	q, s := p.clone(), scanner{body}
 	var seen members
@@ -29,7 +28,7 @@ func (p *publication) addPlain(body []byte) bool {
 	return false
 }
 
-// addPlainMember adds a field whose value s is at.
+// addPlainMember adds the field name. s is at its value.
 func (p *publication) addPlainMember(name string, s *scanner) bool {
 	switch name {
 	case "topics":
@@ -53,7 +52,7 @@ func (p *publication) addPlainMember(name string, s *scanner) bool {
 		p.addTopic(string(value))
 		return true
 	case "data":
-		return p.give(fieldData, bytes.Clone(value)) == nil // the event keeps it, and not all of a batch
+		return p.give(fieldData, bytes.Clone(value)) == nil // the event keeps this copy instead of the whole batch
 	case "type":
 		return p.give(fieldType, value) == nil
 	case "id":
@@ -62,7 +61,7 @@ func (p *publication) addPlainMember(name string, s *scanner) bool {
 	return false
 }
 
-// addPlainList adds the topics of a list that is not empty.
+// addPlainList adds the topics of a non-empty list.
 func (p *publication) addPlainList(s *scanner) bool {
 	for more := s.take('['); more; more = s.take(',') {
 		topic, ok := s.text()
@@ -77,8 +76,8 @@ func (p *publication) addPlainList(s *scanner) bool {
 	return false
 }
 
-// A scanner reads JSON from the front of rest. Each of its methods passes over
-// white space, and takes what it is for if that is what comes next.
+// A scanner reads JSON from the front of rest. Each method skips white space, then
+// consumes what it looks for if that comes next.
 type scanner struct{ rest []byte }
 
 func (s *scanner) skip() {
@@ -107,7 +106,7 @@ func (s *scanner) word(w string) (ok bool) {
 	return ok
 }
 
-// text takes a string without escapes, which stays part of what is read.
+// text takes a string without escapes. The result shares the scanner's memory.
 func (s *scanner) text() (text []byte, ok bool) {
 	if !s.take('"') {
 		return nil, false
@@ -120,8 +119,8 @@ func (s *scanner) text() (text []byte, ok bool) {
 	return text, true
 }
 
-// plainLen returns how many bytes s begins with that stand for themselves in a
-// string (RFC 8259 §7). It looks at 32 at a time while it can.
+// plainLen returns how many bytes at the front of s need no escape in a JSON string
+// (RFC 8259 §7). It checks 32 bytes at a time while it can.
 func plainLen(s []byte) int {
 	n := 0
 	for ; n+32 <= len(s); n += 32 {
@@ -136,11 +135,11 @@ func plainLen(s []byte) int {
 	return n
 }
 
-// special returns bits if a quote, a backslash or a control character is among
-// the first eight bytes of b. To subtract from each byte sets its highest bit,
-// if it was not set, where the byte is less than that. Less than 0x21, and no
-// others, are a quote and control characters, once XOR has moved the space and !
-// out of their way.
+// special returns nonzero if the first eight bytes of b include a quote, a backslash or
+// a control character. Subtracting k from a byte sets its high bit if the byte is less
+// than k; bytes whose high bit was set already are masked out. XOR with 2 turns a quote
+// into 0x20 and moves the space and ! above it, so that only quotes and control
+// characters are less than 0x21.
 func special(b []byte) uint64 {
 	const each = 0x0101010101010101
 	w := binary.NativeEndian.Uint64(b)

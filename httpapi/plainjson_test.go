@@ -98,9 +98,8 @@ func TestAddPlain(t *testing.T) {
 	}
 }
 
-// FuzzAddPlain checks that what is plain is what a decoder reads, that of
-// anything else nothing is added, and that an event shares no memory with the
-// body or its batch.
+// FuzzAddPlain checks that addPlain reads the same as the decoder, that it adds nothing
+// when it reports false, and that an event shares no memory with the body or its batch.
 func FuzzAddPlain(f *testing.F) {
 	for _, tt := range plainTests {
 		f.Add([]byte(tt.body), false)
@@ -108,7 +107,7 @@ func FuzzAddPlain(f *testing.F) {
 	}
 	f.Add([]byte("{\"topic\":\"news\",\"data\":\"\xff\"}"), false)
 	f.Fuzz(func(t *testing.T, in []byte, given bool) {
-		if !utf8.Valid(in) { // which addPlain is never given
+		if !utf8.Valid(in) { // addPlain is given valid UTF-8 only
 			var p publication
 			if err := p.addJSON(in); err == nil || !reflect.DeepEqual(p, publication{}) {
 				t.Fatalf("%q: %v, and %q", in, err, p)
@@ -116,8 +115,8 @@ func FuzzAddPlain(f *testing.F) {
 			return
 		}
 		topics := []string{"news", "others"}
-		base := publication{like: topics[:1]} // of the event before
-		if given {                            // in the query
+		base := publication{like: topics[:1]} // from the event before
+		if given {                            // given in the query
 			base.topics, base.like = topics[:1], nil
 			base.values[fieldData], base.values[fieldType] = []byte("x"), []byte{}
 		}

@@ -19,7 +19,7 @@ const (
 	maxPage     = 1000 // streams in one answer
 )
 
-// subscription is one open stream, as a line of the list.
+// subscription is one open stream in the list.
 type subscription struct {
 	ID          string          `json:"id"`
 	Selectors   []string        `json:"selectors"`
@@ -33,12 +33,12 @@ type subscription struct {
 	State       hub.StreamState `json:"state"`
 	Place       string          `json:"place"`
 	BehindBytes int             `json:"behind_bytes"`
-	Bytes       int64           `json:"bytes"` // that are held for what it asked for
+	Bytes       int64           `json:"bytes"` // held for its subscription
 	Outcome     hub.Outcome     `json:"outcome,omitempty"`
 }
 
-// subscriptions lists open streams, a page at a time, and says what became of
-// an event on them. It writes the streams one by one.
+// subscriptions lists open streams, one page at a time, with the outcome of an event on
+// each if asked. It encodes one stream at a time.
 func (a *api) subscriptions(w http.ResponseWriter, r *http.Request) {
 	l, err := a.listSubscriptions(r)
 	if err != nil {
@@ -52,7 +52,7 @@ func (a *api) subscriptions(w http.ResponseWriter, r *http.Request) {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, `{"total":%d`, l.total)
 	if l.event != nil {
-		_, _ = out.WriteString(`,"event":`) // an error stays until Flush
+		_, _ = out.WriteString(`,"event":`) // a bufio.Writer keeps its error until Flush
 		_, _ = out.Write(hub.AppendEnvelope(nil, l.event, true))
 	}
 	_, _ = out.WriteString(`,"subscriptions":[`)
@@ -89,13 +89,13 @@ func newSubscription(s *hub.StreamInfo) subscription {
 	}
 }
 
-// A subscriptionList is a page of open streams. The caller closes it.
+// A subscriptionList is a page of open streams. The caller must close it.
 type subscriptionList struct {
 	total int
 	event *eventlog.Event // nil: none was asked for
 	page  *hub.StreamPage
 
-	bytes int64 // of the event and its text, as taken from share
+	bytes int64 // taken from share for the event and its encoding
 	share *budget.Share
 }
 
@@ -143,7 +143,7 @@ func (a *api) listSubscriptions(r *http.Request) (*subscriptionList, error) {
 	return l, nil
 }
 
-// parseStreamFilter reads which streams are meant: id, topic, subject and
+// parseStreamFilter parses the fields that select streams: id, topic, subject and
 // token_id.
 func parseStreamFilter(q url.Values) (f hub.StreamFilter, err error) {
 	if topics := q["topic"]; len(topics) > 0 {

@@ -24,7 +24,7 @@ type subscriptions struct {
 	Next string
 }
 
-// getJSON reads an answer whole.
+// getJSON requests path and decodes the answer.
 func getJSON[T any](t *testing.T, s *server, path string) (v T) {
 	t.Helper()
 	resp := s.do(t, "GET", path, "")
@@ -96,7 +96,7 @@ func TestWhatBecameOfAnEvent(t *testing.T) {
 	s.subscribe(t, "/events/other").place(t)
 	id := s.publish(t, "news", "hello")
 	news.expect(t, "id: "+id+"\ndata: hello")
-	// That the event was written is known when the stream goes on to the next.
+	// The hub knows that the event was written once the stream goes on to the next.
 	var got subscriptions
 	for range 1000 {
 		got = getJSON[subscriptions](t, s, "/subscriptions?event="+id)
@@ -123,7 +123,7 @@ func TestStats(t *testing.T) {
 	news.expect(t, "id: "+id+"\ndata: hello")
 	var got map[string]any
 	figures := func(name string) map[string]any { return got[name].(map[string]any) }
-	for range 1000 { // an event is counted once it has been written, when its reader may have it
+	for range 1000 { // the hub counts an event after writing it, when its reader may have it already
 		if got = getJSON[map[string]any](t, s, "/stats"); figures("delivered")["events"] != 0.0 {
 			break
 		}
@@ -140,7 +140,7 @@ func TestMetrics(t *testing.T) {
 	news.place(t)
 	news.expect(t, "id: "+s.publish(t, "news", "hello")+"\ndata: hello")
 	var body []byte
-	for range 1000 { // as for the figures
+	for range 1000 { // as above
 		var err error
 		if body, err = io.ReadAll(s.do(t, "GET", "/metrics", "").Body); err != nil {
 			t.Fatal(err)

@@ -13,21 +13,25 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// A Problem is an error as RFC 9457 puts it. Detail tells the caller what to do.
+// A Problem is an error as RFC 9457 §3 defines it. Status is the HTTP status, and
+// Detail says what the caller can do.
 type Problem struct {
 	Status int    `json:"status"`
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"`
 }
 
+// Error returns the title and the detail.
 func (p *Problem) Error() string { return p.Title + ": " + p.Detail }
 
-// NewProblem returns a problem titled with the status's standard text.
+// NewProblem returns a problem whose title is the status's standard text, as in
+// [http.StatusText].
 func NewProblem(status int, detail string) *Problem {
 	return &Problem{Status: status, Title: http.StatusText(status), Detail: detail}
 }
 
-// Write answers with the problem.
+// Write sends the problem as application/problem+json. A 503 or 429 gets a Retry-After
+// of 3 s unless w has one already.
 func (p *Problem) Write(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
@@ -41,8 +45,8 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// answer answers with v whole. Since the answer has a length, what comes of the request's
-// body after it can be dropped, see linger.
+// answer sends v as one JSON document. Its Content-Length lets linger drop what is left
+// of the request's body.
 func answer(w http.ResponseWriter, status int, v any) {
 	body := appendLine(nil, v)
 	h := w.Header()
@@ -53,15 +57,17 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// encode writes v as one line of JSON, for people to read as well. The client
-// may be gone, which the server notices by itself.
+// encode writes v as one line of JSON, without HTML escapes so that people can read it
+// as well. It ignores errors: the client may be gone, and the server notices that
+// itself.
 func encode(w io.Writer, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v)
 }
 
-// problem translates an error at the edge, once.
+// problem translates an error into the answer for the client. It is the only place that
+// does.
 func (a *api) problem(err error) *Problem {
 	var (
 		p        *Problem
@@ -93,7 +99,7 @@ func (a *api) problem(err error) *Problem {
 		a.logBusy(err)
 		return NewProblem(http.StatusServiceUnavailable, "The hub serves too many subscriptions of this kind now; try again later.")
 	}
-	if !errors.Is(err, context.Canceled) { // whose client is gone, and gets no answer
+	if !errors.Is(err, context.Canceled) { // else the client is gone
 		a.Logger.Error("request failed", "err", err)
 	}
 	return NewProblem(http.StatusServiceUnavailable, "The hub cannot do this now; try again later. Its log has the cause.")

@@ -27,7 +27,7 @@ import (
 
 const ndjson = "application/x-ndjson"
 
-// The types of answers, as a header has them.
+// These header values are shared by all answers, which saves an allocation each.
 var (
 	jsonType   = []string{"application/json"}
 	ndjsonType = []string{ndjson}
@@ -36,12 +36,12 @@ var (
 const (
 	// maxItems is how many events one batch may have.
 	maxItems = 10_000
-	// itemSize is about how many bytes one of them takes beside its text, until
-	// it has been answered.
+	// itemSize is about how many bytes one item takes besides its text until the batch
+	// has been answered.
 	itemSize = 512
 )
 
-// publish adds one event, or with NDJSON one a line.
+// publish appends one event to the log, or with NDJSON one for each line.
 func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 	g, err := a.Auth.Publisher(r)
 	if err != nil {
@@ -73,17 +73,17 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.appendAnswer(make([]byte, 0, answerBytes), &rec, res))
 }
 
-// answerBytes is how long most answers are at most.
+// answerBytes is the length of most answers at most.
 const answerBytes = 64
 
-// appendAnswer appends what became of a record, as a line of JSON. It is an id and
-// no more, unless the event was there before, or is not.
+// appendAnswer appends the result for a record as a line of JSON: the id, "duplicate"
+// if the event was there before, or a problem.
 func (a *api) appendAnswer(dst []byte, rec *eventlog.Record, res eventlog.Result) []byte {
 	if res.Err != nil {
 		return appendLine(dst, a.problem(res.Err))
 	}
 	dst = append(dst, `{"id":`...)
-	if rec.PublisherID == "" { // nothing in the log's own is to be quoted
+	if rec.PublisherID == "" { // the log's own ids need no quoting
 		dst = append(res.ID.Append(append(dst, '"')), '"')
 	} else {
 		dst, _ = jsontext.AppendQuote(dst, rec.PublisherID) // ids are valid UTF-8
@@ -114,8 +114,8 @@ func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (rec ev
 	return rec, results[0], results[0].Err
 }
 
-// A hold is what one request has taken of the share for publishes, until it has been
-// answered.
+// A hold is the memory that one request has taken from the share for publishes, until
+// it has been answered.
 type hold struct {
 	share *budget.Share
 	bytes int64
@@ -137,8 +137,7 @@ func noMemoryProblem() *Problem {
 	return NewProblem(http.StatusServiceUnavailable, "This hub holds as much for its clients as it may at the moment, and nothing was done: try again in a few seconds.")
 }
 
-// request reads the body, into room if that is large enough, and the fields that the
-// address has.
+// request reads the body, into room if it fits, and the fields in the path and query.
 func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte, held *hold) (body []byte, p publication, err error) {
 	if body, err = a.body(w, r, room, held); err == nil {
 		err = p.addQuery(r)
@@ -146,17 +145,16 @@ func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte, held 
 	return body, p, err
 }
 
-// body reads the request's body within the limit, into room if that is large
-// enough.
+// body reads the request's body within the limit, into room if it fits.
 func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte, held *hold) ([]byte, error) {
 	if ce := r.Header.Get("Content-Encoding"); ce != "" && ce != "identity" {
 		return nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
 	}
-	if r.ContentLength > a.MaxBody { // said before a byte is read
+	if r.ContentLength > a.MaxBody { // refused before a byte is read
 		return nil, tooLargeProblem(a.MaxBody)
 	}
 	from := r.Body
-	if r.ContentLength < 0 || r.ContentLength > largestRoom { // else no more than that is read
+	if r.ContentLength < 0 || r.ContentLength > largestRoom { // net/http reads no more than a small Content-Length
 		from = http.MaxBytesReader(unwrapped(w), from, a.MaxBody)
 	}
 	body, err := readAll(from, r.ContentLength, room, held)
@@ -167,21 +165,21 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte, held *ho
 	return body, err
 }
 
-// parseMediaType reads a Content-Type. One that nobody can read is one of those
-// whose body is the data.
+// parseMediaType parses a Content-Type. A malformed one gives "", and its body is then
+// the data.
 func parseMediaType(contentType string) (mediaType string, params map[string]string) {
 	switch contentType {
-	case "", "text/plain", "application/json", ndjson, "application/x-www-form-urlencoded": // which nearly all are
+	case "", "text/plain", "application/json", ndjson, "application/x-www-form-urlencoded": // nearly all requests
 		return contentType, nil
 	}
 	mediaType, params, _ = mime.ParseMediaType(contentType)
 	return mediaType, params
 }
 
-// readAll reads into room, if that is large enough, or else returns no more
-// memory than it has read: events keep it.
+// readAll reads length bytes into room if they fit. Otherwise it allocates only what it
+// returns, because events keep that memory.
 func readAll(r io.Reader, length int64, room []byte, held *hold) ([]byte, error) {
-	if length < 0 || length > largestRoom { // only said, so far
+	if length < 0 || length > largestRoom { // the client may never send that much
 		return readGrowing(r, held)
 	}
 	if err := held.take(length); err != nil {
@@ -193,13 +191,14 @@ func readAll(r io.Reader, length int64, room []byte, held *hold) ([]byte, error)
 	}
 	b = b[:length]
 	n, err := io.ReadFull(r, b)
-	if errors.Is(err, io.EOF) { // of no length
+	if errors.Is(err, io.EOF) { // with a length of 0
 		err = nil
 	}
 	return b[:n], err
 }
 
-// readGrowing takes memory as the body comes: twice as much as has come, or a little.
+// readGrowing takes memory as the body arrives: at first 4 KiB, then as much again as
+// has come.
 func readGrowing(r io.Reader, held *hold) (b []byte, err error) {
 	for err == nil {
 		if len(b) == cap(b) {
@@ -224,23 +223,23 @@ func tooLargeProblem(limit int64) *Problem {
 		fmt.Sprintf("A body may have %d bytes. Publish a link to what is larger, or start the hub with a higher --max-body.", limit))
 }
 
-// A batch is the memory that publishing one takes: events keep nothing of it.
+// A batch is the memory for publishing one batch. Events keep no reference to it.
 type batch struct {
 	body     []byte
-	problems []*Problem // of each item; nil: it is the next of recs
+	problems []*Problem // one for each item; nil: the item is the next of recs
 	recs     []eventlog.Record
 	answer   []byte
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// What is larger than this is made for one request, and not kept.
+// Larger buffers and batches are allocated for one request and not kept.
 const (
 	largestRoom = 64 << 10
 	mostItems   = 1 << 10
 )
 
-// release lets the next batch have b, unless it is too large to keep.
+// release makes b available to the next batch, unless it is too large to keep.
 func (b *batch) release() {
 	if max(cap(b.body), cap(b.answer)) > largestRoom || max(cap(b.problems), cap(b.recs)) > mostItems {
 		return
@@ -251,12 +250,12 @@ func (b *batch) release() {
 	batches.Put(b)
 }
 
-// publishBatch adds each line's event; one that is wrong does not hold up the
-// others.
+// publishBatch publishes the event of each line. A line that is wrong does not hold up
+// the others.
 func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, held *hold) {
 	b := batches.Get().(*batch)
 	body, base, err := a.request(w, r, b.body, held)
-	if err == nil { // before any of its items is
+	if err == nil { // for all items, before the first is read
 		err = held.take(itemSize * int64(min(bytes.Count(body, []byte("\n"))+1, maxItems)))
 	}
 	if err != nil {
@@ -294,7 +293,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 		a.problem(err).Write(w)
 		return
 	}
-	next := 0 // of the results
+	next := 0 // index into results
 	for _, problem := range b.problems {
 		if problem != nil {
 			b.answer = appendLine(b.answer, problem)
@@ -308,7 +307,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 	b.release()
 }
 
-// item is the event of one line. Its name tells it apart from others under the
+// item returns the record of one line. name distinguishes the lines that share the
 // batch's key.
 func (a *api) item(g *auth.Grant, p publication, line []byte, key, name string) (rec eventlog.Record, err error) {
 	if err = p.addJSON(line); err == nil {
@@ -326,11 +325,11 @@ func (a *api) item(g *auth.Grant, p publication, line []byte, key, name string) 
 // A publication gathers an event's fields from path, query and body.
 type publication struct {
 	topics []string
-	like   []string            // topics that others have, to be shared if they are the same
-	values [len(fields)][]byte // the other fields; nil is not given
+	like   []string            // another event's topics, whose memory is shared if they are the same
+	values [len(fields)][]byte // the other fields; nil: not given
 }
 
-// A field is one that may be given once.
+// A field is a field of an event that may be given only once.
 type field int
 
 const (
@@ -343,17 +342,17 @@ const (
 
 var fields = [...]string{"data", "type", "id", "retry", "private"}
 
-// clone returns one that fields can be added to without p getting them.
+// clone returns a copy to which fields can be added without changing p.
 func (p *publication) clone() publication {
 	return publication{topics: slices.Clip(p.topics), like: p.like, values: p.values}
 }
 
-// get returns a field and whether it was given.
+// get returns a field's value and whether it was given.
 func (p *publication) get(f field) (value string, ok bool) {
 	return string(p.values[f]), p.values[f] != nil
 }
 
-// set adds a field by its name. Topics add up, anything else may be given once.
+// set adds a field by name. topic may be given several times, any other field once.
 func (p *publication) set(name, value string) error {
 	if name == "topic" {
 		p.addTopic(value)
@@ -367,7 +366,7 @@ func (p *publication) set(name, value string) error {
 	return p.give(field(f), []byte(value))
 }
 
-// give adds a field, whose value stays as it is.
+// give adds a field. It keeps value without copying it.
 func (p *publication) give(f field, value []byte) error {
 	if p.values[f] != nil {
 		return &hub.InvalidError{Reason: fields[f] + " is given twice"}
@@ -376,8 +375,8 @@ func (p *publication) give(f field, value []byte) error {
 	return nil
 }
 
-// addTopic adds a topic unless it is there: the path and the body may both
-// name it.
+// addTopic adds a topic unless it is there already: the path and the body may both name
+// it.
 func (p *publication) addTopic(topic string) {
 	for _, t := range p.topics[:min(len(p.topics), hub.MaxTopics)] {
 		if t == topic {
@@ -409,9 +408,9 @@ func (p *publication) addValues(q url.Values) error {
 	return nil
 }
 
-// record is the publication as the log takes it. An id, or an idempotency key,
-// which beats it, makes it go in once for all of its publisher's; item tells a
-// batch's apart.
+// record returns the publication as a log record. An id, or an Idempotency-Key, which
+// takes precedence, makes the log store it once for each publisher; item distinguishes
+// the items of a batch that share one key.
 func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, error) {
 	rec := eventlog.Record{Topics: p.topics, Data: p.values[fieldData]}
 	if rec.Type, _ = p.get(fieldType); rec.Type == sse.DefaultType {
@@ -447,9 +446,9 @@ func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, 
 	return rec, nil
 }
 
-// checkID reports what keeps id from being a publisher's on this path. Clients send
-// it back in a header: some write what is not ASCII there as UTF-8, some as Latin-1,
-// and fetch refuses it.
+// checkID returns an error if id cannot be used on this path. Clients send an id back
+// in a header, where some encode other characters than ASCII as UTF-8 and some as
+// Latin-1, and fetch refuses them.
 func checkID(id string) error {
 	if err := hub.CheckID(id); err != nil {
 		return err
@@ -460,5 +459,5 @@ func checkID(id string) error {
 	return nil
 }
 
-// clip cuts a caller's text for a message.
+// clip cuts a caller's text to n bytes of valid UTF-8, for a message.
 func clip(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }

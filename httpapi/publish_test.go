@@ -23,7 +23,7 @@ const (
 	ndjson = "application/x-ndjson"
 )
 
-// multi is a multipart body whose boundary is b.
+// multi returns a multipart body with boundary b.
 func multi(fields ...string) string {
 	var body string
 	for i := 0; i < len(fields); i += 2 {
@@ -164,7 +164,7 @@ func manyTopics(n int) string {
 	return q.Encode()
 }
 
-// The limit holds for bodies that do not say how long they are.
+// The limit holds for bodies without a Content-Length.
 func TestPublishLargeChunkedBody(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 1000})
 	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1001))) // hides its length
@@ -211,7 +211,7 @@ func TestPublishBatch(t *testing.T) {
 	st.expect(t, "id: "+got[0].ID+"\ndata: 1", "id: mine\ndata: {\"n\":3}")
 }
 
-// What is read of one batch does not change the events of those before.
+// Reading one batch does not change the events of earlier ones.
 func TestPublishBatches(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	var want []string
@@ -361,8 +361,8 @@ func TestDelete(t *testing.T) {
 	wantProblem(t, "a broken template", s.do(t, "DELETE", "/events?topic="+url.QueryEscape("{"), ""), 400, "URI Template")
 }
 
-// A log that is out of space or out of order is told as such, and what is
-// wrong with it stays in the log.
+// A log without space, or with another failure, is reported as such; the cause goes to
+// the hub's log, not to the client.
 func TestLogErrors(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
@@ -392,7 +392,7 @@ func TestLogErrors(t *testing.T) {
 	}
 }
 
-// failing is a log whose disk gives trouble.
+// failing is a log whose disk fails.
 type failing struct {
 	eventlog.Log
 	err error
@@ -402,8 +402,8 @@ func (f failing) Append(context.Context, ...eventlog.Record) ([]eventlog.Result,
 	return nil, f.err
 }
 
-// Where another dialect tells of its own, nobody else may publish, one by one or
-// in a batch, whatever a token grants.
+// Clients may not publish to topics that another dialect reserves, singly or in a
+// batch, whatever a token grants.
 func TestReservedTopics(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Reserved: func(topic string) bool { return strings.HasPrefix(topic, "/own/") }})
 	if resp := s.do(t, "POST", "/events?topic=a&topic=/own/b", "x", "Content-Type", "text/plain"); resp.StatusCode != http.StatusForbidden {
@@ -417,8 +417,8 @@ func TestReservedTopics(t *testing.T) {
 	}
 }
 
-// An id that not every client can send back is refused, however it comes; that an
-// Idempotency-Key is not ASCII does not matter, since it stays here.
+// An id that not every client can send back is refused, wherever it is given. An
+// Idempotency-Key may have any characters, because it is not sent back.
 func TestIDsAreASCII(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	for _, tt := range []struct{ why, path, contentType, body string }{

@@ -10,11 +10,11 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// read answers with what is retained, one JSON object a line, and ends. Its
-// Last-Event-ID header is the place to subscribe from for what comes after.
+// read answers with the retained events, one JSON object a line, and ends. Its
+// Last-Event-ID header is the position to subscribe from for what comes after.
 func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 	if s.From == (hub.From{}) {
-		s.From.LastEventID = hub.Earliest // from now on, there is nothing to read
+		s.From.LastEventID = hub.Earliest // the default, new events only, would read nothing
 	}
 	lists := a.Budget.Share(budget.Lists)
 	held := readBytes + s.Weight()
@@ -36,7 +36,7 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 		return
 	}
 	ForgetHead(w, r)
-	_ = http.NewResponseController(w).Flush() // the head does not wait for what is looked for
+	_ = http.NewResponseController(w).Flush() // so that the client has the headers while the log is searched
 	out := bufio.NewWriterSize(w, 64<<10)
 	for e, err := range events {
 		if err == nil {
@@ -46,20 +46,21 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 			return
 		}
 		if err != nil {
-			// The status is out; only a broken body can still say so.
+			// The status has been sent; only a broken body can signal the error.
 			panic(http.ErrAbortHandler)
 		}
 	}
 	_ = out.Flush() // the client may be gone
 }
 
-// readBytes is what an answer of events takes: those that are at hand, and a buffer of
-// lines.
+// readBytes is about how many bytes an answer of events holds: the events at hand, and
+// a buffer of lines.
 const readBytes = 128 << 10
 
 var errGone = errors.New("the client is gone")
 
-// writeLine writes an event's line. One that is large is counted until it is written.
+// writeLine writes an event's line. It takes memory for a large one from lists until
+// the line is written.
 func writeLine(out *bufio.Writer, e *eventlog.Event, lists *budget.Share) error {
 	if n := 2 * e.Footprint(); n > readBytes/2 {
 		if !lists.Take(n) {

@@ -17,8 +17,8 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 )
 
-// What is refused is remembered by 8 bytes each, of a thousand at most, however long
-// the clients' values are.
+// The log of refusals remembers 8 bytes a value, and at most a thousand values, however
+// long clients make them.
 func TestRefusalsAreRememberedAsHashes(t *testing.T) {
 	s := refusals{logger: slog.New(slog.NewTextHandler(io.Discard, nil)), limit: rate.NewLimiter(rate.Inf, 0)}
 	heap := func() int64 {

@@ -6,7 +6,7 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// remove deletes events for good: an operator's answer to a privacy request.
+// remove deletes events for good, as an operator does on a privacy request.
 func (a *api) remove(w http.ResponseWriter, r *http.Request) {
 	n, err := a.delete(r)
 	if err != nil {

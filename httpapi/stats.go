@@ -10,8 +10,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// stats is the hub's figures as one JSON object. Counters count from
-// started_at; who wants a rate takes the difference of two answers.
+// stats is the hub's figures as one JSON object. Counters count from started_at; a
+// client computes a rate from the difference of two answers.
 type stats struct {
 	Time      time.Time `json:"time"`
 	StartedAt time.Time `json:"started_at"`
@@ -50,8 +50,9 @@ type stats struct {
 	} `json:"memory"`
 }
 
-// latency is a distribution in seconds. Buckets are [end, count], each of what
-// is below its end and not in one before; empty ones are left out.
+// latency is a distribution in seconds. Each bucket is [end, count], where count is the
+// number of values below end and not below the previous end. Empty buckets are left
+// out.
 type latency struct {
 	Count   uint64    `json:"count"`
 	Sum     seconds   `json:"sum"`
@@ -110,7 +111,7 @@ func newStats(s *hub.Stats) *stats {
 	return v
 }
 
-// memory is what the process holds of the system's, in bytes.
+// memory returns how many bytes of memory the process has from the system.
 func memory() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)

@@ -18,14 +18,14 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// servedSize is how many bytes a stream of HTTP/1 takes that is not parked, beside what
-// its connection took before.
+// servedSize is about how many bytes an unparked HTTP/1 stream takes, besides what its
+// connection took before.
 const servedSize = 16 << 10
 
-// stream serves one subscriber until it goes or the hub ends it: here, or where
-// idle streams are parked. o says in which form.
+// stream serves one subscriber until its client leaves or the hub ends the stream, in
+// this goroutine or parked. o gives the form.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
-	if g.Personal() { // no-transform keeps proxies from compressing, which buffers
+	if g.Personal() { // no-transform keeps proxies from compressing, since that buffers
 		w.Header().Set("Cache-Control", "private, no-cache, no-transform")
 	}
 	if _, draining := a.hub.Draining(); draining {
@@ -58,9 +58,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see TimeWrites
 	large := headSize(r) > mostHead
 	if large {
-		r.Header.Del("Last-Event-ID") // it has been read, and the response would keep it
+		r.Header.Del("Last-Event-ID") // already parsed, and the response would keep it
 	}
-	// The heartbeat is the hub's own, since it carries the place.
+	// The hub sends its own heartbeat, because that carries the position.
 	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
 		st.Close()
@@ -70,8 +70,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	if a.parks(w, r) && a.lot.Take(w, st) {
 		return
 	}
-	if st.Chunked() { // it was to be parked, and could not be
-		if s.From == (hub.From{}) { // nothing since the headers is to be missed
+	if st.Chunked() { // parking failed
+		if s.From == (hub.From{}) { // so that no event since the headers is missed
 			s.From.LastEventID, _ = st.Start()
 		}
 		st.Close()
@@ -81,7 +81,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 			return
 		}
 	}
-	if r.ProtoMajor == 1 { // a request of HTTP/2 is counted by BoundRequests
+	if r.ProtoMajor == 1 { // BoundRequests counts HTTP/2 requests
 		held := a.Budget.Share(budget.Connections)
 		held.Add(servedSize)
 		defer held.Give(servedSize)
@@ -97,28 +97,29 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 	}
 }
 
-// comeBackAfterDrain asks a client to come back when the hub that drains is gone.
+// comeBackAfterDrain answers with a time to reconnect at which the draining hub is
+// gone.
 func (a *api) comeBackAfterDrain(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions) {
 	retry, _ := a.hub.Draining()
 	a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
 }
 
-// breakOff ends a response so that every client takes it for broken and comes
-// back, since some take a regular end for the last word: HTTP/1 without the last
-// chunk, HTTP/2 with RST_STREAM, whose code net/http chooses (INTERNAL_ERROR).
-// What has been written arrives.
+// breakOff ends a response so that every client takes it for broken and reconnects;
+// some clients do not after a regular end. HTTP/1 omits the last chunk, and HTTP/2
+// sends RST_STREAM with a code that net/http chooses (INTERNAL_ERROR). What has been
+// written still arrives.
 func breakOff(r *http.Request) {
-	if r.Method != http.MethodHead { // whose response is whole without a body
+	if r.Method != http.MethodHead { // a HEAD response is complete without a body
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// readingTime is how long a response stays open after its last words.
+// readingTime is how long a response stays open after its last bytes.
 const readingTime = 500 * time.Millisecond
 
-// letRead gives a client time to read what was written last. Chromium drops what comes
-// together with the reset of an HTTP/2 stream, and with it the time after which to come
-// back. A proxy makes such a reset of the end of an HTTP/1 response.
+// letRead gives a client time to read the last bytes. Chromium drops bytes that arrive
+// together with the reset of an HTTP/2 stream, and the reconnection time with them.
+// Proxies turn the broken end of an HTTP/1 response into such a reset.
 func letRead(r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
@@ -129,24 +130,25 @@ func letRead(r *http.Request) {
 	}
 }
 
-// connStreams is the key of how many streams there are on a connection of HTTP/2.
+// connStreams is the context key of the number of streams on an HTTP/2 connection.
 type connStreams struct{}
 
-// CountStreams is for [http.Server].ConnContext. With it, the API distinguishes a stream that
-// comes with a connection of HTTP/2, and its descriptor, from one on a connection that has
-// others. Without it, the API accepts streams of HTTP/2 at the limit on open files.
+// CountStreams is for [http.Server].ConnContext. With it, the API knows whether an
+// HTTP/2 connection already carries a stream, so that another takes no descriptor of
+// its own. Without it, the API does not refuse HTTP/2 streams when descriptors run
+// short.
 func CountStreams(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, connStreams{}, new(atomic.Int32))
 }
 
 // takesDescriptor reports whether a stream would take a descriptor that its connection
-// does not need otherwise.
+// does not need anyway.
 func takesDescriptor(r *http.Request) bool {
 	streams, counted := r.Context().Value(connStreams{}).(*atomic.Int32)
 	return r.ProtoMajor == 1 || counted && streams.Load() == 0
 }
 
-// room reports whether there may be another stream. Streams leave descriptors, and a
+// room reports whether another stream may open. Streams leave some descriptors, and a
 // quarter of the memory of connections, to publishers and operators.
 func (a *api) room(r *http.Request) bool {
 	if held := a.Budget.Share(budget.Connections); held.Used() > held.Most()/4*3 {
@@ -175,7 +177,7 @@ func (a *api) parks(w http.ResponseWriter, r *http.Request) bool {
 	return !a.Unparked && a.lot.Suits(w, r)
 }
 
-// open opens a stream, or answers why it cannot.
+// open opens a stream. If it returns an error, it has answered the request.
 func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
 	st, err := a.begin(r, g, s, o)
 	var invalid *hub.InvalidError
@@ -192,7 +194,7 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 	default:
 		if isBusy(err) {
 			a.logBusy(err)
-		} else if a.refusals.Allow() { // whoever fills the hub's budgets must not fill its log
+		} else if a.refusals.Allow() { // clients that fill the hub's budgets must not fill its log
 			a.Logger.Error("cannot open a stream", "err", err)
 		}
 		a.comeBack(w, r, s, o, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
@@ -200,20 +202,21 @@ func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.
 	return st, err
 }
 
-// isBusy reports whether a subscription was refused for what others ask for.
+// isBusy reports whether a subscription was refused because of what other clients ask
+// for.
 func isBusy(err error) bool {
 	return errors.Is(err, hub.ErrTooManyTemplates) || errors.Is(err, hub.ErrTooManySelectors) || errors.Is(err, hub.ErrBusy) ||
 		errors.Is(err, hub.ErrOverBudget)
 }
 
-// logBusy logs it at most once a second: any client can bring it about.
+// logBusy logs err at most once a second, because any client can cause it.
 func (a *api) logBusy(err error) {
 	if a.busy.Allow() {
 		a.Logger.Warn("cannot serve a subscription", "err", err)
 	}
 }
 
-// begin begins a stream, unless an operator has ended it.
+// begin opens the hub's stream, unless an operator has ended the subscription.
 func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
 	o.Retry, o.Heartbeat, o.Expires = a.Retry, a.Heartbeat, g.Expires
 	o.Peer = hub.Peer{
@@ -228,7 +231,8 @@ func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.St
 		}
 		return nil, err
 	}
-	// Asked once it can be found: who ends it meanwhile does not miss it.
+	// Checked once operators can find the stream, so that a revocation made in between
+	// is not missed.
 	if err := a.banned(g, &s); err != nil {
 		st.End(hub.ErrKicked)
 		st.Close()
@@ -237,9 +241,9 @@ func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.St
 	return st, nil
 }
 
-// beginning returns the id just before the first event that a stream gives: the
-// one that was asked for, if it is known. Before a gap it is "earliest"; so it is
-// where everything was asked for on Mercure's path, as its specification demands.
+// beginning returns the id just before the first event of a stream: the id that was
+// asked for, if it is known. Before a gap it is "earliest". On Mercure's path it is
+// also "earliest" if that was asked for, as its specification demands.
 func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 	id, gap := st.Start()
 	asked := s.From.LastEventID
@@ -252,7 +256,8 @@ func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 	return id
 }
 
-// serve writes a stream until its peer goes or the hub ends it, closes it, and returns why.
+// serve writes a stream until its peer leaves or the hub ends it, then closes it and
+// returns the cause.
 func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
 	defer st.Close()
 	st.OnOver(out.Hurry)
@@ -261,22 +266,22 @@ func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
 		return err
 	})
 	st.End(cause(err, out.Context()))
-	// The peer's going and the hub's end are no news of this stream, and
-	// an end that somebody wanted is no error.
+	// A peer that leaves, a hub that stops and an intended end are no errors of this
+	// stream.
 	if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && a.hub.Err() == nil {
 		a.Logger.Error("a stream ended", "err", err)
 	}
 	return err
 }
 
-// cause tells why a stream ended, of an error to read or write it and the
+// cause returns why a stream ended, given the error from reading or writing it and the
 // context of its response.
 func cause(err error, peer context.Context) error {
 	switch {
-	// The second is the kernel's own timeout for what a peer leaves unacknowledged.
+	// ETIMEDOUT is the kernel's timeout for data that the peer does not acknowledge.
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
 		return hub.ErrStalled
-	case peer.Err() != nil: // a failed write ends it as well
+	case peer.Err() != nil: // a failed write cancels it as well
 		return context.Canceled
 	}
 	return err

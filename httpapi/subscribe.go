@@ -14,8 +14,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// get answers with a stream, or, where NDJSON is asked for, with what is
-// retained.
+// get answers with a stream, or with the retained events if the client prefers NDJSON.
 func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	g, err := a.Auth.Subscriber(r)
 	if err != nil {
@@ -41,8 +40,9 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ParsePositions reads the query's field position, without which streams are as
-// byDefault says. Its error is a [hub.InvalidError].
+// ParsePositions parses the query field position: "event" gives [hub.PositionEvents],
+// "none" gives [hub.NoPositions], and without the field the result is byDefault. Any
+// other value, or a repeated field, is a [hub.InvalidError].
 func ParsePositions(q url.Values, byDefault hub.Positions) (hub.Positions, error) {
 	switch {
 	case !q.Has("position"):
@@ -55,15 +55,15 @@ func ParsePositions(q url.Values, byDefault hub.Positions) (hub.Positions, error
 	return byDefault, &hub.InvalidError{Reason: "the field position is position=event, for a stream whose position is an event of that type, or position=none, for one without; give it once"}
 }
 
-// wantsNDJSON reports whether r prefers NDJSON to a stream. Where its Accept header
-// likes both alike, it has to name NDJSON, and no stream.
+// wantsNDJSON reports whether r prefers NDJSON to a stream. If its Accept header weighs
+// both equally, it must name NDJSON and not the stream type.
 func wantsNDJSON(r *http.Request) bool {
 	lines, named := sse.Accepted(r, ndjson)
 	stream, streamNamed := sse.Accepted(r, sse.MediaType)
 	return lines > stream || lines == stream && lines > 0 && named && !streamNamed
 }
 
-// wantsStream reports whether r asks for a stream by its name, as an
+// wantsStream reports whether r names text/event-stream in its Accept header, as an
 // EventSource does.
 func wantsStream(r *http.Request) bool {
 	weight, named := sse.Accepted(r, sse.MediaType)
@@ -105,8 +105,8 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, o hub.StreamOptio
 	return sub, o, err
 }
 
-// parseQuery reads the query whole, or not at all: half of what a caller meant
-// is not what it meant.
+// parseQuery parses the whole query or fails: serving half of a query could do
+// something its caller did not ask for.
 func parseQuery(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" {
 		return nil, nil
@@ -118,8 +118,8 @@ func parseQuery(r *http.Request) (url.Values, error) {
 	return q, nil
 }
 
-// parseFrom reads the place to begin at. What a client sends when it reconnects
-// beats how the page's URL began; of the page's own fields there may be one.
+// parseFrom parses the position to begin at. The id that a reconnecting client sends
+// takes precedence over the page's own fields, of which only one may be given.
 func parseFrom(h http.Header, q url.Values) (hub.From, error) {
 	var from hub.From
 	given := 0
@@ -148,14 +148,14 @@ func parseFrom(h http.Header, q url.Values) (hub.From, error) {
 	return from, nil
 }
 
-// appendedIDs are the fields in which clients append the last event ID to the
-// query when they reconnect. Polyfills of EventSource append lastEventId, unless
-// the page names another field for it: pages of Mercure's name the others. Where
-// there are two, lastEventID is the page's own.
+// appendedIDs are the query fields in which reconnecting clients append the last event
+// ID. Polyfills of EventSource append lastEventId unless the page names another field;
+// pages for Mercure name the others. If lastEventID occurs twice, the first is the
+// page's own.
 var appendedIDs = []string{"lastEventId", "Last-Event-Id", "Last-Event-ID", "lastEventID"}
 
-// reconnectID returns the last event ID that a client sends when it reconnects,
-// or "". The header beats the query, and the end of the query its beginning.
+// reconnectID returns the last event ID of a reconnecting client, or "". The header
+// takes precedence over the query, and a field's last value over earlier ones.
 func reconnectID(h http.Header, q url.Values) string {
 	if id := h.Get("Last-Event-ID"); id != "" {
 		return id
@@ -176,11 +176,11 @@ func parseLast(v string) (int, error) {
 	return n, nil
 }
 
-// parseSince reads RFC 3339, Unix seconds, or a duration before now.
+// parseSince parses RFC 3339, Unix seconds, or a duration that counts back from now.
 func parseSince(v string, now time.Time) (time.Time, error) {
 	const lastSecond = 253402300799 // of the year 9999
 	var since time.Time
-	// A + in a query is a space, and time zones have one.
+	// A query's + decodes to a space, and time zones contain a +.
 	if t, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(v, " ", "+")); err == nil {
 		since = t
 	} else if s, err := strconv.ParseInt(v, 10, 64); err == nil && s >= 0 {
@@ -193,16 +193,16 @@ func parseSince(v string, now time.Time) (time.Time, error) {
 	} else {
 		return since, &hub.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
 	}
-	if first := time.Unix(1, 0); since.Before(first) { // and so is not taken for none
+	if first := time.Unix(1, 0); since.Before(first) { // the zero time means no since
 		since = first
 	}
 	return since, nil
 }
 
-// comeBack answers a request that cannot be served now, see §"Promises". A
-// client that asks for what is published from now on gets a position all the
-// same, so that it misses nothing until it comes back; one that asks for another
-// place asks for that again.
+// comeBack answers a request that the hub cannot serve now, see §"Promises". If the
+// client asked for new events only, the answer carries the log's end as a position, so
+// that it misses nothing until it reconnects. A client that asked for another position
+// asks for that again.
 func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions, retry time.Duration, detail string) {
 	if !wantsStream(r) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
@@ -221,9 +221,9 @@ func (a *api) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscriptio
 	if bounds, err := a.hub.Bounds(r.Context()); err == nil && s.From == (hub.From{}) {
 		place = bounds.Last
 	}
-	_, _ = out.Write(o.Again(retry, place)) // a client that it does not reach comes back anyway
+	_, _ = out.Write(o.Again(retry, place)) // a client that misses it reconnects anyway
 
-	if r.ProtoMajor > 1 || a.room(r) { // else publishers need its descriptor
+	if r.ProtoMajor > 1 || a.room(r) { // otherwise publishers need the descriptor at once
 		letRead(r)
 	}
 	breakOff(r)

@@ -46,7 +46,7 @@ func TestResume(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		why, path, header string
-		want              int // the first event that comes
+		want              int // the first event that arrives
 	}{
 		{"header", "/events/news", ids[1], 2},
 		{"query", "/events/news?last_event_id=" + ids[2], "", 3},
@@ -83,7 +83,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A stream that breaks before its first event resumes at its place.
+// A stream that breaks before its first event resumes at its position.
 func TestResumeBeforeTheFirstEvent(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	st := s.subscribe(t, "/events/news")
@@ -107,16 +107,17 @@ func TestGapInBand(t *testing.T) {
 		{"trimmed", first, dropped, "trimmed"},
 		{"unknown, and long", strings.Repeat("é", 200), last, "unknown"},
 	} {
-		// A filter by type does not hide it, and an envelope does not change it.
+		// A filter by type does not hide the gap, and an envelope does not change it.
 		st := s.subscribe(t, "/events/news?type=none&envelope=json", "Last-Event-ID", tt.requested)
 		requested := tt.requested[:min(len(tt.requested), 128)]
-		// It is the first block: cut before its end, the stream resumes where it began.
+		// The gap is the first block. A stream that breaks within it resumes where it
+		// began.
 		st.expect(t, fmt.Sprintf("retry: 3000\nevent: gap\nid: %s\ndata: {\"requested\":\"%s\",\"resumed_after\":\"%s\",\"reason\":\"%s\"}",
 			tt.resumedAfter, requested, tt.resumedAfter, tt.reason))
 	}
 }
 
-// A time leads to a gap as an id does.
+// since leads to a gap as an id does.
 func TestGapSince(t *testing.T) {
 	s := newServer(t, eventlog.Retention{Events: 2}, httpapi.Options{})
 	for range 4 {
@@ -139,10 +140,10 @@ func TestHeartbeat(t *testing.T) {
 			t.Fatalf("got %q; want heartbeats, then the new place", got)
 		}
 	}
-	st.expect(t, ":") // told once
+	st.expect(t, ":") // the gap is reported once
 }
 
-// A stream that wants no position has none at all, and no block without data.
+// A stream with position=none has no position, and no block without data.
 func TestNoPositions(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
 	st := s.subscribe(t, "/events/quiet?position=none")
@@ -166,8 +167,8 @@ func TestNoPositions(t *testing.T) {
 	}
 }
 
-// A filter by type does not hide a position, and an envelope does not wrap it;
-// nobody else may use its type, and those who read and end do not see it.
+// A filter by type does not hide a position, and an envelope does not wrap it.
+// Publishers may not use its type, and readers of NDJSON do not get it.
 func TestPositionIsTheHubsOwn(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
 	wantProblem(t, "its type", s.do(t, "POST", "/events/a?type=position", "x", "Content-Type", "text/plain"), 400, "hub's own")
@@ -219,7 +220,7 @@ func TestTypesAndEnvelope(t *testing.T) {
 	}
 }
 
-// One listener is enough for all types, and a gap is heard all the same.
+// One listener gets events of all types, and gaps as well.
 func TestEnvelopeAsMessage(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	st := s.subscribe(t, "/events?topic=a&envelope=message&last_event_id=unknown")
@@ -333,8 +334,8 @@ func TestPlainNames(t *testing.T) {
 	}
 }
 
-// An EventSource gives up for good on any status but 200: a hub that drains
-// tells it when to come back, and tells anybody else with a 503.
+// An EventSource gives up for good on any status but 200, so a draining hub answers it
+// with 200 and a reconnection time. Other clients get a 503.
 func TestDrainAnswers(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	open := s.subscribe(t, "/events/a")
@@ -378,8 +379,8 @@ func TestDrainAnswers(t *testing.T) {
 	}
 }
 
-// A body that was announced and never comes must not hold the handler, nor the
-// answer, which net/http sends after it.
+// A body that is announced but never comes must hold neither the handler nor the
+// answer, which net/http sends after the body.
 func TestBodyThatNeverComes(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
 	for _, head := range []string{
@@ -402,8 +403,8 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// In a query a semicolon is a character like others (WHATWG URL §5.1), on every
-// route that reads one.
+// A semicolon in a query is an ordinary character (WHATWG URL §5.1), on every route
+// that reads a query.
 func TestSemicolonInQuery(t *testing.T) {
 	const topic = "https://shop.example/a;v=1"
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
@@ -431,7 +432,7 @@ func TestSemicolonInQuery(t *testing.T) {
 	}
 }
 
-// Which form a reader gets is decided as RFC 9110 §12.5.1 has it.
+// The Accept header decides between a stream and NDJSON (RFC 9110 §12.5.1).
 func TestAccept(t *testing.T) {
 	const stream, lines = "text/event-stream", "application/x-ndjson"
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})

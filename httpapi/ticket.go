@@ -7,9 +7,9 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// tickets gives a ticket for what the caller's token may see: a native
-// EventSource can send no header, and puts it into the address. DELETE gives
-// one back, and ends its streams.
+// tickets issues a ticket for what the caller's token may see, because a native
+// EventSource cannot send a header but can put a ticket into its URL. DELETE revokes a
+// ticket and ends its streams.
 func (a *api) tickets(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
@@ -38,7 +38,7 @@ func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
 	}
 	answer(w, http.StatusCreated, struct {
 		Ticket    string `json:"ticket"`
-		ExpiresIn int    `json:"expires_in"` // seconds, until its first use
+		ExpiresIn int    `json:"expires_in"` // seconds within which it must be used first
 	}{text, int(auth.TicketStart.Seconds())})
 }
 

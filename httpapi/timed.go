@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// TimeWrites gives each answer a write deadline, renewed with each 64 KiB that the client
-// takes, so that a client which takes nothing cannot hold an answer, and what it was
-// made of, for as long as its connection lives: over HTTP/2, by a flow-control window
-// of zero (RFC 9113 §6.9). A handler that sets a deadline of its own, as an event stream
-// does, is left alone. Wrapping twice is wrapping once.
+// TimeWrites gives each answer a write deadline, renewed with each 64 KiB that the
+// client takes. A client that takes nothing then cannot hold an answer, and the memory
+// behind it, for as long as its connection lives; over HTTP/2 a flow-control window of
+// zero would do that (RFC 9113 §6.9). A handler that sets its own deadline, as an event
+// stream does, keeps it. Nested directly, only the outer TimeWrites counts.
 func TimeWrites(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, timed := w.(*timedWriter); timed {
@@ -18,29 +18,29 @@ func TimeWrites(next http.Handler, timeout time.Duration) http.Handler {
 			return
 		}
 		t := &timedWriter{ResponseWriter: w, request: r, timeout: timeout}
-		if r.Header["Expect"] != nil { // the answer before may have left a deadline, which 100 Continue must not meet
+		if r.Header["Expect"] != nil { // an earlier answer's deadline must not fail the 100 Continue
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		}
 		next.ServeHTTP(t, r)
-		if r.ProtoMajor > 1 { // the answer may wait for room in a window, as over HTTP/1 it does not
+		if r.ProtoMajor > 1 { // over HTTP/2 the answer may still wait for window space
 			ForgetHead(t, r)
 		}
 		if !t.wrote {
-			t.renew() // the server writes the headers
+			t.renew() // the server writes the headers after this
 		}
 	})
 }
 
-// A timedWriter is the response of [TimeWrites].
+// A timedWriter is the ResponseWriter that [TimeWrites] passes on.
 type timedWriter struct {
 	http.ResponseWriter
-	request *http.Request // that it answers
+	request *http.Request // the server's own, which w answers
 	timeout time.Duration
 	wrote   bool
-	own     atomic.Bool // the handler sets deadlines, perhaps from another goroutine
+	own     atomic.Bool // the handler sets deadlines itself, perhaps from another goroutine
 }
 
-// writePiece is how much a client has to take within the timeout.
+// writePiece is how many bytes a client must take within the timeout.
 const writePiece = 64 << 10
 
 func (w *timedWriter) WriteHeader(status int) {
@@ -60,20 +60,21 @@ func (w *timedWriter) Write(p []byte) (n int, err error) {
 
 func (w *timedWriter) renew() {
 	if w.wrote = true; !w.own.Load() {
-		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout)) // not every writer has one
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout)) // not every writer has deadlines
 	}
 }
 
-// SetWriteDeadline implements what [http.ResponseController] looks for.
+// SetWriteDeadline sets the handler's own deadline and ends the renewals.
+// [http.ResponseController] calls it.
 func (w *timedWriter) SetWriteDeadline(t time.Time) error {
 	w.own.Store(true)
 	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap returns the server's writer. [http.ResponseController] calls it.
 func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// timed returns the [timedWriter] that a response is, or wraps; nil: there is none.
+// timed returns the [timedWriter] that w is or wraps, or nil.
 func timed(w http.ResponseWriter) *timedWriter {
 	for {
 		switch t := w.(type) {
@@ -87,8 +88,8 @@ func timed(w http.ResponseWriter) *timedWriter {
 	}
 }
 
-// unwrapped returns the server's own writer where a function of net/http looks for more
-// than an [http.ResponseWriter] in it.
+// unwrapped returns the server's own writer, for functions of net/http that look for
+// more than an [http.ResponseWriter].
 func unwrapped(w http.ResponseWriter) http.ResponseWriter {
 	if t, timed := w.(*timedWriter); timed {
 		return t.ResponseWriter

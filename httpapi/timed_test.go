@@ -12,8 +12,8 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// TestAnswersEndWhenNobodyReads checks that a handler does not wait for ever for a client
-// that takes nothing of an answer, and that a slow client gets all of it.
+// TestAnswersEndWhenNobodyReads checks that a handler does not wait forever for a
+// client that reads nothing, and that a slow client gets the whole answer.
 func TestAnswersEndWhenNobodyReads(t *testing.T) {
 	const size = 32 << 20
 	ended := make(chan error, 1)

@@ -17,9 +17,9 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// topics answers with a page of what is retained of each topic, or of those that the
-// query selects, one JSON object a line, by name: as far as the caller may see it.
-// The header Link names the next page.
+// topics answers with a page of the retained topics, or of those that the query
+// selects, one JSON object a line, sorted by name. It counts only what the caller may
+// see. The Link header names the next page (RFC 8288).
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	g, err := a.Auth.Subscriber(r)
 	if err != nil {
@@ -54,7 +54,7 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 		}
 		encode(out, struct {
 			Topic       string `json:"topic"`
-			Events      int64  `json:"events,omitempty"` // always there are some, for who may know
+			Events      int64  `json:"events,omitempty"` // 0 only if the caller may not see the figures
 			Bytes       int64  `json:"bytes,omitempty"`
 			LastEventID string `json:"last_event_id"`
 			Streams     *int   `json:"streams,omitempty"` // for operators
@@ -63,9 +63,10 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	_ = out.Flush() // the client may be gone
 }
 
-// streamsOf returns how many streams get the events of each of topics, to an operator. Who
-// listens to what is known to one request at a time, and forgotten before its client is
-// waited for: with many streams that takes much memory.
+// streamsOf returns how many streams get the events of each of topics, for an operator;
+// for others it returns nil. Only one request at a time builds the hub's audience, and
+// drops it before its client is waited for, because with many streams it takes much
+// memory.
 func (a *api) streamsOf(ctx context.Context, g *auth.Grant, topics []eventlog.Topic) ([]int, error) {
 	if !g.Admin {
 		return nil, nil
@@ -85,8 +86,8 @@ func (a *api) streamsOf(ctx context.Context, g *auth.Grant, topics []eventlog.To
 	return streams, nil
 }
 
-// findTopics returns the page of topics that a query asks for, by name. The caller gives
-// back its bytes.
+// findTopics returns the page of topics that a query asks for, sorted by name. The
+// caller must give back its bytes.
 func (a *api) findTopics(r *http.Request, q url.Values, g *auth.Grant) (*topicsPage, error) {
 	selectors := q["topic"]
 	if len(selectors) == 0 {
@@ -115,22 +116,22 @@ func (a *api) findTopics(r *http.Request, q url.Values, g *auth.Grant) (*topicsP
 	return l, nil
 }
 
-// What a page of topics may have, which its last topic may exceed.
+// The limits of a page of topics. Its last topic may exceed maxTopicsBytes.
 const (
 	maxTopics      = 1000
 	maxTopicsBytes = 256 << 10 // of names and figures
 	topicBytes     = int64(unsafe.Sizeof(eventlog.Topic{}))
 )
 
-// topicsPage is a page of topics: the first by name after another name, or those with
-// the newest events.
+// topicsPage is a page of topics: the first ones by name after a given name, or those
+// with the newest events.
 type topicsPage struct {
 	topics []eventlog.Topic
 	limit  int
 	after  string
-	less   func(a, b eventlog.Topic) int // which of two rather belongs to the page
-	more   bool                          // some topics that follow were left out
-	bytes  int64                         // as taken from share
+	less   func(a, b eventlog.Topic) int // the order in which topics fill the page
+	more   bool                          // topics were left out that belong on later pages
+	bytes  int64                         // taken from share
 	share  *budget.Share
 }
 
@@ -151,8 +152,7 @@ func parseTopicsPage(q url.Values) (*topicsPage, error) {
 	return l, nil
 }
 
-// add adds a topic, and leaves out what does not belong to the page once there is twice as
-// much as fits.
+// add adds a topic. Once the page holds twice what fits, it drops the rest.
 func (l *topicsPage) add(t eventlog.Topic) error {
 	if t.Name <= l.after {
 		return nil
@@ -168,7 +168,7 @@ func (l *topicsPage) add(t eventlog.Topic) error {
 	return nil
 }
 
-// cut leaves in the page what fits, one topic at least.
+// cut drops what does not fit the page, and keeps at least one topic.
 func (l *topicsPage) cut() {
 	slices.SortFunc(l.topics, l.less)
 	n, bytes := 0, int64(0)
@@ -182,7 +182,7 @@ func (l *topicsPage) cut() {
 	l.bytes = bytes
 }
 
-// next returns the query of the page that follows, or "" if there is none.
+// next returns the query for the next page, or "" if there is none.
 func (l *topicsPage) next(q url.Values) string {
 	if !l.more || q.Has("limit") && !q.Has("after") {
 		return ""

@@ -11,8 +11,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestTopicsPages checks that pages have all topics once, by name, and that what a page
-// holds meanwhile is bounded, however many topics there are and however long their names.
+// TestTopicsPages checks that the pages list all topics once, sorted by name, and that
+// the memory of a page is bounded, however many and long the topics are.
 func TestTopicsPages(t *testing.T) {
 	for _, name := range []string{"", strings.Repeat("x", 4000)} {
 		share := budget.New(0).Share(budget.Lists)

@@ -13,35 +13,38 @@ import (
 	"github.com/tidings-sse/tidings/internal/form"
 )
 
-// Path is where a Mercure hub is.
+// Path is the path of every Mercure hub.
 const Path = "/.well-known/mercure"
 
-// Options configures a [Handler].
+// Options configures a [Handler]. The zero value works: it asks for no tokens.
 type Options struct {
-	Auth *auth.Auth // who may do what; nil: everyone everything
+	Auth *auth.Auth // checks tokens; nil: everything is allowed
 
-	// QueryToken lets a token come as the query parameter authorization, where
-	// it ends up in the logs of proxies.
+	// QueryToken accepts a token in the query parameter authorization, where proxies
+	// may log it.
 	QueryToken bool
 
-	// Subscriptions publishes who comes and goes, as private events, and
-	// serves who is there.
+	// Subscriptions serves the list of active subscriptions (draft-dunglas-mercure-07,
+	// "Active Subscriptions"). The updates about them come from [Watch].
 	Subscriptions bool
 }
 
-// A Handler serves Path and what is below it.
+// A Handler serves [Path] and the paths below it. Make one with [New].
 type Handler struct {
 	o   Options
 	hub *hub.Hub
 	api *httpapi.API
 }
 
-// New returns the protocol's handler on h, whose native API serves the streams.
+// New returns a handler of the protocol on h. api is the native API on the same hub; it
+// serves the streams.
 func New(h *hub.Hub, api *httpapi.API, o Options) *Handler { return &Handler{o: o, hub: h, api: api} }
 
-// Serves reports whether a path is the protocol's.
+// Serves reports whether a URL path is [Path] or below it.
 func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
 
+// ServeHTTP implements [http.Handler]. Errors are problem+json (RFC 9457), as in
+// package httpapi.
 func (m *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpapi.TimeWrites(httpapi.BoundBody(m.serve), m.api.WriteTimeout()).ServeHTTP(w, r)
 }
@@ -64,12 +67,13 @@ func (m *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// withToken moves a token from the query to the header, which it does not beat.
+// withToken copies a token from the query to the Authorization header, unless the
+// request has one, which takes precedence.
 func (m *Handler) withToken(r *http.Request) *http.Request {
 	if !m.o.QueryToken || auth.Authorizes(r) {
 		return r
 	}
-	q, _ := form.Parse(r.URL.RawQuery) // the route answers a malformed query
+	q, _ := form.Parse(r.URL.RawQuery) // the route refuses a malformed query
 	token := q.Get("authorization")
 	if token == "" {
 		return r
@@ -104,10 +108,10 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 	m.api.Stream(w, r, g, sub, o)
 }
 
-// selectors parses what a subscriber asks for: as many selectors as the hub may
-// have in one subscription, which other Mercure hubs allow, too.
+// selectors parses a subscriber's topics. It accepts as many as the hub allows in one
+// subscription, because other Mercure hubs do, too.
 func selectors(topics []string) (hub.Selectors, error) {
-	templates := 0 // counted before they are compiled, which takes a processor's time
+	templates := 0 // counted first, because compiling takes CPU time
 	for _, t := range topics {
 		if strings.ContainsAny(t, "{}") {
 			templates++
@@ -125,9 +129,9 @@ func selectors(topics []string) (hub.Selectors, error) {
 	return hub.Selectors{}, &hub.InvalidError{Reason: reason}
 }
 
-// lastEventID returns the id to go on after, in any of the spellings that there
-// have been, or "". What a client sends when it reconnects beats how the page's
-// URL began.
+// lastEventID returns the id to resume after, in any spelling that the protocol has
+// had, or "". The id that a reconnecting client sends takes precedence over the page's
+// own parameter.
 func lastEventID(h http.Header, q url.Values) string {
 	if id := httpapi.ReconnectID(h, q); id != "" {
 		return id
@@ -135,25 +139,26 @@ func lastEventID(h http.Header, q url.Values) string {
 	return q.Get("last_event_id")
 }
 
-// Reserved reports whether a topic is under the hub's own path, on whatever
-// host: only the hub publishes there, also by way of the native API.
+// Reserved reports whether a topic's path is [Path] or below it, on any host. Only the
+// hub publishes there, also by way of the native API (see [httpapi.Options].Reserved).
 func Reserved(topic string) bool {
-	if !strings.Contains(topic, "mercure") && !strings.Contains(topic, "%") { // which could spell it
+	if !strings.Contains(topic, "mercure") && !strings.Contains(topic, "%") { // a percent-encoding could spell it
 		return false
 	}
 	u, err := url.Parse(topic)
 	return err == nil && Serves(path.Clean("/"+u.Path))
 }
 
-// A Link says where a resource's updates are.
+// A Link says where the updates of a resource are (draft-dunglas-mercure-07,
+// "Discovery").
 type Link struct {
 	Hub         string // the hub's address
-	LastEventID string // the newest event that the resource has in it; "" is unknown
-	ContentType string // of the updates; "" is the resource's own
-	Self        string // the resource's topic; "" is the address it was asked for by
+	LastEventID string // the newest event that the resource includes; "": unknown
+	ContentType string // of the updates; "": as the resource's
+	Self        string // the resource's topic; "": the URL of the request
 }
 
-// Set adds the headers by which a subscriber discovers the hub (Mercure, §3).
+// Set adds the Link headers by which a subscriber discovers the hub (RFC 8288 §3).
 func (l Link) Set(h http.Header) {
 	link := fmt.Sprintf(`<%s>; rel="mercure"`, uri(l.Hub))
 	for _, param := range [][2]string{{"last-event-id", l.LastEventID}, {"content-type", l.ContentType}} {
@@ -167,10 +172,10 @@ func (l Link) Set(h http.Header) {
 	}
 }
 
-// uri keeps an address from ending where it does not (RFC 8288 §3).
+// uri escapes what would end a URI-Reference early (RFC 8288 §3).
 func uri(s string) string { return strings.NewReplacer("<", "%3C", ">", "%3E").Replace(printable(s)) }
 
-// quoted is for a quoted-string (RFC 9110 §5.6.4).
+// quoted escapes s for a quoted-string (RFC 9110 §5.6.4).
 func quoted(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(printable(s)) }
 
 func printable(s string) string {

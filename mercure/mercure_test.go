@@ -130,7 +130,7 @@ func text(t *testing.T, resp *http.Response) string {
 	return string(b)
 }
 
-// publish publishes as a publisher of everything, and returns the id.
+// publish publishes with a token for all topics, and returns the id.
 func (s *server) publish(t *testing.T, fields ...string) string {
 	t.Helper()
 	form := url.Values{}
@@ -178,8 +178,8 @@ var urn = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89
 
 var gap = regexp.MustCompile(`event: gap\nid: (urn:uuid:[0-9a-f-]+)\ndata: \{"requested":".*","resumed_after":"(urn:uuid:[0-9a-f-]+)","reason":"[a-z]+"\}\n`)
 
-// What is published on the one path is received on the other, each with ids of
-// its own, and no blank line comes before the first event.
+// Events published on either path are received on the other, each path with its own
+// ids, and no blank line comes before the first event.
 func TestStream(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	st := s.subscribe(t, "topic=https://example.com/books/{id}&topic=news")
@@ -214,8 +214,8 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A stream names its position as it is asked to; without that, in fields that no
-// blank line ends. A gap is a whole block in any case.
+// A stream names its position in the requested form; the default is fields that no
+// blank line ends. A gap is always a whole block.
 func TestPositions(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	for query, want := range map[string]string{
@@ -333,7 +333,8 @@ func TestSubscribeErrors(t *testing.T) {
 	}
 }
 
-// Private updates: who is granted one of the topics, whichever was asked for.
+// A private update goes to each stream whose grant covers one of its topics, whichever
+// topic the stream asked for.
 func TestPrivate(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{QueryToken: true})
 	const book, kevin = "https://example.com/books/1", "https://example.com/users/kevin/?topic=https%3A%2F%2Fexample.com%2Fbooks%2F1"
@@ -374,7 +375,7 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
-// ticket changes a token for one, at the hub's own API.
+// ticket exchanges a token for a ticket at the hub's own API.
 func (s *server) ticket(t *testing.T, token string) string {
 	t.Helper()
 	resp := s.do(t, "POST", "/tickets", "", bearer(token)...)
@@ -385,13 +386,12 @@ func (s *server) ticket(t *testing.T, token string) string {
 	return url.QueryEscape(answer.Ticket)
 }
 
-// Every spelling of the cursor, and what the answer's header says of it.
-// A list page subscribes to a topic a row: a thousand of them, each of which is a
-// subscription that others see, if the page's token names someone.
+// A page may subscribe to one topic a row, a thousand in all. Each is a subscription
+// that others see if the page's token names someone.
 func TestManyTopics(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
 	watch := s.subscribe(t, "topic="+url.QueryEscape(path+"/subscriptions{/topic}{/subscriber}"), bearer(token(t, "", "*", ""))...)
-	watch.event(t) // of itself
+	watch.event(t) // its own
 	q := url.Values{}
 	for n := range 1000 {
 		q.Add("topic", fmt.Sprint("https://shop.example/rows/", n))
@@ -420,13 +420,13 @@ func TestResume(t *testing.T) {
 	s.publish(t, "topic", "a", "data", "gone, too")
 	first := s.publish(t, "topic", "a", "data", "1")
 	for n := 2; n < 5; n++ {
-		s.publish(t, "topic", "a", "data", fmt.Sprint(n), "id", "again") // three times the same
+		s.publish(t, "topic", "a", "data", fmt.Sprint(n), "id", "again") // the same id three times
 	}
 	last := s.publish(t, "topic", "a", "data", "5")
 	s.publish(t, "topic", "a", "data", "6")
 	for _, tt := range []struct {
 		why, query, header string
-		begins             string // "" is a place of the hub's
+		begins             string // "": a position of the hub's
 		want               string
 	}{
 		{"after an id", "lastEventID=" + first, "", first, "2"},
@@ -469,7 +469,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// On this path an id may be any text, as other hubs have it.
+// On this path an id may be any text, as on other hubs.
 func TestIDsOfAnyText(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	if got := s.publish(t, "topic", "a", "data", "1", "id", "café"); got != "café" {
@@ -487,7 +487,7 @@ func TestIDsOfAnyText(t *testing.T) {
 	}
 }
 
-// Resume is a seek: beyond ten thousand events, where other hubs give up.
+// Resuming is a seek, also beyond ten thousand events, where other hubs give up.
 func TestResumeFarBack(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	first := s.publish(t, "topic", "a", "data", "first")
@@ -506,7 +506,8 @@ func TestResumeFarBack(t *testing.T) {
 	}
 }
 
-// Who subscribes and who leaves is told, and listed, to those who may know.
+// Subscriptions that begin and end are published and listed, for tokens that may see
+// them.
 func TestSubscriptions(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
 	const subs = path + "/subscriptions"
@@ -531,7 +532,7 @@ func TestSubscriptions(t *testing.T) {
 			if err := json.Unmarshal([]byte(data), &d); err != nil {
 				t.Fatal(err)
 			}
-			if d.Topic == topic { // it also hears of itself
+			if d.Topic == topic { // it also gets its own subscription
 				return d
 			}
 		}
@@ -614,8 +615,8 @@ func TestSubscriptions(t *testing.T) {
 	}
 }
 
-// TestSubscriptionListIsWhole lists more streams than are looked at at a time, some with
-// long topics: the document has each of their subscriptions once.
+// TestSubscriptionListIsWhole lists more streams than a page holds, some with long
+// topics, and checks that the document has each subscription once.
 func TestSubscriptionListIsWhole(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
 	watcher := bearer(token(t, "", "*", ""))
@@ -663,8 +664,8 @@ func TestSubscriptionListIsWhole(t *testing.T) {
 	}
 }
 
-// TestSubscriptionListEndsWhenNobodyReads checks that a list is given up, and what it
-// holds given back, when its client takes nothing of it.
+// TestSubscriptionListEndsWhenNobodyReads checks that a list whose client reads nothing
+// ends and releases its memory.
 func TestSubscriptionListEndsWhenNobodyReads(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{Subscriptions: true})
 	watcher := token(t, "", "*", "")
@@ -715,7 +716,7 @@ func TestSubscriptionListEndsWhenNobodyReads(t *testing.T) {
 	}
 }
 
-// uuid is a stream's id as the protocol has it.
+// uuid returns a stream's id in the form of the protocol.
 func uuid(id hub.StreamID) string {
 	h := fmt.Sprintf("%x", id[:])
 	return "urn:uuid:" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
@@ -730,8 +731,8 @@ func eventually(t *testing.T, ok func() bool) {
 	}
 }
 
-// A hub that drains tells its clients to come back, without what they take for
-// an event.
+// A draining hub sends its clients a reconnection time, and no blank line that they
+// would take for an event.
 func TestDrain(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	st := s.subscribe(t, "topic=a")
@@ -746,8 +747,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// The requests of symfony/mercure 0.6 through symfony/http-client, byte for
-// byte but for host, token and length.
+// The requests that symfony/mercure 0.6 sends through symfony/http-client, byte for
+// byte except host, token and length.
 func TestSymfonyPublisher(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	st := s.subscribe(t, "topic=*", bearer(token(t, "", "*", ""))...)
@@ -796,7 +797,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// A publisher that writes all before it reads sees why its body was refused.
+// A publisher that writes everything before it reads sees why its body was refused.
 func TestRefusalIsNotLost(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	body := strings.Repeat("x", 10<<20)
@@ -824,7 +825,7 @@ func TestRefusalIsNotLost(t *testing.T) {
 	}
 }
 
-// What an operator bans is withheld on this path as well.
+// A ban also holds on this path.
 func TestBan(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	wide := s.subscribe(t, "topic={%2Bx}")

@@ -15,26 +15,27 @@ import (
 )
 
 const (
-	// presenceBatch is how many updates go into the log at a time.
+	// presenceBatch is how many updates are appended to the log at a time.
 	presenceBatch = 256
-	// presenceQueue is how many bytes of what streams asked for may wait to be
-	// published.
+	// presenceQueue is how many bytes of updates may wait to be published.
 	presenceQueue = 8 << 20
-	// anonymousSelectors is how many subscriptions are published of a stream whose token
-	// names nobody.
+	// anonymousSelectors is how many subscriptions are published for a stream whose
+	// token names nobody.
 	anonymousSelectors = 10
 )
 
 // PresenceOptions configures a [Presence]. The zero value works.
 type PresenceOptions struct {
 	Logger    *slog.Logger       // nil: slog.Default()
-	Retention eventlog.Retention // that of the hub's log, of which presence takes a part
-	Budget    *budget.Budget     // what waits to be published is counted there; nil: budget.New(0)
+	Retention eventlog.Retention // the retention of the hub's log, of which updates may take a tenth
+	Budget    *budget.Budget     // the account for updates that wait to be published; nil: budget.New(0)
 }
 
-// A Presence publishes a private update for each subscription that begins or ends. It
-// has a rate and a part of the log (see [presenceClass]); it drops what exceeds them, so
-// that streams that come and go do not displace what publishers were promised.
+// A Presence publishes a private update for each subscription that begins or ends
+// (draft-dunglas-mercure-07, "Active Subscriptions"). It keeps to a rate and to a part
+// of the log (see [presenceClass]) and drops updates beyond them, so that streams that
+// come and go cannot displace published events. Make one with [Watch]; it is also a
+// [prometheus.Collector].
 type Presence struct {
 	hub    *hub.Hub
 	logger *slog.Logger
@@ -43,7 +44,7 @@ type Presence struct {
 	mu     sync.Mutex
 	queue  []change
 	size   int64         // bytes of the queue
-	more   chan struct{} // holds one token when there is something in the queue
+	more   chan struct{} // holds one token while the queue is not empty
 	ending chan struct{}
 	ended  chan struct{}
 
@@ -52,19 +53,20 @@ type Presence struct {
 	complaint rate.Sometimes
 }
 
-// A change is a stream that has opened or closed. It becomes an update for each
-// of up to a thousand topics when its turn comes, and not before.
+// A change is a stream that has opened or closed. It becomes up to a thousand updates,
+// one for each topic, only when its turn comes.
 type change struct {
 	stream hub.StreamInfo
 	open   bool
 }
 
-// anonymous reports whether the stream's token names nobody, or there is none.
+// anonymous reports whether the stream has no token, or one that names nobody.
 func (c *change) anonymous() bool {
 	return c.stream.Subject == "" && c.stream.TokenID == "" && c.stream.Payload == ""
 }
 
-// size returns roughly how many bytes the updates of c have, which is more than c holds.
+// size returns roughly how many bytes the updates of c will have, which is more than c
+// itself holds.
 func (c *change) size() int64 {
 	n := 500
 	for _, topic := range c.stream.Selectors {
@@ -73,7 +75,8 @@ func (c *change) size() int64 {
 	return int64(n)
 }
 
-// Watch begins to publish who comes to h and goes. Call it before streams open.
+// Watch starts to publish updates about the streams of h, in a goroutine that
+// [Presence.Close] ends. Call it before streams open.
 func Watch(h *hub.Hub, o PresenceOptions) *Presence {
 	p := newPresence(h, o)
 	h.Watch(p.note)
@@ -97,7 +100,8 @@ func newPresence(h *hub.Hub, o PresenceOptions) *Presence {
 	}
 }
 
-// Close publishes what there is and ends.
+// Close publishes the updates that are waiting, stops the goroutine and waits for it.
+// Call it once, before the hub is closed.
 func (p *Presence) Close() {
 	close(p.ending)
 	<-p.ended
@@ -114,7 +118,7 @@ func (p *Presence) note(i hub.StreamInfo, open bool) {
 	c := change{i, open}
 	if c.anonymous() && len(i.Selectors) > anonymousSelectors {
 		p.drop(len(i.Selectors) - anonymousSelectors)
-		c.stream.Selectors = slices.Clone(i.Selectors[:anonymousSelectors]) // the others need not wait with them
+		c.stream.Selectors = slices.Clone(i.Selectors[:anonymousSelectors]) // a copy, so that the others can be freed
 	}
 	if size := c.size(); !p.class(&c).allow(len(c.stream.Selectors), int(size)) || !p.enqueue(c, size) {
 		p.drop(len(c.stream.Selectors))
@@ -126,7 +130,7 @@ func (p *Presence) note(i hub.StreamInfo, open bool) {
 	}
 }
 
-// enqueue reports whether there is room for c in the queue.
+// enqueue adds c to the queue and reports whether there was room.
 func (p *Presence) enqueue(c change, size int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +141,7 @@ func (p *Presence) enqueue(c change, size int64) bool {
 	return true
 }
 
-// drop counts updates that are not published. The log reports them once a minute.
+// drop counts updates that are not published. It logs them at most once a minute.
 func (p *Presence) drop(n int) {
 	p.dropped.Add(uint64(n))
 	p.complaint.Do(func() {
@@ -158,14 +162,14 @@ func (p *Presence) run() {
 	}
 }
 
-// A presenceUpdates is a batch of updates on their way to the log.
+// A presenceUpdates is a batch of updates that wait to be appended to the log.
 type presenceUpdates struct {
 	records []eventlog.Record
 	bytes   int
 	of      map[*presenceClass]*presenceLot
 }
 
-// publish publishes what is in the queue, until there is nothing.
+// publish publishes until the queue is empty.
 func (p *Presence) publish() {
 	var b presenceUpdates
 	for c, ok := p.next(); ok; c, ok = p.next() {
@@ -179,7 +183,7 @@ func (p *Presence) publish() {
 	p.flush(&b)
 }
 
-// add adds the update of one subscription to a batch, if there is room for it in the log.
+// add adds the update about one subscription to a batch, if the log has room for it.
 func (p *Presence) add(b *presenceUpdates, c *change, topic string) {
 	s := subscriptionOf(&c.stream, topic, c.open)
 	if len(s.ID) > hub.MaxTopicBytes { // no topic can name it

@@ -16,8 +16,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// newPublisher returns a Presence that publishes when the test says so, and what it
-// logs.
+// newPublisher returns a Presence that publishes only when the test calls it, its log
+// output, and the event log.
 func newPublisher(t *testing.T, r eventlog.Retention) (*Presence, *bytes.Buffer, eventlog.Log) {
 	t.Helper()
 	log := eventlog.NewMemory(r)
@@ -34,7 +34,8 @@ func newPublisher(t *testing.T, r eventlog.Retention) (*Presence, *bytes.Buffer,
 	return newPresence(h, PresenceOptions{Logger: slog.New(slog.NewTextHandler(logged, nil)), Retention: r, Budget: budget.New(0)}), logged, log
 }
 
-// stream is one with n selectors of a size, of a token's subject or of nobody.
+// streamOf returns a stream with n selectors of the given size, for a token's subject
+// or for nobody.
 func streamOf(subject string, n, size int) hub.StreamInfo {
 	i := hub.StreamInfo{Peer: hub.Peer{Subject: subject}}
 	for j := range n {
@@ -44,14 +45,14 @@ func streamOf(subject string, n, size int) hub.StreamInfo {
 	return i
 }
 
-// unlimited takes the rates away.
+// unlimited removes the rates.
 func (c *presenceClass) unlimited() {
 	c.events.SetLimit(rate.Inf)
 	c.bytes.SetLimit(rate.Inf)
 }
 
-// Anonymous streams with a hundred long selectors come and go, as many as like, and
-// push nothing out of the log that was published.
+// Any number of anonymous streams with a hundred long selectors may come and go: they
+// displace no published event.
 func TestPresenceDisplacesNothing(t *testing.T) {
 	for why, r := range map[string]eventlog.Retention{
 		"bytes":  {Bytes: 4 << 20},
@@ -99,7 +100,7 @@ func TestPresenceDisplacesNothing(t *testing.T) {
 	}
 }
 
-// As retention passes updates, others may be published.
+// As retention drops updates, there is room for others.
 func TestPresenceComesBack(t *testing.T) {
 	p, _, _ := newPublisher(t, eventlog.Retention{Bytes: 1 << 20})
 	p.anonymous.unlimited()
@@ -127,7 +128,7 @@ func TestPresenceComesBack(t *testing.T) {
 	}
 }
 
-// Updates have a rate, one for anonymous streams and one for the others.
+// Updates have a rate for anonymous streams, and another for the rest.
 func TestPresenceHasARate(t *testing.T) {
 	p, _, _ := newPublisher(t, eventlog.Retention{})
 	for _, tt := range []struct {
@@ -144,7 +145,7 @@ func TestPresenceHasARate(t *testing.T) {
 				p.note(streamOf(tt.subject, 2, size), true)
 				p.publish()
 			}
-			most := float64(10 * min(tt.events, tt.bytes/(200+3*size))) // at once
+			most := float64(10 * min(tt.events, tt.bytes/(200+3*size))) // burst
 			most += most / 10 * time.Since(begun).Seconds()
 			if n := float64(p.published.Load() - before); n > most+1 || n < least*most {
 				t.Errorf("%s, %d bytes: %v updates are published at once, want about %v", tt.why, size, n, most)
@@ -153,7 +154,8 @@ func TestPresenceHasARate(t *testing.T) {
 	}
 }
 
-// What waits to be published is bounded, in the budget, and given back.
+// The updates that wait to be published are bounded, count against the budget, and are
+// released.
 func TestPresenceQueueIsBounded(t *testing.T) {
 	p, _, _ := newPublisher(t, eventlog.Retention{})
 	p.named.unlimited()

@@ -15,7 +15,7 @@ import (
 	"github.com/tidings-sse/tidings/internal/form"
 )
 
-// publish adds an update and answers with its id.
+// publish appends an update to the log and answers with its id.
 func (m *Handler) publish(w http.ResponseWriter, r *http.Request) {
 	g, err := m.o.Auth.Publisher(r)
 	if err != nil {
@@ -66,18 +66,18 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 	return results[0].ID.URN(), nil
 }
 
-// record is an update as the log takes it. An id names an update, and does not
-// keep another from having it too. Fields that nobody knows are ignored.
+// record returns an update as a log record. Its id may be used again by another update:
+// it does not deduplicate. Unknown fields are ignored.
 func record(fields url.Values) (eventlog.Record, error) {
 	rec := eventlog.Record{
 		Type:        fields.Get("type"),
 		Data:        []byte(fields.Get("data")),
-		Private:     fields.Has("private"), // whatever its value
+		Private:     fields.Has("private"), // present, whatever the value
 		PublisherID: fields.Get("id"),
 	}
 	seen := map[string]bool{}
 	for _, t := range fields["topic"] {
-		if !seen[t] { // an alternate that is the canonical one again adds nothing
+		if !seen[t] { // an alternate topic may repeat the canonical one
 			seen[t] = true
 			rec.Topics = append(rec.Topics, t)
 		}

@@ -14,38 +14,41 @@ import (
 )
 
 const (
-	// presencePart is the part of the log's retention that each class may take.
+	// presencePart is the divisor for the part of the log's retention that each class
+	// may take: a twentieth.
 	presencePart = 20
-	// presenceBytes is what each may take of a log without a limit in bytes.
+	// presenceBytes is how many bytes each class may take of a log without a limit in
+	// bytes.
 	presenceBytes = 64 << 20
-	// recordOverhead is roughly what an event takes of the log, in bytes, beside its data
-	// and the text of its topic.
+	// recordOverhead is roughly how many bytes an event takes in the log besides its
+	// data and its topic.
 	recordOverhead = 300
-	// lotBytes is how much is forgotten at a time as retention passes it.
+	// lotBytes is how many bytes of updates are released at a time once retention drops
+	// them.
 	lotBytes = 64 << 10
 )
 
-// A presenceClass bounds the updates of some streams: how many a second, and what they
-// take of the log, until retention has passed them. Streams without a token, which
-// anybody can open, and streams of tokens that name someone have a class each, so that
-// the first do not use up what the others may publish.
+// A presenceClass bounds the updates about some streams: how many a second, and how
+// much of the log they take until retention drops them. Streams without a token, which
+// anybody can open, are one class, and streams whose token names someone the other, so
+// that the first cannot use up the share of the second.
 type presenceClass struct {
 	events, bytes *rate.Limiter
-	most          presenceLot // of the log; 0 events: any number
+	most          presenceLot // in the log; 0 events: any number
 
 	mu   sync.Mutex
 	held presenceLot   // in the log, or on their way there
 	lots []presenceLot // those in the log, in its order
 }
 
-// A presenceLot is some updates, the last of which is at a place in the log.
+// A presenceLot is a number of updates, the last of which has a position in the log.
 type presenceLot struct {
 	last          eventlog.ID
 	bytes, events int64
 }
 
-// newPresenceClass returns one with rates in events and bytes a second, ten seconds of
-// which may come at once.
+// newPresenceClass returns a class with rates in events and bytes a second. Bursts may
+// have ten times as many.
 func newPresenceClass(events, bytes int, r eventlog.Retention) *presenceClass {
 	c := &presenceClass{
 		events: rate.NewLimiter(rate.Limit(events), 10*events),
@@ -67,7 +70,8 @@ func (c *presenceClass) allow(events, bytes int) bool {
 	return c.events.AllowN(now, events) && c.bytes.AllowN(now, bytes)
 }
 
-// reserve reports whether there is room in the log for an update of so many bytes.
+// reserve takes size bytes of the class's part of the log, and reports whether there
+// was room.
 func (c *presenceClass) reserve(size int64, h *hub.Hub) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +90,7 @@ func (c *presenceClass) fits(size int64) bool {
 	return c.held.bytes+size <= c.most.bytes && (c.most.events == 0 || c.held.events < c.most.events)
 }
 
-// forget gives back what retention has passed.
+// forget releases the lots that retention has dropped.
 func (c *presenceClass) forget(h *hub.Hub) {
 	b, err := h.Bounds(context.Background())
 	if err != nil { // the log has failed, or is closed
@@ -101,7 +105,7 @@ func (c *presenceClass) forget(h *hub.Hub) {
 	c.lots = c.lots[n:]
 }
 
-// release gives back what did not get into the log.
+// release returns what a failed publish had reserved.
 func (c *presenceClass) release(l presenceLot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,7 +113,7 @@ func (c *presenceClass) release(l presenceLot) {
 	c.held.events -= l.events
 }
 
-// keep notes where in the log updates are.
+// keep records where in the log a lot is.
 func (c *presenceClass) keep(l presenceLot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,14 +140,15 @@ var (
 	presenceHeld      = prometheus.NewDesc("tidings_presence_log_bytes", "Bytes of the log that updates about subscriptions take, roughly.", []string{"streams"}, nil)
 )
 
-// Describe implements [prometheus.Collector].
+// Describe implements [prometheus.Collector]. The metrics' names begin with
+// tidings_presence_.
 func (p *Presence) Describe(ch chan<- *prometheus.Desc) {
 	ch <- presencePublished
 	ch <- presenceDropped
 	ch <- presenceHeld
 }
 
-// Collect implements [prometheus.Collector].
+// Collect implements [prometheus.Collector]. It does not read the log.
 func (p *Presence) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(presencePublished, prometheus.CounterValue, float64(p.published.Load()))
 	ch <- prometheus.MustNewConstMetric(presenceDropped, prometheus.CounterValue, float64(p.dropped.Load()))

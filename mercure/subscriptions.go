@@ -21,10 +21,10 @@ const (
 	subscriptionsPath = Path + "/subscriptions"
 	vocabulary        = "https://mercure.rocks/"
 	mediaType         = "application/ld+json"
-	listPage          = 256 // streams that are looked at, and held, at a time
+	listPage          = 256 // streams held at a time
 )
 
-// A subscription is one selector of one stream, as the protocol has it.
+// A subscription is one selector of one stream, as a document of the protocol.
 type subscription struct {
 	Context    string          `json:"@context,omitempty"`
 	ID         string          `json:"id"`
@@ -34,10 +34,10 @@ type subscription struct {
 	Active     bool            `json:"active"`
 	Payload    json.RawMessage `json:"payload,omitempty"`
 
-	LastEventID string `json:"lastEventID,omitempty"` // of a document that is one
+	LastEventID string `json:"lastEventID,omitempty"` // only if the document is this subscription
 }
 
-// subscriptionOf returns the one that a stream has to a topic.
+// subscriptionOf returns a stream's subscription to a topic.
 func subscriptionOf(i *hub.StreamInfo, topic string, active bool) subscription {
 	subscriber := subscriberID(i.ID)
 	return subscription{
@@ -50,17 +50,17 @@ func subscriptionOf(i *hub.StreamInfo, topic string, active bool) subscription {
 	}
 }
 
-// escape encodes all but unreserved characters, as {topic} in a URI Template
+// escape percent-encodes all but unreserved characters, as {topic} in a URI Template
 // does (RFC 6570 §3.2.2).
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
-// subscriberID is a stream's id as a urn:uuid:.
+// subscriberID returns a stream's id as a urn:uuid:.
 func subscriberID(id hub.StreamID) string {
 	h := hex.EncodeToString(id[:])
 	return "urn:uuid:" + h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// parseSubscriberID reads what subscriberID wrote.
+// parseSubscriberID parses the result of subscriberID.
 func parseSubscriberID(s string) (id hub.StreamID, ok bool) {
 	h := strings.ReplaceAll(strings.TrimPrefix(s, "urn:uuid:"), "-", "")
 	b, err := hex.DecodeString(h)
@@ -68,11 +68,11 @@ func parseSubscriberID(s string) (id hub.StreamID, ok bool) {
 		return id, false
 	}
 	id = hub.StreamID(b)
-	return id, subscriberID(id) == s // spelt in the one way
+	return id, subscriberID(id) == s // only the one spelling
 }
 
-// subscriptions serves who is there: all, those to a topic, or one. It writes them one by
-// one, and holds a page of streams at a time.
+// subscriptions serves the active subscriptions: all, those to a topic, or one. It
+// writes them one by one and holds a page of streams at a time.
 func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 	g, err := m.o.Auth.Subscriber(r)
 	if err == nil && !g.MaySee(r.URL.EscapedPath()) {
@@ -94,7 +94,7 @@ func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 	h.Set("ETag", l.tag)
 	if hasTag(r.Header.Values("If-None-Match"), l.tag) {
 		h.Del("Content-Type")
-		w.WriteHeader(http.StatusNotModified) // it has it already (RFC 9110 §13.1.2)
+		w.WriteHeader(http.StatusNotModified) // the client has it already (RFC 9110 §13.1.2)
 		return
 	}
 	if r.Method != http.MethodHead {
@@ -103,8 +103,8 @@ func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hasTag reports whether an If-None-Match has a tag, or any. It compares weakly, as it
-// is to (RFC 9110 §13.1.2).
+// hasTag reports whether an If-None-Match header has tag or *. It compares weakly
+// (RFC 9110 §13.1.2).
 func hasTag(values []string, tag string) bool {
 	for one := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
@@ -114,28 +114,28 @@ func hasTag(values []string, tag string) bool {
 	return false
 }
 
-// A list is the subscriptions that a path names: those of streams that are open.
+// A list is the active subscriptions that a path names.
 type list struct {
 	ctx         context.Context
 	hub         *hub.Hub
 	path        string
 	filter      hub.StreamFilter
-	one         bool            // the path names one, which is there
-	page        *hub.StreamPage // the next streams; the caller closes it
-	lastEventID string          // the place to subscribe from for what comes after it
-	tag         string          // of what there is
+	one         bool            // the path names one subscription, which exists
+	page        *hub.StreamPage // the next streams; the caller must close it
+	lastEventID string          // the position to subscribe from for later events
+	tag         string          // entity tag
 	begun       time.Time       // see [hub.Hub.Rest]
 }
 
-// list finds the beginning of what a path names. It is an error if that is one
-// subscription, and not there.
+// list returns the subscriptions that a path names, with their first page. If the path
+// names one subscription that does not exist, the error is a 404.
 func (m *Handler) list(r *http.Request) (*list, error) {
 	bounds, err := m.hub.Bounds(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	l := &list{ctx: r.Context(), hub: m.hub, path: strings.Clone(r.URL.EscapedPath()), lastEventID: bounds.Last.URN()}
-	l.tag = `"` + l.hub.StreamsVersion() + "-" + bounds.Last.String() + `"` // before any stream is looked at
+	l.tag = `"` + l.hub.StreamsVersion() + "-" + bounds.Last.String() + `"` // taken before any stream is read
 	missing := httpapi.NewProblem(http.StatusNotFound, "There is no such subscription; list them at "+subscriptionsPath+".")
 	parts := strings.Split(strings.Trim(strings.TrimPrefix(l.path, subscriptionsPath), "/"), "/")
 	for i := range parts {
@@ -167,7 +167,7 @@ func (m *Handler) list(r *http.Request) (*list, error) {
 
 func (l *list) close() { l.page.Close() }
 
-// write writes the document. If it cannot go on, it breaks the response off.
+// write writes the document. If reading fails midway, it breaks the response off.
 func (l *list) write(w http.ResponseWriter) {
 	out := bufio.NewWriter(w)
 	defer func() { _ = out.Flush() }() // the client may be gone
@@ -195,7 +195,7 @@ func (l *list) write(w http.ResponseWriter) {
 		l.close()
 		page, err := l.hub.Streams(l.ctx, l.filter, after, listPage)
 		if err != nil {
-			panic(http.ErrAbortHandler) // the status is out; only a broken body can still say so
+			panic(http.ErrAbortHandler) // the status has been sent; only a broken body can signal the error
 		}
 		l.page = page
 	}
@@ -209,7 +209,7 @@ func (l *list) writeStream(out *bufio.Writer, i *hub.StreamInfo, first *bool) er
 	}
 	for _, topic := range topics {
 		if !*first {
-			_ = out.WriteByte(',') // an error comes again
+			_ = out.WriteByte(',') // bufio keeps the error
 		}
 		*first = false
 		if err := encode(out, subscriptionOf(i, topic, true)); err != nil {
@@ -223,10 +223,10 @@ func (l *list) writeStream(out *bufio.Writer, i *hub.StreamInfo, first *bool) er
 func encode(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v) // a token's payload was JSON when it was read
+	return enc.Encode(v) // a token's payload was valid JSON when it was parsed
 }
 
-// event is what tells of a subscription, as an update's data.
+// event returns the data of the update about a subscription.
 func event(s subscription) []byte {
 	s.Context = vocabulary
 	data, err := json.Marshal(s)

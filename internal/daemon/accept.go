@@ -12,24 +12,24 @@ import (
 	"github.com/tidings-sse/tidings/internal/descriptors"
 )
 
-// A roomyListener accepts a connection only while that leaves the store descriptors
-// for its files, and while connections may take more memory. Connections beyond that
-// wait in the system's backlog. Those that are open make room: a slow head ends after
-// 10 s, an idle connection after two minutes.
+// A roomyListener accepts a connection only while the store keeps enough descriptors
+// for its files and connections may take more memory. Other connections wait in the
+// system's backlog. Open connections make room in time: a slow head ends after 10 s, an
+// idle connection after two minutes.
 type roomyListener struct {
 	net.Listener
 	held      *budget.Share // memory of connections
-	each      int64         // bytes that a connection takes at first
+	each      int64         // bytes that each new connection counts for
 	full      rate.Sometimes
 	exhausted rate.Sometimes
 	logger    *slog.Logger
 	closed    chan struct{}
 	once      sync.Once
 
-	unchecked int // connections that may be accepted before the next look; Accept's alone
+	unchecked int // connections that may be accepted before descriptors are counted again; only Accept uses it
 }
 
-// whileFull is how long Accept waits before it looks for room again.
+// whileFull is how long Accept waits before it checks for room again.
 const whileFull = 20 * time.Millisecond
 
 func leaveRoom(ln net.Listener, held *budget.Share, tls bool, logger *slog.Logger) net.Listener {
@@ -43,7 +43,8 @@ func leaveRoom(ln net.Listener, held *budget.Share, tls bool, logger *slog.Logge
 	return l
 }
 
-// Accept waits for the next connection. One goroutine at a time may call it.
+// Accept waits for room and for the next connection. Only one goroutine at a time may
+// call it. After Close it returns [net.ErrClosed] or the listener's own error.
 func (l *roomyListener) Accept() (net.Conn, error) {
 	for !l.room() {
 		select {
@@ -62,8 +63,8 @@ func (l *roomyListener) Accept() (net.Conn, error) {
 
 // room reports whether there are descriptors and memory for another connection.
 func (l *roomyListener) room() bool {
-	// Those that are open leave an eighth of the memory to their own heads and to
-	// requests of HTTP/2.
+	// Open connections leave an eighth of the memory to their own heads and to HTTP/2
+	// requests.
 	if l.held.Used()+l.each > l.held.Most()/8*7 {
 		l.exhausted.Do(func() {
 			l.logger.Warn("connections have nearly all the memory that they may take, and new ones wait; raise --memory-limit, or let a proxy limit connections",
@@ -74,8 +75,8 @@ func (l *roomyListener) room() bool {
 	if l.unchecked > 0 {
 		return true
 	}
-	// Half of the descriptors that there are may go before the next look: others open
-	// files as well.
+	// Half of the free descriptors may be used before they are counted again, because
+	// other code opens files as well.
 	u := descriptors.Now()
 	if l.unchecked = (u.Connections() + 1) / 2; l.unchecked > 0 {
 		return true
@@ -87,7 +88,7 @@ func (l *roomyListener) room() bool {
 	return false
 }
 
-// Close ends Accept, also while that waits for room.
+// Close closes the listener and ends Accept, even while that waits for room.
 func (l *roomyListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()

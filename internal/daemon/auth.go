@@ -17,7 +17,8 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 )
 
-// AuthConfig says who may use the hub.
+// AuthConfig holds the settings that decide who may use the hub. The help texts are the
+// documentation of its fields.
 type AuthConfig struct {
 	JWTKey               []string      `name:"jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"Key that tokens are signed with: a secret of 32 bytes or more, or public keys as PEM or JWK. Before a secret that looks like something else, write secret: as in secret:KEY or secret:@FILE. May be repeated."`
 	PublisherJWTKey      []string      `name:"publisher-jwt-key" sep:"none" placeholder:"KEY|@FILE" help:"The same, for tokens of publishers and operators alone."`
@@ -34,12 +35,12 @@ type AuthConfig struct {
 	MercureSubscriptions bool          `help:"Publish on Mercure's path who subscribes and who leaves, and list who is there."`
 	NoAuth               bool          `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
 
-	// Algorithms of one role alone, as Mercure's settings have them.
+	// The algorithms of one role's keys, from Mercure's environment variables.
 	publisherAlg, subscriberAlg string
 }
 
-// mercureEnv takes keys from Mercure's environment for what ours leaves
-// unset, so that the hub drops into a set-up of its.
+// mercureEnv takes keys that are not configured from Mercure's environment variables,
+// so that the hub can replace a Mercure hub without changes.
 func (c *AuthConfig) mercureEnv() {
 	if c.NoAuth || len(c.JWTKey) > 0 || c.JWKS != "" {
 		return
@@ -86,7 +87,7 @@ func (c *AuthConfig) validate(origins []string) error {
 	return nil
 }
 
-// newAuth reads the keys; nil is a hub without.
+// newAuth reads the keys. It returns nil for a hub without keys.
 func newAuth(ctx context.Context, c *Config, b *budget.Budget, logger *slog.Logger) (*auth.Auth, error) {
 	if !c.hasKeys() {
 		return nil, nil
@@ -157,7 +158,7 @@ func readAPIKeys(texts []string, logger *slog.Logger) (auth.APIKeys, error) {
 	return all, nil
 }
 
-// wellKnownKey is what Mercure's documentation and examples have.
+// wellKnownKey is the secret in Mercure's documentation and examples.
 const wellKnownKey = "!ChangeThisMercureHubJWTSecretKey!"
 
 func readKeys(flag string, texts, algs []string, logger *slog.Logger) (keys []auth.Key, err error) {
@@ -184,8 +185,8 @@ func readKeys(flag string, texts, algs []string, logger *slog.Logger) (keys []au
 	return keys, nil
 }
 
-// logDropped says why a key is not, byte for byte, what was given: whoever signs
-// tokens has to use the same.
+// logDropped logs what was cut off a key's ends, because programs that sign tokens must
+// use exactly the same key.
 func logDropped(logger *slog.Logger, flag, dropped string) {
 	if dropped != "" {
 		logger.Info("dropped "+dropped+" at the ends of the key", "flag", flag)

@@ -13,7 +13,8 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// Version returns the program's version.
+// Version returns the version of the program's main module, from its build information,
+// or "(devel)".
 func Version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -21,7 +22,7 @@ func Version() string {
 	return "(devel)"
 }
 
-// banner says what runs, where, and what to try first.
+// banner prints what runs, at which address, and what to try first.
 func banner(out io.Writer, c *Config, addr net.Addr) {
 	url := "http://" + visibleHost(c.Listen, addr)
 	curl := "curl"
@@ -70,7 +71,7 @@ func retention(c *Config) string {
 	return s[:len(s)-1]
 }
 
-// hours is a duration without the parts that are zero: 24h, not 24h0m0s.
+// hours formats a duration without trailing zero parts: 24h, not 24h0m0s.
 func hours(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -94,8 +95,8 @@ func access(c *Config) string {
 	return "no keys: programs and pages of this machine may publish and subscribe, and hold every grant"
 }
 
-// visibleHost is the address as a user would type it: the name that was asked
-// for, with the port that was given.
+// visibleHost returns the address as a user would type it: the configured host with the
+// actual port.
 func visibleHost(asked string, addr net.Addr) string {
 	host, _, _ := net.SplitHostPort(asked) // validated
 	_, port, _ := net.SplitHostPort(addr.String())
@@ -105,7 +106,8 @@ func visibleHost(asked string, addr net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-// welcome leads a person to the console, and tells a program what to do.
+// welcome redirects browsers to the console, and answers other clients with commands to
+// try.
 func welcome(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if weight, named := sse.Accepted(r, "text/html"); named && weight > 0 {

@@ -14,9 +14,9 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// Config holds all that can be set, with its default and its explanation, as
-// the flags of `tidings serve`, TIDINGS_… in the environment, and keys of the
-// config file.
+// Config holds all settings, with defaults and help texts. `tidings serve` reads them
+// from flags, from TIDINGS_… in the environment, and from its config file. Call
+// Validate before [Run].
 type Config struct {
 	Listen string `default:"localhost:3000" help:"Address to serve on, or unix:PATH for a socket."`
 	Store  string `default:"disk" enum:"disk,memory" help:"Where events are kept: on disk, or in memory until the hub stops."`
@@ -56,7 +56,10 @@ type Config struct {
 	memory memoryPlan
 }
 
-// Validate reports, in a sentence, what keeps a hub from starting so.
+// Validate returns an error, a sentence that names the flag, if a hub cannot start with
+// this configuration. It also takes missing keys from Mercure's environment variables,
+// parses the trusted proxies, and divides the memory limit, for which it may read the
+// cgroup's.
 func (c *Config) Validate() error {
 	loopback, err := c.loopback()
 	if err != nil {
@@ -112,7 +115,8 @@ func (c *Config) Validate() error {
 	return err
 }
 
-// loopback reports whether only this machine can reach the address.
+// loopback reports whether only this machine can reach the address. A unix socket
+// counts as loopback.
 func (c *Config) loopback() (bool, error) {
 	if path, ok := c.unixPath(); ok {
 		if path == "" {
@@ -131,10 +135,11 @@ func (c *Config) loopback() (bool, error) {
 	return err == nil && ip.Unmap().IsLoopback(), nil
 }
 
-// ByteSize is a number of bytes, written as 1MiB, 64KB or 4096.
+// ByteSize is a number of bytes.
 type ByteSize int64
 
-// UnmarshalText reads a size.
+// UnmarshalText parses a size such as 4096, 64KB (64,000 bytes) or 1MiB (1,048,576
+// bytes), up to 2^62 bytes.
 func (b *ByteSize) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
 	if err != nil || n > 1<<62 {
@@ -144,5 +149,5 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns the size as it is written.
+// String returns the size in binary units, rounded, as in "1.0 MiB".
 func (b ByteSize) String() string { return humanize.IBytes(uint64(b)) }

@@ -18,7 +18,7 @@ func TestValidate(t *testing.T) {
 	for _, tt := range []struct {
 		why    string
 		change func(*Config)
-		says   string // "" is fine
+		says   string // "": valid
 	}{
 		{"this machine by name", func(*Config) {}, ""},
 		{"this machine by IPv4", func(c *Config) { c.Listen = "127.0.0.1:0" }, ""},
@@ -73,7 +73,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// Mercure's own settings are read where ours are unset.
+// Mercure's environment variables apply where ours are unset.
 func TestMercureEnvironment(t *testing.T) {
 	const key = "!ChangeThisMercureHubJWTSecretKey!"
 	t.Setenv("MERCURE_PUBLISHER_JWT_KEY", key)
@@ -131,8 +131,8 @@ func TestHours(t *testing.T) {
 	}
 }
 
-// Wherever a key is given, a public one that is not read as such keeps the hub
-// from starting, and the error names the flag.
+// A public key that cannot be read as one keeps the hub from starting, wherever it is
+// given, and the error names the flag.
 func TestPublicKeysKeepTheHubFromStarting(t *testing.T) {
 	const sshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIjGVSxwBlXsXz5BrZPkYCjuJ4nDYOYlAGdOXJFHZHpj"
 	const key = "a secret of thirty-two bytes or more"
@@ -165,8 +165,8 @@ func TestPublicKeysKeepTheHubFromStarting(t *testing.T) {
 	}
 }
 
-// What is dropped from the ends of a secret is said, and the token of who uses
-// the rest is accepted.
+// The log says what was cut off the ends of a secret, and a token signed with the rest
+// is accepted.
 func TestDroppedEndsOfASecretAreSaid(t *testing.T) {
 	const key = "a secret of thirty-two bytes or more"
 	path := filepath.Join(t.TempDir(), "key")

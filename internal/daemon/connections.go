@@ -15,51 +15,51 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// What connections take of the process's memory, in bytes: more than was measured of
-// each kind (docs/reliability.md).
+// The memory that connections count for, in bytes: more than was measured for each kind
+// (docs/reliability.md).
 const (
-	// connectionSize is for its goroutine, the buffers of net/http, and a head of up
-	// to freeHead.
+	// connectionSize is for any connection: its goroutine, net/http's buffers, and a
+	// head of up to freeHead.
 	connectionSize = 24 << 10
 	// tlsSize is for the state and the buffers of TLS.
 	tlsSize = 24 << 10
-	// http2Size is for a connection of HTTP/2: its second goroutine, tables of headers,
-	// a frame, and bodyWindow. A head of which only a part has come is not counted; it has
-	// maxHead and headSlack at most, and there is one at a time.
+	// http2Size is for an HTTP/2 connection: its second goroutine, header tables, a
+	// frame, and bodyWindow. A head that has not arrived completely is not counted;
+	// there is one at a time, of at most maxHead and headSlack.
 	http2Size = 24<<10 + bodyWindow
-	// requestSize is for a request of HTTP/2: a goroutine and a buffer, beside its head.
+	// requestSize is for an HTTP/2 request: a goroutine and a buffer, besides its head.
 	requestSize = 24 << 10
 
-	// bodyWindow is how many bytes of bodies that nobody has read yet a connection of
-	// HTTP/2 may have where memory is limited.
+	// bodyWindow is how many unread bytes of bodies an HTTP/2 connection may have if
+	// memory is limited.
 	bodyWindow = 64 << 10
-	// freeHead is how much of a head connectionSize has.
+	// freeHead is how many bytes of a head connectionSize includes.
 	freeHead = 4 << 10
 )
 
-// preface is what a connection of HTTP/2 in the clear begins with (RFC 9113 §3.4).
+// preface begins every HTTP/2 connection (RFC 9113 §3.4).
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // errNoMemory ends a connection whose head takes more memory than there is.
 var errNoMemory = errors.New("connections have all the memory that they may take")
 
-// A countedConn counts what its connection takes: at first the same for each, then
-// a head of HTTP/1 as it comes, or what a connection of HTTP/2 has besides. What has
-// been taken over, to park its stream, counts there.
+// A countedConn counts its connection's memory: first a fixed size, then an HTTP/1 head
+// as it arrives, or what an HTTP/2 connection takes in addition. Package park counts a
+// connection whose stream it has taken over.
 type countedConn struct {
 	net.Conn
 	held *budget.Share
 
-	mu      sync.Mutex // guards all below
-	base    int64      // what is counted beside a head
-	head    int64      // bytes of the head that is being read, or was read last
-	taken   int64      // all that is counted
+	mu      sync.Mutex // guards the fields below
+	base    int64      // counted besides a head
+	head    int64      // bytes of the current or latest head
+	taken   int64      // total taken from held
 	served  bool       // the head has been read
-	second  bool       // this speaks HTTP/2
-	seen    int        // bytes from the beginning that tell HTTP/2
+	second  bool       // the connection speaks HTTP/2
+	seen    int        // bytes that match the preface so far; -1: no match
 	closing bool
 
-	pause atomic.Int64 // nanoseconds that the next Read waits, see slowDown
+	pause atomic.Int64 // nanoseconds that the next Read sleeps, see slowDown
 }
 
 func newCountedConn(c net.Conn, held *budget.Share, size int64) *countedConn {
@@ -67,7 +67,8 @@ func newCountedConn(c net.Conn, held *budget.Share, size int64) *countedConn {
 	return &countedConn{Conn: c, held: held, base: size, taken: size}
 }
 
-// Read counts what it reads of a head.
+// Read reads from the connection and counts the bytes of heads. It fails with
+// errNoMemory if there is no memory for them.
 func (c *countedConn) Read(p []byte) (int, error) {
 	if c.pause.Load() > 0 {
 		time.Sleep(time.Duration(c.pause.Swap(0)))
@@ -79,7 +80,7 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// has takes note of bytes that were read, and reports whether there is memory for them.
+// has counts bytes that were read, and reports whether there is memory for them.
 func (c *countedConn) has(b []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,7 +89,7 @@ func (c *countedConn) has(b []byte) bool {
 	}
 	for i := 0; i < len(b) && c.seen >= 0 && c.seen < len(preface); i++ {
 		if b[i] != preface[c.seen] {
-			c.seen = -1 // it is no HTTP/2
+			c.seen = -1 // not HTTP/2
 			break
 		}
 		c.seen++
@@ -100,7 +101,8 @@ func (c *countedConn) has(b []byte) bool {
 	return c.count()
 }
 
-// speaksHTTP2 notes that it does. c.mu is held.
+// speaksHTTP2 counts the connection as HTTP/2, and reports whether there is memory for
+// that. The caller must hold c.mu.
 func (c *countedConn) speaksHTTP2() bool {
 	if !c.second {
 		c.second, c.head = true, 0
@@ -109,8 +111,8 @@ func (c *countedConn) speaksHTTP2() bool {
 	return c.count()
 }
 
-// count takes, or gives back, what has changed, and reports whether there is so much.
-// c.mu is held.
+// count takes or gives back the difference between what should be counted and what is,
+// and reports whether there was memory. The caller must hold c.mu.
 func (c *countedConn) count() bool {
 	if c.closing {
 		return true
@@ -126,7 +128,7 @@ func (c *countedConn) count() bool {
 	return true
 }
 
-// Close closes the connection, or lets go of it.
+// Close closes the connection and gives its memory back.
 func (c *countedConn) Close() error {
 	err := c.Conn.Close()
 	c.mu.Lock()
@@ -138,7 +140,8 @@ func (c *countedConn) Close() error {
 	return err
 }
 
-// CloseWrite is what net/http looks for when it ends a connection whose peer still sends.
+// CloseWrite closes the writing half. net/http calls it to end a connection whose peer
+// still sends.
 func (c *countedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -146,7 +149,8 @@ func (c *countedConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SyscallConn is for what parks its stream.
+// SyscallConn returns the raw connection. Package park needs it to take the socket
+// over.
 func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
 	if sc, ok := c.Conn.(syscall.Conn); ok {
 		return sc.SyscallConn()
@@ -154,8 +158,8 @@ func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// countState is called when a connection's state changes: a head has been read when it
-// becomes active, and its request has been answered when it becomes idle.
+// countState follows a connection's state: it becomes active when a head has been read,
+// and idle when the request has been answered.
 func countState(c net.Conn, state http.ConnState) {
 	second := false
 	if t, ok := c.(*tls.Conn); ok {
@@ -180,7 +184,7 @@ func countState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// connectionKey is that of a request's connection in its context.
+// connectionKey is the context key of a request's connection.
 type connectionKey struct{}
 
 func withConnection(ctx context.Context, c net.Conn) context.Context {
@@ -191,21 +195,22 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 }
 
 const (
-	// resetPause is how long a connection is not read for each of its requests that is
-	// reset at once. A flood of these (CVE-2023-44487) counts for no limit of streams, and
-	// each takes a goroutine, which others wait behind at each step.
+	// resetPause is how long reading a connection pauses for each of its requests that
+	// is reset at once. The limit on open streams does not count such requests (rapid
+	// reset, CVE-2023-44487), but each takes a goroutine, and they delay all others in
+	// the scheduler.
 	resetPause = 10 * time.Millisecond
-	// maxResetPause is how long it is not read at a time, after the hundred or so
-	// requests that fit into one read.
+	// maxResetPause bounds one pause. A single read may hold a hundred or so requests.
 	maxResetPause = time.Second
 )
 
-// slowDown makes the connection of a request that was reset at once wait.
+// slowDown pauses the connection of a request that was reset at once.
 func slowDown(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(*countedConn); ok && c.pause.Load() < int64(maxResetPause) {
 		c.pause.Add(int64(resetPause))
 	}
 }
 
-// requestBytes returns how many bytes a request of HTTP/2 takes until it is answered.
+// requestBytes returns how many bytes an HTTP/2 request counts for until it is
+// answered.
 func requestBytes(r *http.Request) int64 { return requestSize + int64(headSize(r)) }

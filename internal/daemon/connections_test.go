@@ -18,13 +18,13 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// An eighth of it is for connections: 16 MiB.
+// An eighth of the limit is for connections: 16 MiB.
 var small = []string{"--memory-limit", "128MiB", "--retain-bytes", "16MiB", "--no-auth"}
 
 const connectionsLimit = 16 << 20
 
-// connectionMemory reads how much memory counts as that of connections, and how often
-// there was none. The connection that it is asked on is open already.
+// connectionMemory returns how many bytes count as memory of connections, and how often
+// there was none left. It asks on a connection that is open already.
 func (r *running) connectionMemory(t *testing.T, operator *http.Client) (held, refused int64) {
 	t.Helper()
 	resp, err := operator.Get(r.scheme + "://localhost/metrics")
@@ -48,7 +48,7 @@ func (r *running) connectionMemory(t *testing.T, operator *http.Client) (held, r
 	return value("tidings_memory_bytes"), value("tidings_memory_refused_total")
 }
 
-// operator returns a client whose one connection is open.
+// operator returns a client with one open connection.
 func (r *running) operator(t *testing.T) *http.Client {
 	c := r.client(func(p *http.Protocols) { p.SetHTTP1(true) })
 	t.Cleanup(c.CloseIdleConnections)
@@ -65,8 +65,8 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// Connections that are open have all the memory that they may: the next ones wait, and
-// are served when others have gone. An operator gets through on a connection that is open.
+// While open connections hold all their memory, new ones wait, and are served once
+// others have gone. An operator gets through on an open connection.
 func TestConnectionsKeepToMemory(t *testing.T) {
 	r := runHub(t, small...)
 	operator := r.operator(t)
@@ -101,11 +101,11 @@ func TestConnectionsKeepToMemory(t *testing.T) {
 	}
 	until(t, "memory to be given back", func() bool {
 		held, _ := r.connectionMemory(t, operator)
-		return held == connectionSize // the operator's
+		return held == connectionSize // the operator's connection
 	})
 }
 
-// Heads that are large and do not end are cut off when there is no memory for them.
+// Large heads that do not end are cut off when there is no memory for them.
 func TestSlowHeadsKeepToMemory(t *testing.T) {
 	r := runHub(t, small...)
 	operator := r.operator(t)
@@ -116,7 +116,7 @@ func TestSlowHeadsKeepToMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		go func() { _, _ = io.WriteString(conn, begin) }() // it may be cut off
+		go func() { _, _ = io.WriteString(conn, begin) }() // the hub may cut it off
 	}
 	until(t, "a head to be refused", func() bool {
 		held, refused := r.connectionMemory(t, operator)
@@ -127,15 +127,15 @@ func TestSlowHeadsKeepToMemory(t *testing.T) {
 	})
 }
 
-// Requests of HTTP/2 that are not answered yet have all the memory that they may: the next
-// ones get 503, or are reset. An EventSource is told to come back before, so that
+// While unanswered HTTP/2 requests hold all the memory of connections, further ones get
+// 503 or are reset. Before that, an EventSource gets a reconnection time, so that
 // publishers still get through.
 func TestRequestsOfHTTP2KeepToMemory(t *testing.T) {
 	r := runHub(t, small...)
 	operator := r.operator(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	client := func() *http.Client { // each has a connection of its own
+	client := func() *http.Client { // each has its own connection
 		return r.client(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
 	}
 	streams, open, told := client(), 0, 0
@@ -150,7 +150,7 @@ func TestRequestsOfHTTP2KeepToMemory(t *testing.T) {
 			t.Fatalf("stream %d: %+v, %v", open, resp, err)
 		}
 		defer func() { _ = resp.Body.Close() }()
-		if resp.Header.Get("Last-Event-ID") != "" { // where a stream begins
+		if resp.Header.Get("Last-Event-ID") != "" { // a stream was opened
 			open++
 			continue
 		}
@@ -198,8 +198,8 @@ func TestRequestsOfHTTP2KeepToMemory(t *testing.T) {
 	}
 }
 
-// A connection of HTTP/2 counts for more than one of HTTP/1, also over TLS and however
-// its preface comes.
+// An HTTP/2 connection counts for more than an HTTP/1 connection, also over TLS, and in
+// whatever pieces its preface arrives.
 func TestConnectionsOfHTTP2Count(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := writeCertificate(t, dir, "localhost")
@@ -208,7 +208,7 @@ func TestConnectionsOfHTTP2Count(t *testing.T) {
 			r := runHub(t, append(args, small...)...)
 			operator := r.operator(t)
 			before, _ := r.connectionMemory(t, operator)
-			want := before + before + http2Size // the operator's connection is one of HTTP/1
+			want := before + before + http2Size // the operator's connection is HTTP/1
 			if args == nil {
 				conn, err := r.dial(t.Context())
 				if err != nil {
@@ -238,8 +238,8 @@ func TestConnectionsOfHTTP2Count(t *testing.T) {
 	}
 }
 
-// A request of HTTP/2 that its client has reset before it began is not served, and its
-// connection is not read for a moment.
+// An HTTP/2 request that its client resets before it began is not served, and reading
+// its connection pauses.
 func TestResetRequests(t *testing.T) {
 	here, there := net.Pipe()
 	defer func() { _, _ = here.Close(), there.Close() }()

@@ -15,14 +15,14 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// demoOptions are those of the configuration, with the files that it names read.
+// demoOptions returns the demos' options, with the configured files read.
 func demoOptions(c *Config, logger *slog.Logger) (o demo.Options, err error) {
 	o.Logger = logger
 	o.Feeds = c.DemoFeeds
 	if program, err := os.Executable(); err == nil {
 		dir := ""
 		if c.Store == "disk" {
-			dir = c.Data + "-demo-plug" // beside ours, which nobody else has open
+			dir = c.Data + "-demo-plug" // beside our own directory, which only this hub has open
 		}
 		o.Plug = demo.NewPlug(program, dir, logger)
 	} else {
@@ -37,7 +37,7 @@ func demoOptions(c *Config, logger *slog.Logger) (o demo.Options, err error) {
 	return o, nil
 }
 
-// startDemos publishes what the demos show. The returned function ends it.
+// startDemos starts the demos' publishers. The returned function stops them and waits.
 func startDemos(c *Config, h *hub.Hub, o demo.Options) (stop func()) {
 	if !c.Demo {
 		return func() {}
@@ -48,7 +48,7 @@ func startDemos(c *Config, h *hub.Hub, o demo.Options) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// demoHub is the hub as the demos use it.
+// demoHub adapts the hub to the demos' interface.
 type demoHub struct{ hub *hub.Hub }
 
 func (d demoHub) Publish(ctx context.Context, e demo.Event) error {
@@ -61,7 +61,7 @@ func (d demoHub) Publish(ctx context.Context, e demo.Event) error {
 		return err
 	}
 	if e.ID != "" && errors.Is(results[0].Err, eventlog.ErrKeyReused) {
-		return nil // an earlier edition is there
+		return nil // the log has an earlier edition
 	}
 	return results[0].Err
 }
@@ -93,7 +93,7 @@ func (d demoHub) Follow(ctx context.Context, topic, place string) iter.Seq2[demo
 		}
 		for e, err := range d.hub.Subscribe(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: place}}) {
 			if errors.Is(err, hub.ErrDrained) {
-				return // the end of the demos, too
+				return // the hub drains, so the demos end
 			} else if err != nil {
 				yield(demo.Event{}, err)
 				return

@@ -1,4 +1,4 @@
-// Package daemon makes a running hub of a [Config]: it opens the log, wires
-// the packages together, serves, and takes everything down again in order. It
-// is the only package that knows flags, files and engines.
+// Package daemon turns a [Config] into a running hub: it opens the log, wires the
+// packages together, serves, and stops everything in reverse order. It is the only
+// package that knows flags, files and engines.
 package daemon

@@ -17,11 +17,11 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// TestListsNobodyReads asks for each list 300 times on one connection of HTTP/2 whose
-// window is 0. What the answers hold meanwhile is counted and bounded, none is refused,
-// and all end by the write timeout.
+// TestListsNobodyReads requests each list 300 times on an HTTP/2 connection whose
+// window is 0. The memory of the waiting answers is counted and bounded, none is
+// refused, and all end at the write timeout.
 func TestListsNobodyReads(t *testing.T) {
-	const answers, streams, selectors = 300, 200, 15 // of 4,000 bytes each: 12 MB that a list may have
+	const answers, streams, selectors = 300, 200, 15 // of 4,000 bytes each: a list of 12 MB
 	r := runHub(t, "--no-auth", "--mercure-subscriptions", "--write-timeout", "2s")
 	c := r.client(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
 	t.Cleanup(c.CloseIdleConnections)
@@ -79,8 +79,8 @@ func TestListsNobodyReads(t *testing.T) {
 	}
 }
 
-// askWithoutWindow asks for a path so many times on a connection of HTTP/2, on which it
-// lets the server send no data (RFC 9113 §6.9.2).
+// askWithoutWindow requests a path several times on an HTTP/2 connection on which the
+// server may send no data (RFC 9113 §6.9.2).
 func askWithoutWindow(t *testing.T, conn net.Conn, path string, times int) *http2.Framer {
 	t.Helper()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
@@ -108,7 +108,7 @@ func askWithoutWindow(t *testing.T, conn net.Conn, path string, times int) *http
 	return f
 }
 
-// nextFrame returns the next frame, and answers what has to be answered.
+// nextFrame returns the next frame. It acknowledges settings and pings.
 func nextFrame(t *testing.T, f *http2.Framer) http2.Frame {
 	t.Helper()
 	frame, err := f.ReadFrame()
@@ -130,7 +130,7 @@ func nextFrame(t *testing.T, f *http2.Framer) http2.Frame {
 
 var listsHeld = regexp.MustCompile(`(?m)^tidings_memory_bytes\{use="lists"\} (\S+)$`)
 
-// listBytes is what the hub says that lists hold.
+// listBytes returns how many bytes the hub's metrics report for lists.
 func listBytes(t *testing.T, c *http.Client) int64 {
 	t.Helper()
 	resp, err := c.Get("http://localhost/metrics")

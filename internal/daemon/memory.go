@@ -17,26 +17,26 @@ import (
 )
 
 const (
-	// cgroupPercent is how much of a cgroup's limit the hub takes with auto. The
-	// kernel's own memory for sockets and files counts against that limit as well.
+	// cgroupPercent is how many percent of a cgroup's limit the hub takes with auto.
+	// The kernel's memory for sockets and files counts against that limit as well.
 	cgroupPercent = 80
-	// leastMemory is a limit with which a hub still does its work.
+	// leastMemory is the smallest limit, in bytes, with which a hub still works.
 	leastMemory = 128 << 20
-	// processMemory is what a hub without clients takes, its store aside.
+	// processMemory is how many bytes a hub without clients takes, besides its store.
 	processMemory = 48 << 20
 )
 
-// A memoryPlan divides the memory that the process may take. All are bytes.
+// A memoryPlan divides the process's memory. All fields are in bytes.
 type memoryPlan struct {
-	limit   int64 // of the process; 0: none, nor any of the following
+	limit   int64 // for the whole process; 0: no limits at all
 	store   int64 // for the event log
-	clients int64 // for the account of what clients make the hub hold
+	clients int64 // for what clients make the hub hold (package budget)
 
-	connections int64 // for their goroutines and buffers, and requests of HTTP/2
+	connections int64 // for connections' goroutines and buffers, and HTTP/2 requests
 }
 
-// planMemory says how much memory there is for what. Beside what the plan names, a
-// tenth is left to the garbage collector and the allocator.
+// planMemory divides the memory limit. It leaves a tenth to the garbage collector and
+// the allocator.
 func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 	if p.limit, err = c.memoryLimit(root); err != nil || p.limit == 0 {
 		return p, err
@@ -51,7 +51,7 @@ func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 			return p, fmt.Errorf("--retain-bytes %s: with --store memory, events may take half of the memory limit of %s: say --retain-bytes %s or less, raise --memory-limit, or keep events on disk",
 				c.RetainBytes, ByteSize(p.limit), strings.ReplaceAll(ByteSize(most).String(), " ", ""))
 		}
-		p.store += p.store / 10 // within which retention counts
+		p.store += p.store / 10 // retention counts bytes to within a tenth
 	}
 	p.connections = p.limit / 8
 	p.clients = p.limit - p.store - p.limit/10 - p.connections - processMemory
@@ -61,7 +61,7 @@ func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 	return p, nil
 }
 
-// memoryLimit returns how many bytes the process may take; 0 is no limit.
+// memoryLimit returns the limit for the process in bytes; 0 means no limit.
 func (c *Config) memoryLimit(root fs.FS) (int64, error) {
 	switch c.MemoryLimit {
 	case "":
@@ -82,10 +82,10 @@ func (c *Config) memoryLimit(root fs.FS) (int64, error) {
 
 var errNoCgroupLimit = errors.New("this process is in no cgroup that limits its memory")
 
-// cgroupLimit returns the lowest limit of the process's cgroups and their parents:
-// memory.max in the second version of cgroups, memory.limit_in_bytes in the first
-// (Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst). Root is
-// the file system's.
+// cgroupLimit returns the lowest limit of the process's cgroups and their ancestors, in
+// bytes: memory.max in cgroup v2, memory.limit_in_bytes in v1 (Linux,
+// Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst). root is the root
+// of the file system.
 func cgroupLimit(root fs.FS) (int64, error) {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -104,10 +104,10 @@ func cgroupLimit(root fs.FS) (int64, error) {
 		case parts[0] != "0":
 			continue
 		}
-		// In a container the path may be the host's, and only its end be there.
+		// In a container the path may be the host's, and only its last part may exist.
 		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
 			value, err := fs.ReadFile(root, path.Join(mount, dir, file))
-			if n, bad := strconv.ParseInt(strings.TrimSpace(string(value)), 10, 64); err == nil && bad == nil { // "max" is none
+			if n, bad := strconv.ParseInt(strings.TrimSpace(string(value)), 10, 64); err == nil && bad == nil { // "max" means no limit
 				lowest = min(lowest, n)
 			}
 			if dir == "/" {
@@ -115,14 +115,13 @@ func cgroupLimit(root fs.FS) (int64, error) {
 			}
 		}
 	}
-	if lowest >= 1<<62 { // what the first version has for none
+	if lowest >= 1<<62 { // cgroup v1 has a huge number for no limit
 		return 0, errNoCgroupLimit
 	}
 	return lowest, nil
 }
 
-// limitRuntime makes the garbage collector keep to the limit, unless the environment
-// says what it is to keep to.
+// limitRuntime sets the garbage collector's memory limit, unless GOMEMLIMIT is set.
 func (c *Config) limitRuntime(logger *slog.Logger) {
 	p := c.memory
 	if p.limit == 0 {
@@ -133,8 +132,8 @@ func (c *Config) limitRuntime(logger *slog.Logger) {
 		offHeap = disklog.Options{Memory: p.store}.OffHeap()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		// A twentieth is for what Go does not count, the program itself above all, and for
-		// what the heap grows by while it is collected.
+		// 15 % of the limit is left for what Go does not count, above all the program
+		// itself, and for the heap's growth during a collection.
 		debug.SetMemoryLimit(p.limit/100*85 - offHeap)
 	}
 	logger.Info("memory is limited", "limit", ByteSize(p.limit), "for_clients", ByteSize(p.clients), "for_events", ByteSize(p.store), "for_connections", ByteSize(p.connections))

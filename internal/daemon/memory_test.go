@@ -18,7 +18,7 @@ func TestMemoryLimit(t *testing.T) {
 		why    string
 		limit  string
 		change func(*Config)
-		says   string // "" is fine
+		says   string // "": valid
 	}{
 		{"none", "", func(*Config) {}, ""},
 		{"a size", "512MiB", func(*Config) {}, ""},
@@ -44,8 +44,8 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// TestCgroupLimit reads the limits of a process's cgroups from trees of files as the
-// kernel has them.
+// TestCgroupLimit reads the limits of a process's cgroups from file trees such as the
+// kernel provides.
 func TestCgroupLimit(t *testing.T) {
 	for _, tt := range []struct {
 		why   string
@@ -90,8 +90,8 @@ func TestCgroupLimit(t *testing.T) {
 	}
 }
 
-// TestRuntimeLimit checks that the collector keeps to the limit, or to what the
-// environment says.
+// TestRuntimeLimit checks that the collector gets the configured limit, or the one in
+// GOMEMLIMIT.
 func TestRuntimeLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)

@@ -8,9 +8,9 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 )
 
-// Which pages publish with a visitor's cookie, over real connections. A page
-// that can be anybody's, and one of another scheme where the hub does TLS
-// itself, does not.
+// A page may publish with a visitor's cookie only if its origin is listed or the hub's
+// own, over real connections. Not so a page whose origin anybody could have, and a page
+// of another scheme where the hub does TLS itself.
 func TestPagesThatPublishByCookie(t *testing.T) {
 	const key = "a secret of thirty-two bytes or more"
 	token, err := auth.Mint(&auth.Claims{Mercure: &auth.Access{Publish: []string{"*"}}, Tidings: &auth.Tidings{Admin: true}}, key, "")
@@ -67,7 +67,7 @@ func TestPagesThatPublishByCookie(t *testing.T) {
 			cookie := auth.DefaultCookie + "=" + token
 			for _, sent := range [][]string{{"Origin", tt.origin}, {"Referer", tt.origin + "/page"}} {
 				if sent[0] == "Referer" && (tt.origin == "null" || tt.origin == "*" || strings.HasSuffix(tt.origin, "/") || strings.HasPrefix(tt.origin, ":")) {
-					continue // not what a page is named by there
+					continue // Referer never has such a value
 				}
 				for _, target := range [][]string{{"POST", "/events/news"}, {"POST", "/.well-known/mercure?topic=news&data=x"}, {"DELETE", "/events?id=x"}} {
 					status := send(target[0], target[1], append(sent, "Cookie", cookie, "Content-Type", "application/x-www-form-urlencoded")...)
@@ -79,7 +79,7 @@ func TestPagesThatPublishByCookie(t *testing.T) {
 			client.CloseIdleConnections()
 		}
 	}
-	// It is the cookie that null may not bring: a token does.
+	// A null origin may not use a cookie, but it may use a token.
 	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://localhost/events/news", strings.NewReader("hello"))
 	if err != nil {
 		t.Fatal(err)

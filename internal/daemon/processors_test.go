@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestSpareProcessors runs two hubs in a process of its own, with GOMAXPROCS set and
-// without: the processors are doubled once, and not if the operator has chosen.
+// TestSpareProcessors runs two hubs in a child process, with and without GOMAXPROCS
+// set. The processors are doubled once, and not at all if the operator has chosen.
 func TestSpareProcessors(t *testing.T) {
 	const child = "TIDINGS_TEST_PROCESSORS"
 	if os.Getenv(child) != "" {

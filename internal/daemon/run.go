@@ -26,9 +26,9 @@ import (
 	"github.com/tidings-sse/tidings/mercure"
 )
 
-// Run serves until ctx ends, drains, and returns when all it started has
-// ended. It returns nil after a clean stop. What it has to say at the start
-// goes to out, and the log to logger.
+// Run runs a hub until ctx ends, then drains it. It returns when everything that it
+// started has ended: nil after a clean stop, and an error if the hub cannot start or
+// its log fails. c must have passed [Config.Validate]. Run prints the banner to out.
 func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (err error) {
 	demoOpts, err := demoOptions(c, logger)
 	if err != nil {
@@ -38,8 +38,8 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ln.Close() }() // closed by the server already, unless it never ran
-	// Keys that are no good are told before a log is made.
+	defer func() { _ = ln.Close() }() // the server has closed it, unless it never ran
+	// Errors in keys are reported before a log is created.
 	memory := budget.New(c.memory.clients)
 	memory.LimitConnections(c.memory.connections)
 	connections := memory.Share(budget.Connections)
@@ -59,7 +59,7 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		return err
 	}
 	defer func() {
-		if closeErr := log.Close(); !errors.Is(closeErr, eventlog.ErrFailed) { // which has been told
+		if closeErr := log.Close(); !errors.Is(closeErr, eventlog.ErrFailed) { // it was reported when the log failed
 			err = errors.Join(err, closeErr)
 		}
 	}()
@@ -99,25 +99,24 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 	case err := <-served:
 		return err
 	case <-h.Done():
-		shutDown(srv, time.Second, logger) // who is publishing is to be told
+		shutDown(srv, time.Second, logger) // publishers in flight still get an answer
 		return fmt.Errorf("the hub has stopped: %w", h.Err())
 	}
 	return stop(c, h, srv, leaving, logger)
 }
 
-// spareProcessors has the runtime run as many goroutines again as there are
-// processors. It looks at its connections when one of these slots is idle, else
-// every 10 ms; and a shard that waits for its streams, or who reads history, fills
-// one without using, or needing, a processor at once. The hub and the API have
-// sized themselves by then. It is done once, however many hubs a process runs.
+// spareProcessors doubles GOMAXPROCS, once however many hubs a process runs, unless the
+// operator has set it. A shard blocked in epoll_wait, or a stream that reads history,
+// occupies a P without needing a CPU, and without an idle P the runtime polls the
+// network only every 10 ms. Call it after the hub and the API have sized themselves.
 var spareProcessors = sync.OnceFunc(func() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
 })
 
-// stop takes leave: first of the subscribers, while new requests still get an
-// answer, then of the publishers in flight.
+// stop drains the streams first, while new requests still get an answer, and then lets
+// publishers in flight finish.
 func stop(c *Config, h *hub.Hub, srv *http.Server, leaving chan<- struct{}, logger *slog.Logger) error {
 	logger.Info("draining", "over", c.Drain)
 	ctx, cancel := context.WithTimeout(context.Background(), c.Drain+5*time.Second)
@@ -130,7 +129,8 @@ func stop(c *Config, h *hub.Hub, srv *http.Server, leaving chan<- struct{}, logg
 	return nil
 }
 
-// shutDown lets requests in flight be answered, within a time.
+// shutDown waits for the answers to requests in flight, for at most within, and then
+// closes the server.
 func shutDown(srv *http.Server, within time.Duration, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -144,7 +144,7 @@ func (c *Config) retention() eventlog.Retention {
 	return eventlog.Retention{Age: c.RetainAge, Bytes: int64(c.RetainBytes), Events: c.RetainEvents}
 }
 
-// openLog opens the engine that the configuration names.
+// openLog opens the configured engine.
 func openLog(c *Config, clock *eventlog.Clock, logger *slog.Logger) (eventlog.Log, error) {
 	retention := c.retention()
 	if c.Store == "memory" {
@@ -152,7 +152,7 @@ func openLog(c *Config, clock *eventlog.Clock, logger *slog.Logger) (eventlog.Lo
 	}
 	minFree := int64(c.MinFree)
 	if minFree == 0 {
-		minFree = -1 // none; to the engine, 0 is its default
+		minFree = -1 // no minimum; to the engine, 0 means its default
 	}
 	return disklog.Open(c.Data, disklog.Options{
 		Retention: retention,
@@ -165,7 +165,8 @@ func openLog(c *Config, clock *eventlog.Clock, logger *slog.Logger) (eventlog.Lo
 	})
 }
 
-// collectors are those of the log's clock, and of an engine that has figures of its own.
+// collectors returns the collectors of the log's clock, and of the engine if it has
+// any.
 func collectors(log eventlog.Log, clock *eventlog.Clock) []prometheus.Collector {
 	all := []prometheus.Collector{prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "tidings_log_clock_steps_total",
@@ -193,7 +194,7 @@ func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, b *budget.Budget, metri
 	})
 }
 
-// dialects serves Mercure's path beside the native API.
+// dialects serves Mercure's path besides the native API.
 func dialects(c *Config, h *hub.Hub, api *httpapi.API, authority *auth.Auth) http.Handler {
 	m := mercure.New(h, api, mercure.Options{Auth: authority, QueryToken: c.MercureQueryToken, Subscriptions: c.MercureSubscriptions})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -205,7 +206,7 @@ func dialects(c *Config, h *hub.Hub, api *httpapi.API, authority *auth.Auth) htt
 	})
 }
 
-// handler puts the packages' handlers on one mux, behind one guard.
+// handler combines the packages' handlers behind one [httpapi.Access].
 func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
 	pages := http.NewServeMux()
 	pages.Handle(console.Path, console.Handler())
@@ -225,8 +226,8 @@ func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug,
 	access := httpapi.Access{Loopback: loopback && !c.NoAuth && authority == nil, Origins: c.CORSOrigin, Headers: c.CORSHeader, Logger: logger}
 	boundedPages := httpapi.BoundBody(httpapi.OnlyGet(pages.ServeHTTP))
 	return httpapi.TimeWrites(access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Only what is theirs goes to the pages: a mux cleans paths, and with
-		// them the slashes of a topic.
+		// Only their own paths go to the pages, because a mux cleans paths and would
+		// change the slashes of a topic.
 		if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(console.Path, "/")) || c.Demo && (strings.HasPrefix(r.URL.Path, "/demo") || r.URL.Path == "/test/server-sent-events") {
 			boundedPages.ServeHTTP(w, r)
 			return

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notSentLowWater bounds what the kernel takes from us before the peer has
-// taken it: without it a stalled stream pins up to 4 MiB of kernel memory.
+// notSentLowWater bounds how many unsent bytes the kernel holds for a socket
+// (TCP_NOTSENT_LOWAT). Without it a stalled stream pins up to 4 MiB of kernel memory.
 const notSentLowWater = 16 << 10
 
-// userTimeout says that socketOptions sets TCP_USER_TIMEOUT.
+// userTimeout reports that socketOptions sets TCP_USER_TIMEOUT.
 const userTimeout = true
 
-// socketOptions sets what every accepted connection inherits from the
-// listener: the bound above, and an end to connections whose peer has left
-// data unacknowledged for the write timeout (RFC 5482), which is how a peer
-// that vanished without a FIN is noticed.
+// socketOptions sets what accepted connections inherit from the listener:
+// notSentLowWater, and the write timeout as the time after which the kernel ends a
+// connection whose peer acknowledges nothing (RFC 5482). That is how the hub notices a
+// peer that vanished without a FIN.
 func socketOptions(writeTimeout time.Duration) func(network, address string, c syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error {
 		var err error

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// userTimeout says that socketOptions sets no TCP_USER_TIMEOUT.
+// userTimeout reports that socketOptions sets no TCP_USER_TIMEOUT.
 const userTimeout = false
 
-// socketOptions sets nothing: elsewhere the kernel's own limits hold.
+// socketOptions sets nothing: the kernel's defaults apply.
 func socketOptions(time.Duration) func(network, address string, c syscall.RawConn) error { return nil }

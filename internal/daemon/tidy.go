@@ -11,13 +11,13 @@ import (
 
 const (
 	tidyEvery = 5 * time.Second
-	crowd     = 1000 // streams, or a quarter of those that are open
+	crowd     = 1000 // streams; on a large hub, a quarter of the open ones
 )
 
-// tidy gives memory back once a crowd of streams has come, or gone. What their
-// connecting took, and what they held, would stay with the process for minutes:
-// until the next collection, which is far off on a hub with little to do, and
-// until the runtime gets round to returning what that frees.
+// tidy returns memory to the system after a crowd of streams has come or gone.
+// Otherwise the process would keep for minutes what their connecting took and what they
+// held: a hub with little to do collects garbage rarely, and the runtime returns free
+// memory slowly.
 func tidy(ctx context.Context, h *hub.Hub) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
@@ -29,7 +29,7 @@ func tidy(ctx context.Context, h *hub.Hub) {
 			return
 		case <-tick.C:
 			moved := c.moved(h.Turnover())
-			if moved || again { // what is pooled outlives one collection
+			if moved || again { // pooled memory survives one collection
 				giveBack()
 			}
 			again = moved
@@ -37,22 +37,22 @@ func tidy(ctx context.Context, h *hub.Hub) {
 	}
 }
 
-// giveBack returns to the system what the process does not use. For each
-// processor the runtime keeps goroutines that have ended, dozens with a stack,
-// until that processor is taken away.
+// giveBack returns unused memory to the system. Setting GOMAXPROCS to 1 makes the
+// runtime drop the ended goroutines, dozens with a stack, that it caches for each other
+// P.
 func giveBack() {
 	n := runtime.GOMAXPROCS(1)
 	runtime.GOMAXPROCS(n)
 	debug.FreeOSMemory()
 }
 
-// crowds notices them in how many streams were opened, and are open.
+// crowds detects crowds from how many streams were opened and how many are open.
 type crowds struct{ settled, last uint64 }
 
-// moved reports whether a crowd has come or gone since it last did, and no more
-// than a few are coming or going still.
+// moved reports whether a crowd has come or gone since it last reported one, and only a
+// few streams still come or go.
 func (c *crowds) moved(opened, open uint64) bool {
-	turnover := 2*opened - open // opened and closed
+	turnover := 2*opened - open // streams opened plus streams closed
 	moving := turnover-c.last >= crowd/10
 	c.last = turnover
 	if moving || turnover-c.settled < max(crowd, open/4) {

@@ -9,18 +9,18 @@ func TestCrowds(t *testing.T) {
 		moved        bool
 	}{
 		{0, 0, false},
-		{900, 900, false}, // some come
-		{900, 900, false}, // and are no crowd
+		{900, 900, false}, // some streams come
+		{900, 900, false}, // too few for a crowd
 		{5000, 5000, false},
 		{9000, 9000, false}, // still coming
 		{9050, 9050, true},
-		{9050, 9050, false}, // that was it
+		{9050, 9050, false}, // they have all come
 		{9050, 7000, false},
 		{9050, 7000, true},  // more than a quarter has gone
-		{9050, 6000, false}, // less has
+		{9050, 6000, false}, // fewer have gone
 		{9050, 6000, false},
-		{20_000, 6000, false}, // as many as have come
-		{20_000, 6000, true},  // have gone meanwhile
+		{20_000, 6000, false}, // about as many leave as come
+		{20_000, 6000, true},  // now few still do
 		{20_000, 0, false},
 		{20_000, 0, true}, // all gone
 		{20_000, 0, false},

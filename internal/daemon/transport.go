@@ -21,7 +21,8 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 )
 
-// TransportConfig says how the hub is reached.
+// TransportConfig holds the settings for TLS and proxies. The help texts are the
+// documentation of its fields.
 type TransportConfig struct {
 	TLSCert        string   `name:"tls-cert" placeholder:"FILE" help:"Serve HTTPS with this certificate (PEM, the whole chain), which is read again when it changes."`
 	TLSKey         string   `name:"tls-key" placeholder:"FILE" help:"The certificate's private key (PEM)."`
@@ -49,12 +50,13 @@ func (c *TransportConfig) validate() error {
 	return nil
 }
 
-// unixPath returns the path of a unix socket to listen on, if it is one.
+// unixPath returns the path of the unix socket to listen on, and whether Listen names
+// one.
 func (c *Config) unixPath() (string, bool) { return strings.CutPrefix(c.Listen, "unix:") }
 
-// byteTimeout is how long a connection of HTTP/2 may take nothing, or 0 where the
-// kernel sees to that: its clock stands still with the peers' while the process does
-// not run, and the server's does not.
+// byteTimeout returns how long an HTTP/2 connection may take no byte, or 0 if the
+// kernel's TCP_USER_TIMEOUT does that. The kernel's clock is better: it stops with the
+// peers' when the process is paused, and the server's does not.
 func (c *Config) byteTimeout() time.Duration {
 	if _, unix := c.unixPath(); userTimeout && !unix {
 		return 0
@@ -76,7 +78,8 @@ func listen(ctx context.Context, c *Config) (net.Listener, error) {
 	return ln, err
 }
 
-// listenUnix takes the place of a socket that nobody listens on any more.
+// listenUnix listens on a unix socket. It replaces a socket file on which no program
+// listens any more.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "unix", path)
@@ -96,15 +99,15 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return lc.Listen(ctx, "unix", path)
 }
 
-// maxHead is how many bytes a request's head may have, its address included. It holds
-// the 64 KiB of topics that one subscription may name, percent-encoded, with a token
-// beside them; a head of 64 KiB would hold half as many. Until a request is answered, its
-// head stays in memory.
+// maxHead is how many bytes a request's head may have, including its URL. It fits the
+// 64 KiB of topics that one subscription may name, percent-encoded, together with a
+// token; a limit of 64 KiB would fit half as many. A head stays in memory until its
+// request is answered.
 const maxHead = 128 << 10
 
-// headSlack is how much larger a head may be and still get an answer in a sentence.
-// Beyond it the server of net/http answers 431 in its own words, or over HTTP/2 ends the
-// connection, which its settings have told of the limit (RFC 9113 §6.5.2).
+// headSlack is how many bytes more a head may have and still get an answer with an
+// explanation. Beyond it net/http answers HTTP/1 with its own 431, and ends an HTTP/2
+// connection, whose settings have announced the limit (RFC 9113 §6.5.2).
 const headSlack = 32 << 10
 
 // boundHead answers 431 to a head of more than maxHead bytes (RFC 6585 §5).
@@ -121,7 +124,7 @@ func boundHead(next http.Handler) http.Handler {
 	})
 }
 
-// headSize returns how many bytes a request's head takes in HTTP/1.1, roughly.
+// headSize returns roughly how many bytes a request's head takes in HTTP/1.1.
 func headSize(r *http.Request) int {
 	n := len(r.Method) + len(r.RequestURI) + len(r.Host) + len(" HTTP/1.1\r\nHost: \r\n")
 	for name, values := range r.Header {
@@ -132,9 +135,9 @@ func headSize(r *http.Request) int {
 	return n
 }
 
-// newServer returns a server of HTTP/1 and HTTP/2, also in the clear, which
-// proxies speak by prior knowledge (RFC 9113 §3.3). Its timeouts are for who
-// sends slowly: streams have their own.
+// newServer returns a server of HTTP/1 and HTTP/2. Without TLS, it accepts HTTP/2 with
+// prior knowledge, as proxies speak it (RFC 9113 §3.3). Its timeouts end clients that
+// send slowly; streams have their own.
 func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
 		Handler:           secure(c, boundHead(behindProxies(c.trusted, h))),
@@ -146,8 +149,8 @@ func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog
 		ConnState:         countState,
 		ConnContext:       withConnection,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 10_000,   // a proxy has all its clients' on one connection
-			MaxReadFrameSize:     16 << 10, // a connection keeps memory for the largest that came
+			MaxConcurrentStreams: 10_000,   // a proxy carries all its clients' streams on one connection
+			MaxReadFrameSize:     16 << 10, // a connection keeps a buffer for its largest frame
 			WriteByteTimeout:     c.byteTimeout(),
 		},
 	}
@@ -162,7 +165,7 @@ func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog
 	return srv
 }
 
-// certificates is what TLS takes, or nil for a server in the clear.
+// certificates returns the TLS configuration, or nil for a server without TLS.
 func certificates(c *Config, logger *slog.Logger) (*tls.Config, error) {
 	if c.TLSCert == "" {
 		return nil, nil
@@ -181,8 +184,8 @@ func serve(srv *http.Server, ln net.Listener) error {
 	return srv.Serve(ln)
 }
 
-// A certificate is read again when its files have changed. One that cannot be
-// read, as while it is being written, leaves the last in its place.
+// A certificate is read again when its files have changed. While the new files cannot
+// be read, for example because they are being written, the last certificate stays.
 type certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
@@ -190,10 +193,10 @@ type certificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	looked  time.Time
-	stamp   string // of the files that were looked at last
+	stamp   string // of the files when last checked
 }
 
-// certificatePause is how long handshakes are served without a look.
+// certificatePause is how long handshakes are served without checking the files.
 const certificatePause = time.Second
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -240,31 +243,30 @@ func stampOf(path string) string {
 	return fmt.Sprint(info.ModTime().UnixNano(), info.Size(), ";")
 }
 
-// secure sets the headers that answers have in common: nothing is taken for
-// another type than it says, and no page framed by another, or told where it was
-// linked from. What a POST is answered with is no page, and headers are much of
-// what it costs.
+// secure sets the security headers of all answers: browsers must not guess types, frame
+// the pages, or send their URLs to other sites. Answers to POST get fewer, because they
+// are not pages, and headers are much of their cost.
 func secure(c *Config, next http.Handler) http.Handler {
 	all := http.Header{}
 	all.Set("X-Content-Type-Options", "nosniff")
-	if loopback, _ := c.loopback(); c.TLSCert != "" && !loopback { // localhost is everybody's
+	if loopback, _ := c.loopback(); c.TLSCert != "" && !loopback { // other programs share localhost
 		all.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	pages := all.Clone()
 	pages.Set("X-Frame-Options", "DENY")
-	pages.Set("Referrer-Policy", "same-origin") // a token in an address goes to nobody else
+	pages.Set("Referrer-Policy", "same-origin") // other sites must not see a token in a URL
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := pages
 		if r.Method == http.MethodPost {
 			h = all
 		}
-		maps.Copy(w.Header(), h) // the values are shared: whoever adds to one gets a copy
+		maps.Copy(w.Header(), h) // the values are shared: Header.Add copies them, since they have no spare capacity
 		next.ServeHTTP(w, r)
 	})
 }
 
-// behindProxies sets the address of a request to that of the client that a trusted
-// proxy names: the last one of X-Forwarded-For that is no trusted proxy's itself.
+// behindProxies sets a request's RemoteAddr to the client that trusted proxies name:
+// the last address in X-Forwarded-For that is not itself a trusted proxy's.
 func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return next
@@ -274,12 +276,12 @@ func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || trusts(peer.Addr()) { // a unix socket has no address, and no strangers
+		if err != nil || trusts(peer.Addr()) { // a unix socket has no address, and only trusted peers
 			hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 			for _, hop := range slices.Backward(hops) {
 				client, ok := parseHop(hop)
 				if !ok {
-					break // made up, or nothing
+					break // forged or empty
 				}
 				r.RemoteAddr = client.String()
 				if !trusts(client.Addr()) {
@@ -291,9 +293,9 @@ func behindProxies(trusted []netip.Prefix, next http.Handler) http.Handler {
 	})
 }
 
-// parseHop parses an element of X-Forwarded-For: an address, to which some proxies
-// add the port; IPv6 may stand in brackets, and with a port does. Without one, the
-// port is 0.
+// parseHop parses an element of X-Forwarded-For: an address, with the port that some
+// proxies add, or else port 0. IPv6 addresses may be in brackets, and must be if a port
+// follows.
 func parseHop(hop string) (netip.AddrPort, bool) {
 	hop = strings.TrimSpace(hop)
 	if client, err := netip.ParseAddrPort(hop); err == nil {

@@ -35,7 +35,7 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// writeCertificate makes one for this machine, and puts both files in place.
+// writeCertificate makes a certificate for this machine and replaces both files.
 func writeCertificate(t *testing.T, dir, name string) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -64,7 +64,7 @@ func writeCertificate(t *testing.T, dir, name string) (certFile, keyFile string)
 	return certFile, keyFile
 }
 
-// A running hub of a configuration, and how to dial it.
+// A running is a running hub, and how to dial it.
 type running struct {
 	scheme string
 	dial   func(ctx context.Context) (net.Conn, error)
@@ -113,7 +113,7 @@ func runHub(t *testing.T, args ...string) *running {
 	}
 }
 
-// client speaks one version of HTTP.
+// client returns a client that speaks one version of HTTP.
 func (r *running) client(protocols func(*http.Protocols)) *http.Client {
 	t := &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
@@ -124,7 +124,7 @@ func (r *running) client(protocols func(*http.Protocols)) *http.Client {
 	return &http.Client{Transport: t}
 }
 
-// oldTransport speaks HTTP/1.0, one connection a request.
+// oldTransport speaks HTTP/1.0, with one connection for each request.
 type oldTransport struct{ r *running }
 
 func (o oldTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -258,13 +258,13 @@ func deliver(t *testing.T, c *http.Client, base, proto string) {
 	block(resumed)
 	for _, in := range []*bufio.Reader{live, resumed} {
 		for i, data := range want {
-			_, got, _ := strings.Cut(block(in), "\n") // behind the id
+			_, got, _ := strings.Cut(block(in), "\n") // after the id
 			if got != "data: "+strings.ReplaceAll(data, "\n", "\ndata: ")+"\n" {
 				t.Fatalf("event %d is %.100q", i, got)
 			}
 		}
 	}
-	_ = resp.Body.Close() // one that leaves disturbs no other
+	_ = resp.Body.Close() // a stream that leaves does not disturb the others
 	publish("after that")
 	if got := block(resumed); !strings.HasSuffix(got, "data: after that\n") {
 		t.Errorf("got %q", got)
@@ -280,7 +280,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	}
 	served := func() string {
 		t.Helper()
-		c.looked = time.Time{} // as if its pause had passed
+		c.looked = time.Time{} // as if certificatePause had passed
 		cert, err := c.get(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -316,7 +316,8 @@ func TestCertificateIsReadAgain(t *testing.T) {
 	}
 }
 
-// Answers have the same headers, and one that adds to its own changes no other's.
+// All answers have the same headers, and adding to one answer's headers changes no
+// other's.
 func TestSecure(t *testing.T) {
 	for _, tt := range []struct {
 		why, listen, cert, method string
@@ -388,8 +389,8 @@ func TestBehindProxies(t *testing.T) {
 	}
 }
 
-// A socket that a hub has left is taken, one that is served is not, and what
-// is no socket stays.
+// A hub replaces the socket of a hub that has ended, but neither one that is served nor
+// a file that is not a socket.
 func TestUnixSocket(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
@@ -419,8 +420,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-// Whoever sends a head slowly is cut off, and a stream that has long been open
-// on the same server is not.
+// A client that sends its head slowly is cut off; a stream that has long been open on
+// the same server is not.
 func TestSlowHead(t *testing.T) {
 	end := make(chan struct{})
 	stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -430,7 +431,7 @@ func TestSlowHead(t *testing.T) {
 		_, _ = io.WriteString(w, "ended\n")
 	})
 	srv := newServer(&Config{Listen: "localhost:0", WriteTimeout: time.Minute}, nil, stream, slog.New(slog.DiscardHandler))
-	srv.ReadHeaderTimeout /= 50 // or the test would take its time
+	srv.ReadHeaderTimeout /= 50 // makes the test faster
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -458,7 +459,7 @@ func TestSlowHead(t *testing.T) {
 	}
 	slow := dial("GET / HTTP/1.1\r\nHost: local")
 	_ = slow.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if b, err := io.ReadAll(slow); err != nil { // else cut off, whatever it was told before
+	if b, err := io.ReadAll(slow); err != nil { // nil: the hub has closed it, perhaps after an answer
 		t.Errorf("half a head keeps its connection: %q, %v", b, err)
 	}
 	close(end)
@@ -467,8 +468,8 @@ func TestSlowHead(t *testing.T) {
 	}
 }
 
-// A head that is larger than maxHead is refused with a sentence, and one that is much
-// larger is not even kept. A thousand topics of ordinary length fit.
+// A head larger than maxHead is refused with an explanation, and a much larger one is
+// not even read. A thousand topics of ordinary length fit.
 func TestHeadsAreBounded(t *testing.T) {
 	r := runHub(t, "--no-auth")
 	topics := make(url.Values)
@@ -490,7 +491,7 @@ func TestHeadsAreBounded(t *testing.T) {
 			req.Header.Set("X-Long", strings.Repeat("x", header))
 			resp, err := client.Do(req)
 			if err != nil {
-				err = errors.Unwrap(err) // without the address, which is long
+				err = errors.Unwrap(err) // without the URL, which is long
 			}
 			return resp, err
 		}
@@ -520,7 +521,8 @@ func TestHeadsAreBounded(t *testing.T) {
 			}
 			_ = resp.Body.Close()
 		}
-		// HTTP/2 names the limit before anybody sends, and HTTP/1.1 stops reading there.
+		// HTTP/2 announces the limit before a client sends, and an HTTP/1.1 server
+		// stops reading there.
 		if resp, err := get("topic=a", 900_000); err == nil {
 			b, _ := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
@@ -531,7 +533,7 @@ func TestHeadsAreBounded(t *testing.T) {
 	}
 }
 
-// A body that was announced and never comes holds nothing, wherever it is sent.
+// A body that is announced but never comes holds nothing, on any path.
 func TestBodyThatNeverComes(t *testing.T) {
 	r := runHub(t, "--no-auth")
 	for _, head := range []string{
@@ -548,7 +550,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		if _, err := io.WriteString(conn, head+"Content-Length: 10\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second)) // less than a body may take
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second)) // less than bodyTimeout
 		answer, err := io.ReadAll(conn)
 		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
 			t.Errorf("%q: %q, %v", head, answer, err)
@@ -557,8 +559,8 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// A GET whose body turns out to be empty is one without: some clients and proxies
-// only say so after its head.
+// A GET whose body turns out to be empty is served as one without a body: some clients
+// and proxies announce one in the head.
 func TestEmptyBodyOfGET(t *testing.T) {
 	r := runHub(t, "--no-auth")
 	for _, tt := range []struct {
@@ -581,7 +583,7 @@ func TestEmptyBodyOfGET(t *testing.T) {
 		if _, err := io.WriteString(conn, tt.head+"\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond) // the head alone is there first
+		time.Sleep(10 * time.Millisecond) // so that the head arrives alone
 		if _, err := io.WriteString(conn, tt.rest); err != nil {
 			t.Fatal(err)
 		}
@@ -608,12 +610,13 @@ func TestEmptyBodyOfGET(t *testing.T) {
 	}
 }
 
-// Over HTTP/2 it is HEADERS that do not end the stream, and DATA without data that do.
+// Over HTTP/2 such a body is HEADERS that do not end the stream, followed by DATA
+// without data that do.
 func TestEmptyBodyOverHTTP2(t *testing.T) {
 	r := runHub(t, "--no-auth")
 	for _, tt := range []struct {
 		why    string
-		data   []string // of each DATA frame, the last of which ends the stream
+		data   []string // the data of each DATA frame; the last ends the stream
 		status string
 	}{
 		{"empty", []string{""}, "200"},
@@ -633,7 +636,7 @@ func TestEmptyBodyOverHTTP2(t *testing.T) {
 	}
 }
 
-// getWithData sends a GET whose stream DATA frames end, and returns the answer's
+// getWithData sends a GET whose stream ends with DATA frames, and returns the answer's
 // status.
 func getWithData(t *testing.T, conn net.Conn, data []string) (status string) {
 	t.Helper()
@@ -667,7 +670,7 @@ func getWithData(t *testing.T, conn net.Conn, data []string) (status string) {
 }
 
 // Load balancers ask for health over HTTP/1.0 without naming a host, as haproxy's
-// httpchk does; for anything else, a hub without keys wants a loopback name.
+// httpchk does. For anything else, a hub without keys requires a loopback name.
 func TestHealthWithoutHost(t *testing.T) {
 	r := runHub(t)
 	for _, tt := range []struct{ head, status string }{

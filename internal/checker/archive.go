@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// An archive is a history of one publisher's events over many topics. What the
-// nth of them is follows from its number alone.
+// An archive is a history of one publisher's events over many topics. The number n of
+// an event determines the event.
 type archive struct {
 	Events int `default:"1000000" help:"How many events of history."`
 	Topics int `default:"1000" help:"Over how many topics, beside a hot one."`
@@ -19,7 +19,8 @@ type archive struct {
 // fillBatch is how many events of history one request publishes.
 const fillBatch = 1000
 
-// publish fills a hub. It returns the publisher, whose ledger has the ids.
+// publish fills a hub with the archive. It returns the publisher, whose ledger has the
+// ids.
 func (a *archive) publish(ctx context.Context, h *process) (*publisher, error) {
 	p := newPublisher(h, 1, batchWithKey)
 	defer p.client.CloseIdleConnections()
@@ -32,7 +33,7 @@ func (a *archive) publish(ctx context.Context, h *process) (*publisher, error) {
 	return p, nil
 }
 
-// topic is the topic of the nth event; the hot one is the last.
+// topic returns the index of an event's topic; the hot topic is the last.
 func (a *archive) topic(seq uint32) int {
 	if seq%uint32(a.Hot) == 0 {
 		return a.Topics
@@ -47,7 +48,7 @@ func (a *archive) name(topic int) string {
 	return fmt.Sprintf("topic-%d", topic)
 }
 
-// byTopic returns the numbers of each topic's events.
+// byTopic returns the numbers of the events of each topic.
 func (a *archive) byTopic() [][]uint32 {
 	all := make([][]uint32, a.Topics+1)
 	for seq := range uint32(a.Events) {
@@ -57,7 +58,7 @@ func (a *archive) byTopic() [][]uint32 {
 	return all
 }
 
-// after returns the numbers of some topics' events that follow one, in order.
+// after returns, in order, the numbers above seq of the events of some topics.
 func after(seq uint32, byTopic [][]uint32, topics []int) (merged []uint32) {
 	for _, t := range topics {
 		i, _ := slices.BinarySearch(byTopic[t], seq+1)
@@ -67,13 +68,13 @@ func after(seq uint32, byTopic [][]uint32, topics []int) (merged []uint32) {
 	return merged
 }
 
-// maxTopics is how many topics the hub lets an event have.
+// maxTopics is how many topics the hub allows an event.
 const maxTopics = 100
 
-// ends is how many events it takes to tell every topic of the end.
+// ends returns how many events it takes to publish the end of the run to every topic.
 func (a *archive) ends() int { return a.Topics/maxTopics + 1 }
 
-// endTopics are the topics of the nth event that tells of the end.
+// endTopics returns the topics of the nth event that marks the end.
 func (a *archive) endTopics(seq uint32) (names []string) {
 	first := int(seq) % a.ends() * maxTopics
 	for t := first; t < min(first+maxTopics, a.Topics+1); t++ {

@@ -17,9 +17,9 @@ import (
 	"github.com/tidings-sse/tidings/internal/checker/attack"
 )
 
-// assailCmd is the other process of an attack, with descriptors of its own. It
-// reads its target from standard input, attacks until that ends, and answers
-// with what came of it.
+// assailCmd is the process that runs an attack, with its own descriptors. It reads its
+// target from standard input, attacks until that is closed, and prints the counts of
+// answers.
 type assailCmd struct {
 	Name string `arg:""`
 }
@@ -50,7 +50,7 @@ type assailant struct {
 	output *json.Decoder
 	ended  *time.Timer
 
-	answers string // what the hub answered it, and how often
+	answers string // the hub's answers, and how often each came
 }
 
 func assail(ctx context.Context, a attack.Attack, t attack.Target) (*assailant, error) {
@@ -72,13 +72,13 @@ func assail(ctx context.Context, a attack.Attack, t attack.Target) (*assailant, 
 	return &assailant{name: a.Name, cmd: cmd, input: in, output: json.NewDecoder(out)}, json.NewEncoder(in).Encode(t)
 }
 
-// callOff asks it to end and does not wait.
+// callOff asks the attack to end and does not wait.
 func (a *assailant) callOff() {
-	_ = a.input.Close()                                                        // it may have ended
-	a.ended = time.AfterFunc(time.Minute, func() { _ = a.cmd.Process.Kill() }) // it hangs
+	_ = a.input.Close()                                                        // the attack may have ended
+	a.ended = time.AfterFunc(time.Minute, func() { _ = a.cmd.Process.Kill() }) // it still hangs
 }
 
-// wait waits for its end.
+// wait waits for the attack's process to end.
 func (a *assailant) wait() error {
 	defer a.ended.Stop()
 	var counts map[string]int

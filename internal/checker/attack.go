@@ -33,12 +33,13 @@ type attackCheck struct {
 	Noise       float64       `default:"3" help:"The p99 of the honest under attack may be so many times the one before; 0 does not judge."`
 }
 
-// memoryRetained is how much a hub with a limit retains in memory.
+// memoryRetained is how much a hub with a memory limit retains when its store is
+// memory.
 const memoryRetained = "100MiB"
 
-// maxKept is how much more memory than before a hub without a limit may have after an
-// attack. With a limit it also keeps the store's part of that, a quarter: its cache is full
-// then, and was empty before.
+// maxKept is how many bytes more than before a hub without a memory limit may have
+// after an attack. With a limit it may also keep the store's part, a quarter, because
+// the store's cache is full then and was empty before.
 const maxKept = 128 << 20
 
 func (c *attackCheck) maxKept() (int64, error) {
@@ -84,16 +85,16 @@ type attackRun struct {
 	*attackCheck
 	hub    *process
 	target attack.Target
-	token  string // of the honest
+	token  string // of the honest clients
 	honest crowd
 	begun  time.Duration
-	trims  bool // what is published is more than the hub retains
+	trims  bool // the hub drops some of what is published
 
 	quiet, attacked, after *latency
 	before, peak, end      int64 // the hub's memory
 	cpu                    time.Duration
 	attacks                []*assailant
-	newcomer               string // how one fared under attack
+	newcomer               string // how a new client fared under attack
 }
 
 func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []attack.Attack, flags ...string) error {
@@ -101,7 +102,7 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 	flags = append([]string{"--jwt-key", key, "--anonymous", "--mercure-subscriptions", "--retain-bytes", "16GiB", "--retry", "100ms"}, flags...)
 	if c.MemoryLimit != "" {
 		flags = append(flags, "--memory-limit", c.MemoryLimit)
-		if s.Store == "memory" { // of which events may take half
+		if s.Store == "memory" { // events may take half of the limit
 			flags = append(flags, "--retain-bytes", memoryRetained)
 		}
 	}
@@ -121,7 +122,7 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { // without a hub there is nothing to wait for
+	go func() { // without a hub there is nothing left to measure
 		<-h.exited
 		cancel()
 	}()
@@ -145,14 +146,14 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil { // the figures say why
+	if err != nil { // the report has the reason
 		r.must("the honest are served", err.Error(), false, "true")
 		return run.judgeCost(ctx, r)
 	}
 	return run.judge(ctx, r)
 }
 
-// measure measures the honest without attacks, beside them and after them.
+// measure measures the honest clients before, during and after the attacks.
 func (r *attackRun) measure(ctx context.Context, attacks []attack.Attack) (err error) {
 	if r.quiet, err = r.honest.measure(ctx, r.Rate, pause(ctx, r.Quiet)); err != nil {
 		return err
@@ -177,7 +178,7 @@ func (r *attackRun) measure(ctx context.Context, attacks []attack.Attack) (err e
 	return errors.Join(errs[:]...)
 }
 
-// attack runs attacks at once, the late ones in the second half.
+// attack runs the attacks at the same time, the late ones in the second half.
 func (r *attackRun) attack(ctx context.Context, attacks []attack.Attack) error {
 	start := func(late bool) error {
 		for _, a := range attacks {
@@ -209,7 +210,7 @@ func (r *attackRun) attack(ctx context.Context, attacks []attack.Attack) error {
 	return nil
 }
 
-// welcome says how the hub receives an honest client that it has not met.
+// welcome reports how the hub serves an honest client that is new to it.
 func (r *attackRun) welcome(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -266,8 +267,8 @@ func (r *attackRun) judge(ctx context.Context, rep *report) error {
 	return nil
 }
 
-// forgetTrimmed strikes out of the ledgers what retention has dropped: the events of each
-// publisher before the oldest that the log has of it. It returns how many those were.
+// forgetTrimmed removes from the ledgers what retention has dropped: each publisher's
+// events before its oldest one in the log. It returns how many those were.
 func forgetTrimmed(publishers []*publisher, log []logged) (n int) {
 	oldest := map[uint32]uint32{}
 	for _, e := range log {
@@ -286,7 +287,7 @@ func forgetTrimmed(publishers []*publisher, log []logged) (n int) {
 	return n
 }
 
-// judgeCost reports what the attacks cost the hub and the honest.
+// judgeCost reports what the attacks cost the hub and the honest clients.
 func (r *attackRun) judgeCost(ctx context.Context, rep *report) error {
 	for _, a := range r.attacks {
 		rep.add(a.name+" was answered", a.answers)

@@ -12,36 +12,37 @@ import (
 	"time"
 )
 
-// An audience listens live to one publisher, whose events are numbered from 0
-// on, and measures how long each takes.
+// An audience listens live to one publisher, whose events are numbered from 0, and
+// measures the latency of each event.
 type audience struct {
 	publisher *publisher
 	members   []*listener
-	hold      chan struct{} // closed by release; nil if nobody was on hold
+	hold      chan struct{} // closed by release; nil if members read from the start
 
-	latency atomic.Pointer[latency] // where to; nil: nowhere
-	until   atomic.Uint32           // the number at which all go
+	latency atomic.Pointer[latency] // where durations are added; nil: nowhere
+	until   atomic.Uint32           // the number of the event at which members leave
 }
 
 // A listener is a member of an audience.
 type listener struct {
 	subscriber
 	sequence
-	at atomic.Int64 // the newest number it has had, or -1
+	at atomic.Int64 // the newest number received, or -1
 }
 
-// live are more numbers than any audience hears.
+// live has more numbers than any audience receives.
 var live = ascending(0, 1<<20)
 
-// newSpeaker returns a publisher for audiences, to one topic.
+// newSpeaker returns a publisher to one topic, for audiences.
 func newSpeaker(h *process, topic string) *publisher {
 	p := newPublisher(h, 0, jsonWithKey)
 	p.topics = func(uint32) []string { return []string{topic} }
 	return p
 }
 
-// gather connects n members, from whom the next event of p is the first. With
-// a size of receive buffers, they do not read until they are released.
+// gather connects n members, whose first event is the next one of p. If receive, the
+// size of their receive buffers in bytes, is not 0, members do not read until they are
+// released.
 func gather(ctx context.Context, h *process, p *publisher, n, receive int) (*audience, error) {
 	a := &audience{publisher: p, members: make([]*listener, n)}
 	a.until.Store(math.MaxUint32)
@@ -82,8 +83,8 @@ func (a *audience) subscribers() []*subscriber {
 	return subs
 }
 
-// measure publishes at a rate while something is done, and returns how long the
-// events took to the members.
+// measure publishes at a rate, in events a second, while during runs, and returns the
+// latencies at the members.
 func (a *audience) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
 	l := &latency{}
 	return l, a.measureInto(ctx, l, rate, during)
@@ -102,7 +103,8 @@ func (a *audience) measureInto(ctx context.Context, l *latency, rate float64, du
 	return a.caughtUp(ctx)
 }
 
-// pause is a time in which nothing but the measurement goes on.
+// pause returns a function that waits for d, so that nothing but the measurement goes
+// on.
 func pause(ctx context.Context, d time.Duration) func() error {
 	return func() error {
 		select {
@@ -113,7 +115,8 @@ func pause(ctx context.Context, d time.Duration) func() error {
 	}
 }
 
-// caughtUp waits until all members have had the publisher's newest event.
+// caughtUp waits until all members have received the publisher's newest event, for at
+// most a minute.
 func (a *audience) caughtUp(ctx context.Context) error {
 	newest := int64(len(a.publisher.ledger)) - 1
 	timeout := time.After(time.Minute)
@@ -135,8 +138,8 @@ func (a *audience) caughtUp(ctx context.Context) error {
 
 func (a *audience) release() { close(a.hold) }
 
-// dismiss publishes a last event, waits until all members have had it, and
-// returns what was wrong with what they got, and how many never had the last.
+// dismiss publishes a last event and waits until all members have received it. It
+// returns what was wrong with their events, and how many never received the last one.
 func (a *audience) dismiss(ctx context.Context, patience time.Duration) (v verdict, missing int, err error) {
 	last := uint32(len(a.publisher.ledger))
 	a.until.Store(last)

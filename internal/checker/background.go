@@ -11,15 +11,15 @@ import (
 	"syscall"
 )
 
-// Beside the hub, a process in the background stands for machines elsewhere. An
-// idle one gets processors that nobody else wants; a nice one gets a little in
-// any case, whatever the hub is made to do.
+// A process in the background stands for machines elsewhere. At idle priority it runs
+// on processors that nothing else wants; a nice one gets a little time in any case,
+// however busy the hub is.
 var (
 	idle = []string{"chrt", "--idle", "0"}
 	nice = []string{"nice", "-n", "19"}
 )
 
-// background returns a command that runs this program again, at a priority.
+// background returns a command that runs this program again at a priority.
 func background(ctx context.Context, priority []string, command ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -32,16 +32,16 @@ func background(ctx context.Context, priority []string, command ...string) (*exe
 	return cmd, nil
 }
 
-// spinCmd keeps every processor busy, and does nothing else. Even at the lowest
-// priority this costs whoever shares the machine: a thread that wakes up waits
-// for the kernel to notice that another processor could be had. The process of
-// those who resume costs that too, whatever the hub does about them.
+// spinCmd keeps every processor busy and does nothing else. Even at the lowest priority
+// this slows other programs on the machine down: a thread that wakes up waits until the
+// kernel notices that it can preempt another processor. The process of the resuming
+// clients has the same cost, whatever the hub does, and this measures it.
 type spinCmd struct{}
 
 func (spinCmd) Run(ctx context.Context) error {
 	for range runtime.GOMAXPROCS(0) {
 		go func() {
-			for ctx.Err() == nil { // takes a lock that nobody else wants
+			for ctx.Err() == nil { // Err takes a lock that nothing else contends for
 			}
 		}()
 	}
@@ -49,7 +49,7 @@ func (spinCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-// besides does something while such a process runs.
+// besides runs do while a spinning process runs.
 func besides(ctx context.Context, do func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -62,6 +62,6 @@ func besides(ctx context.Context, do func() error) error {
 	}
 	err = do()
 	stop()
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait() // the context has killed it
 	return err
 }

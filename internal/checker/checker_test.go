@@ -23,7 +23,7 @@ import (
 	"github.com/tidings-sse/tidings/internal/checker/attack"
 )
 
-// built has the hub's binary, once it is needed.
+// built holds the hub's binary, built when first needed.
 var built setup
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// The short forms judge what is lost and what is kept. Latencies they print.
+// The short forms of the checks judge only what is lost and what is kept. They print
+// latencies without judging them.
 
 func TestKillShort(t *testing.T) {
 	passes(t, &killCheck{Kills: 3, Publishers: 4, Subscribers: 20, Rate: 200, MinAlive: 200 * time.Millisecond, MaxAlive: time.Second, Patience: time.Minute})
@@ -58,7 +59,8 @@ func TestFullShort(t *testing.T) {
 	passes(t, &fullCheck{Size: 96, MinFree: 16, Live: 5, Patience: 30 * time.Second})
 }
 
-// All at once, they cost no more than the hub may take, and the honest lose nothing.
+// All attacks at once cost no more than the hub may take, and the honest clients lose
+// nothing.
 func TestAttackShort(t *testing.T) {
 	passes(t, &attackCheck{
 		Publishers: 10, Streams: 100, Rate: 1, For: 20 * time.Second, Quiet: 2 * time.Second, Settle: time.Minute,
@@ -66,7 +68,7 @@ func TestAttackShort(t *testing.T) {
 	})
 }
 
-// An attack that the hub takes for a bad request proves nothing.
+// An attack that the hub refuses as a bad request proves nothing.
 func TestAttacksArrive(t *testing.T) {
 	s := shared(t, "disk")
 	s.files = 4000
@@ -76,7 +78,7 @@ func TestAttacksArrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.kill)
-	arrive := map[string]string{ // what the hub answers, where that is not 200
+	arrive := map[string]string{ // the hub's answer, if not 200
 		"headers": "403", "tickets": "201", "pinned": "201", "descriptors": "cut off", "slowheads": "cut off",
 		"slowbodies": "401", "continuation": "goaway: PROTOCOL_ERROR",
 	}
@@ -93,8 +95,8 @@ func TestAttacksArrive(t *testing.T) {
 	}
 }
 
-// A checker that cannot fail proves nothing: what a killed hub had in memory
-// is lost, and has to be found missing.
+// A checker that cannot fail proves nothing. A killed hub loses what it had in memory,
+// and the check must report that.
 func TestKillSeesLoss(t *testing.T) {
 	s := shared(t, "memory")
 	c := &killCheck{Kills: 2, Publishers: 4, Subscribers: 20, Rate: 200, MinAlive: 500 * time.Millisecond, MaxAlive: time.Second, Patience: time.Second}
@@ -126,7 +128,7 @@ func passes(t *testing.T, c check) {
 	}
 }
 
-// shared returns a setup that uses the one binary there is.
+// shared returns a setup that uses the one built binary.
 func shared(t *testing.T, store string) *setup {
 	t.Helper()
 	if testing.Short() {
@@ -139,8 +141,8 @@ func shared(t *testing.T, store string) *setup {
 	return &setup{Hub: bin, Store: store, Dir: t.TempDir()}
 }
 
-// Whatever visitors did, no goroutine of theirs stays. It takes a hub in this
-// process to count them.
+// No goroutine of a visitor stays, whatever the visitor did. Counting them takes a hub
+// in this process.
 func TestChurnLeavesNoGoroutine(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	logger := slog.New(slog.DiscardHandler)
@@ -164,7 +166,8 @@ func TestChurnLeavesNoGoroutine(t *testing.T) {
 	}()
 
 	var vs visits
-	// Beside these there are the loops of the parked streams, and who ends them.
+	// Besides these there are the shards of parked streams, and the goroutine that ends
+	// them.
 	before := runtime.NumGoroutine() + runtime.GOMAXPROCS(0) + 1
 	for wave := range 4 {
 		if err := errors.Join(vs.wave(server.Listener.Addr().String(), wave*100, wave*100+100), vs.lingering()); err != nil {

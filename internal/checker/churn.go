@@ -27,8 +27,8 @@ type churnCheck struct {
 	Settle      time.Duration `default:"30s" help:"How long the hub may take to get rid of what is left."`
 }
 
-// maxGrowth is how much memory the hub may have gained in the second half of
-// the churn: what it keeps of each connection would show.
+// maxGrowth is how many bytes the hub may gain in the second half of the churn. It
+// would show memory kept for each connection.
 const maxGrowth = 64 << 20
 
 func (c *churnCheck) check(ctx context.Context, s *setup) (*report, error) {
@@ -84,7 +84,7 @@ func (c *churnCheck) check(ctx context.Context, s *setup) (*report, error) {
 	return r, nil
 }
 
-// remains reports what the hub has kept.
+// remains reports what the hub still holds.
 func (c *churnCheck) remains(ctx context.Context, h *process, r *report, before int, middle int64) error {
 	after := 0
 	for begin := now(); now()-begin < c.Settle; time.Sleep(50 * time.Millisecond) {
@@ -108,8 +108,8 @@ func (c *churnCheck) remains(ctx context.Context, h *process, r *report, before 
 		return err
 	}
 	r.add("hub threads", threads)
-	// Each visitor had two URI Templates of its own. A hub that keeps feeds
-	// runs into its limit on them.
+	// Each visitor had two URI Templates of its own. A hub that keeps their feeds runs
+	// into its limit on templates.
 	err = freshTemplate(h.addr)
 	if err != nil {
 		progress("a fresh template: %v", err)
@@ -118,13 +118,13 @@ func (c *churnCheck) remains(ctx context.Context, h *process, r *report, before 
 	return ctx.Err()
 }
 
-// A visitor is a way to connect and to go. It returns when the connection is
-// gone, or an error if the hub did not behave.
+// A visitor is one way to connect and leave. visit returns when the connection has
+// ended, with an error if the hub misbehaved.
 type visitor struct {
 	name  string
-	share int // of all connections, in parts of the sum
+	share int // of all connections, relative to the sum of shares
 	visit func(c net.Conn, n int) error
-	slow  bool // it takes as long as the hub lets it
+	slow  bool // takes as long as the hub allows
 }
 
 var visitors = []visitor{
@@ -167,14 +167,14 @@ var visitors = []visitor{
 	{name: "send headers slower than allowed", share: 1, visit: slowly, slow: true},
 }
 
-// visits are what a churn has seen of visitors.
+// visits count a churn's visitors.
 type visits struct {
 	counts map[string]int
-	slow   []chan error // of those that a wave does not wait for
+	slow   []chan error // results of visitors that a wave does not wait for
 }
 
-// wave has visitors from one number up to another come at the same time, and
-// waits for all but the slow ones.
+// wave runs the visitors with numbers from from up to to at the same time, and waits
+// for all but the slow ones.
 func (vs *visits) wave(addr string, from, to int) error {
 	if vs.counts == nil {
 		vs.counts = map[string]int{}
@@ -212,7 +212,7 @@ func (vs *visits) wave(addr string, from, to int) error {
 	return results(quick)
 }
 
-// lingering waits for the slow ones.
+// lingering waits for the slow visitors.
 func (vs *visits) lingering() error { return results(vs.slow) }
 
 func results(done []chan error) error {
@@ -223,17 +223,17 @@ func results(done []chan error) error {
 	return errors.Join(errs...)
 }
 
-// patience is how long a visitor waits for the hub. It is more than the hub
-// gives to headers.
+// patience is how long a visitor waits for the hub, which is longer than the hub waits
+// for headers.
 const patience = 20 * time.Second
 
-// subscription is a request for topics that nobody else has asked for.
+// subscription returns a request for topics that no other visitor has asked for.
 func subscription(n int) string {
 	q := url.Values{"topic": {fmt.Sprint("churn-", n), fmt.Sprintf("https://churn.example/a/%d/{x}", n), fmt.Sprintf("https://churn.example/b/%d/{x}", n)}}
 	return "GET /events?" + q.Encode() + " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nX-Filler: " + strings.Repeat("x", 200) + "\r\n\r\n"
 }
 
-// subscribe sends a subscription and reads up to the stream's place.
+// subscribe sends a subscription and reads up to the stream's first position.
 func subscribe(c net.Conn, n int) error {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
@@ -245,7 +245,7 @@ func subscribe(c net.Conn, n int) error {
 	return err
 }
 
-// readPlace reads a stream's beginning, and returns what follows.
+// readPlace reads a stream's first block, and returns a reader of what follows.
 func readPlace(c net.Conn) (*bufio.Reader, error) {
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -260,7 +260,7 @@ func readPlace(c net.Conn) (*bufio.Reader, error) {
 		if err != nil {
 			return nil, fmt.Errorf("a stream without a place: %w", err)
 		}
-		if line == "\n" { // the end of the first block, which has the place
+		if line == "\n" { // the end of the first block, which has the position
 			return body, nil
 		}
 	}
@@ -275,7 +275,7 @@ func gone(c net.Conn) error {
 	return ignoreReset(err)
 }
 
-// ignoreReset drops an error that says no more than that a connection is gone.
+// ignoreReset returns nil for an error that says only that the connection has ended.
 func ignoreReset(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("the hub keeps the connection: %w", err)
@@ -283,7 +283,7 @@ func ignoreReset(err error) error {
 	return nil
 }
 
-// slowly sends headers byte by byte, and wants to be cut off.
+// slowly sends headers byte by byte, and expects to be cut off.
 func slowly(c net.Conn, n int) error {
 	begin := time.Now()
 	for _, b := range []byte(subscription(n)) {
@@ -305,7 +305,7 @@ func slowly(c net.Conn, n int) error {
 	return errors.New("the hub took headers that came a byte at a time")
 }
 
-// garbage is no request, in one of several ways.
+// garbage returns bytes that are not a request, in one of several ways.
 func garbage(n int) []byte {
 	rng := rand.New(rand.NewPCG(uint64(n), 0))
 	noise := make([]byte, 1+rng.IntN(4000))
@@ -318,12 +318,12 @@ func garbage(n int) []byte {
 	}[n/7%7]), noise}, nil)
 }
 
-// freshTemplate subscribes to a URI Template that nobody has used.
+// freshTemplate subscribes with a URI Template that no other visitor has used.
 func freshTemplate(addr string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }() // it has served
+	defer func() { _ = c.Close() }() // it has served its purpose
 	return subscribe(c, 1<<30)
 }

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// A crowd is many audiences, each of which listens to a publisher of its own.
+// A crowd is several audiences, each with its own publisher.
 type crowd []*audience
 
-// crowdSelector selects what crowds are told.
+// crowdSelector selects the topics of all publishers of crowds.
 const crowdSelector = "honest/{publisher}"
 
 // gatherCrowd connects the members of all audiences.
@@ -31,8 +31,8 @@ func gatherCrowd(ctx context.Context, h *process, publishers, members int, token
 	return c, nil
 }
 
-// measure measures all audiences at once, each at a rate. It returns what it has
-// measured with an error, too.
+// measure measures all audiences at once, each at rate events a second. It returns the
+// latencies even with an error.
 func (c crowd) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
 	l, over := &latency{}, make(chan struct{})
 	errs := make([]error, len(c))
@@ -41,7 +41,7 @@ func (c crowd) measure(ctx context.Context, rate float64, during func() error) (
 		wg.Go(func() {
 			errs[i] = a.measureInto(ctx, l, rate, func() error { <-over; return nil })
 		})
-		time.Sleep(time.Duration(float64(time.Second) / rate / float64(len(c)))) // spreads them
+		time.Sleep(time.Duration(float64(time.Second) / rate / float64(len(c)))) // spreads their events
 	}
 	err := during()
 	close(over)
@@ -49,7 +49,7 @@ func (c crowd) measure(ctx context.Context, rate float64, during func() error) (
 	return l, errors.Join(err, errors.Join(errs...))
 }
 
-// dismiss dismisses every audience, and adds up what was wrong and missing.
+// dismiss dismisses every audience and returns the sums.
 func (c crowd) dismiss(ctx context.Context, patience time.Duration) (v verdict, missing int, err error) {
 	var mu sync.Mutex
 	err = all(len(c), func(i int) error {
@@ -70,7 +70,7 @@ func (c crowd) publishers() (ps []*publisher) {
 	return ps
 }
 
-// reconnects counts how often streams had to come back.
+// reconnects returns how often streams had to reconnect.
 func (c crowd) reconnects() (n int) {
 	for _, a := range c {
 		for _, m := range a.members {

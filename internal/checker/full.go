@@ -22,7 +22,7 @@ type fullCheck struct {
 	Patience time.Duration `default:"30s" help:"How long publishing may take to recover."`
 }
 
-// fileSystem mounts a small file system. Nothing else but a full disk is like
+// fileSystem mounts a small file system, because only a full disk behaves exactly like
 // a full disk.
 func (c *fullCheck) fileSystem(s *setup) (dir string, unmount func(), err error) {
 	temp, err := s.tempDir()
@@ -48,7 +48,7 @@ func (c *fullCheck) check(ctx context.Context, s *setup) (*report, error) {
 	defer unmount()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// What is in the way at first, and gives back its space when it is deleted.
+	// obstacle takes space at first, which its removal gives back.
 	obstacle := filepath.Join(dir, "obstacle")
 	if err := os.WriteFile(obstacle, make([]byte, c.Size<<20/3), 0o600); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (c *fullCheck) check(ctx context.Context, s *setup) (*report, error) {
 	if err := c.read(ctx, r, h, live); err != nil {
 		return nil, err
 	}
-	// Nor may it hurt that others take the rest.
+	// It must also do no harm if another program takes the rest.
 	thief := filepath.Join(dir, "thief")
 	if err := os.WriteFile(thief, make([]byte, c.Size<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		return nil, fmt.Errorf("a file larger than the disk: %w", err)
@@ -89,7 +89,7 @@ func (c *fullCheck) check(ctx context.Context, s *setup) (*report, error) {
 
 // fill publishes until the hub has no space.
 func (c *fullCheck) fill(ctx context.Context, r *report, p *publisher) error {
-	for len(p.ledger) < int(c.Size<<20>>16) { // more does not fit
+	for len(p.ledger) < int(c.Size<<20>>16) { // more events do not fit
 		refused, err := attempt(ctx, p)
 		if err != nil {
 			return err
@@ -111,7 +111,7 @@ func (c *fullCheck) fill(ctx context.Context, r *report, p *publisher) error {
 	return nil
 }
 
-// refused checks what the hub answers when not a byte is left.
+// refused checks the hub's answers when no byte is left.
 func (c *fullCheck) refused(ctx context.Context, r *report, p *publisher) error {
 	refused, err := attempt(ctx, p)
 	if err != nil {
@@ -125,8 +125,8 @@ func (c *fullCheck) refused(ctx context.Context, r *report, p *publisher) error 
 	return nil
 }
 
-// attempt tries to publish the next event, once. If it is refused, its number
-// is the next one's.
+// attempt tries to publish the next event once. If the hub refuses the event, its
+// number is used again.
 func attempt(ctx context.Context, p *publisher) (refused *statusError, err error) {
 	seq := len(p.ledger)
 	p.ledger = append(p.ledger, entry{})
@@ -138,7 +138,7 @@ func attempt(ctx context.Context, p *publisher) (refused *statusError, err error
 	return nil, err
 }
 
-// read checks that a full disk keeps nobody from reading.
+// read checks that clients can still read from a hub with a full disk.
 func (c *fullCheck) read(ctx context.Context, r *report, h *process, live *audience) error {
 	if err := live.caughtUp(ctx); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (c *fullCheck) read(ctx context.Context, r *report, h *process, live *audie
 	}
 	r.zero("subscribers cut meanwhile", opens-len(live.members))
 
-	// One that was away since the middle goes on from there.
+	// A client that left in the middle resumes there.
 	ledger := live.publisher.ledger
 	middle := len(ledger) / 2
 	last := uint32(len(ledger) - 1)
@@ -176,7 +176,7 @@ func resumed(v verdict, missing int) string {
 	return strings.TrimSpace(fmt.Sprintf("%+v", v))
 }
 
-// recover publishes again, after space has returned.
+// recover publishes again once there is space.
 func (c *fullCheck) recover(ctx context.Context, r *report, p *publisher) error {
 	begin := now()
 	ctx, cancel := context.WithTimeout(ctx, c.Patience)

@@ -21,7 +21,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// A besieged hub gets hostile requests while a bystander listens to every
+// A besieged is a hub that gets hostile requests while a bystander listens to every
 // topic over a real connection.
 type besieged struct {
 	hub       *hub.Hub
@@ -54,7 +54,7 @@ func besiege(f *testing.F) *besieged {
 		}
 	}()
 	f.Cleanup(func() {
-		_ = resp.Body.Close() // it ends the bystander
+		_ = resp.Body.Close() // ends the bystander
 		server.Close()
 		if err := h.Close(); err != nil {
 			f.Error(err)
@@ -66,7 +66,8 @@ func besiege(f *testing.F) *besieged {
 	return b
 }
 
-// ask has the hub answer a request. A stream is left soon after it has begun.
+// ask sends the hub a request and returns the answer. It leaves a stream soon after it
+// has begun.
 func (b *besieged) ask(t *testing.T, method, path, query string, header http.Header, body []byte) *answer {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -89,7 +90,7 @@ func (b *besieged) ask(t *testing.T, method, path, query string, header http.Hea
 	return a
 }
 
-// An answer is what one request got.
+// An answer is the answer to one request.
 type answer struct {
 	header http.Header
 	status int
@@ -110,20 +111,21 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// Flush is what streams do. There is no telling whether more will come.
+// Only streams call Flush. It ends a stream soon after its first bytes, because nothing
+// shows whether more will come.
 func (a *answer) Flush() {
 	if a.body.Len() > 0 {
 		time.AfterFunc(time.Millisecond, a.leave)
 	}
 }
 
-// headerValue reports whether a server lets a value through to its handlers
+// headerValue reports whether a server passes a header value to its handlers
 // (RFC 9110 §5.5).
 func headerValue(v string) bool {
 	return strings.Trim(v, " \t") == v && !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-// overheard returns what the bystander has got since the last call.
+// overheard returns the bystander's events since the last call.
 func (b *besieged) overheard(t testing.TB) (events []sse.Event) {
 	res, err := b.hub.Publish(context.Background(), eventlog.Record{Topics: []string{"end"}, Data: []byte("end")})
 	if err != nil {
@@ -147,8 +149,8 @@ func (b *besieged) overheard(t testing.TB) (events []sse.Event) {
 	}
 }
 
-// FuzzPublish checks that a bystander gets exactly what was acknowledged,
-// whatever a publisher sends.
+// FuzzPublish checks that a bystander gets exactly the acknowledged events, whatever a
+// publisher sends.
 func FuzzPublish(f *testing.F) {
 	b := besiege(f)
 	for _, seed := range []struct{ query, contentType, key, body string }{
@@ -200,10 +202,10 @@ func FuzzPublish(f *testing.F) {
 	})
 }
 
-// lineEnds makes of every line end what a stream makes of it.
+// lineEnds replaces line ends as a stream does.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// acknowledged returns the ids of the events that an answer says are new.
+// acknowledged returns the ids of the events that an answer reports as new.
 func acknowledged(t *testing.T, a *answer) (ids []string) {
 	if a.status/100 != 2 {
 		return nil
@@ -229,8 +231,8 @@ func acknowledged(t *testing.T, a *answer) (ids []string) {
 	}
 }
 
-// FuzzSubscribe checks that whatever is asked for, the answer is a stream with
-// a place, lines of JSON, or a problem; and that a bystander does not notice.
+// FuzzSubscribe checks that every request is answered with a stream that has a
+// position, lines of JSON, or a problem, and that a bystander does not notice.
 func FuzzSubscribe(f *testing.F) {
 	b := besiege(f)
 	for i := range 20 {
@@ -239,7 +241,7 @@ func FuzzSubscribe(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	b.overheard(f) // all of these
+	b.overheard(f) // discards these events
 	for _, seed := range []struct{ path, query, lastEventID string }{
 		{"/events", "topic=a", ""},
 		{"/events/a", "last_event_id=earliest", ""},

@@ -19,17 +19,17 @@ import (
 	"time"
 )
 
-// setup is what all checks start hubs from.
+// setup is what all checks need to start hubs.
 type setup struct {
 	Hub   string `placeholder:"PATH" help:"The hub's binary; built from ./cmd/tidings unless given."`
 	Store string `default:"disk" help:"The hub's --store. On memory, what is killed is lost: a check that does not see that is wrong itself."`
 	Dir   string `placeholder:"DIR" help:"Where data directories are made; the system's place for temporary files unless given."`
 
-	files int // how many descriptors hubs may have; 0: as many as this process
+	files int // the hubs' limit on open files; 0: that of this process
 	temp  string
 }
 
-// binary returns the hub's program, built if need be.
+// binary returns the path of the hub's program, and builds it if necessary.
 func (s *setup) binary() (string, error) {
 	if s.Hub != "" {
 		return s.Hub, nil
@@ -58,20 +58,20 @@ func (s *setup) tempDir() (string, error) {
 	return s.temp, nil
 }
 
-// clean removes what setup made.
+// clean removes the files of setup.
 func (s *setup) clean() {
 	if s.temp != "" {
-		_ = os.RemoveAll(s.temp) // temporary
+		_ = os.RemoveAll(s.temp) // temporary files only
 	}
 }
 
-// A process is a hub, or several one after the other, at the same address and
-// on the same data.
+// A process is a hub, or several one after the other, at the same address with the same
+// data.
 type process struct {
 	addr string
 	args []string
 	bin  string
-	// files is how many descriptors it may have; 0: as many as this process.
+	// files is the hub's limit on open files; 0: that of this process.
 	files int
 
 	cmd    *exec.Cmd
@@ -110,9 +110,9 @@ func (s *setup) startHubOn(data string, args ...string) (*process, error) {
 	return h, h.start()
 }
 
-// freeAddress returns a loopback address below the kernel's own range of
-// ports: a client that dials a port of that range while nobody listens there
-// may be given the same one for its own end, and so reach itself.
+// freeAddress returns a free loopback address below the kernel's range of ephemeral
+// ports. A client that dials an ephemeral port on which no program listens may get that
+// same port for its own end, and so connect to itself.
 func freeAddress() (string, error) {
 	var low, high int
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
@@ -133,8 +133,8 @@ func freeAddress() (string, error) {
 	return "", fmt.Errorf("no free port between 10000 and %d", low)
 }
 
-// prober asks for readiness. It keeps no connection, which would count as one of
-// the hub's descriptors.
+// prober asks for readiness. It keeps no connection open, because that would count as
+// one of the hub's descriptors.
 var prober = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // start runs the hub and waits until it is ready.
@@ -144,7 +144,7 @@ func (h *process) start() error {
 		h.cmd = exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(h.files), h.bin}, h.args...)...)
 	}
 	h.cmd.Stdout, h.cmd.Stderr = &h.log, &h.log
-	// It must not outlive a checker that is killed.
+	// The hub must not outlive a checker that is killed.
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := h.cmd.Start(); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (h *process) start() error {
 	h.exited = exited
 	cmd := h.cmd
 	go func() {
-		_ = cmd.Wait() // its ProcessState has the result
+		_ = cmd.Wait() // ProcessState has the result
 		close(exited)
 	}()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -180,8 +180,7 @@ func (h *process) kill() {
 	<-h.exited
 }
 
-// stop asks the hub to end and returns its exit code; -1 means that it had to
-// be killed.
+// stop asks the hub to end and returns its exit code, or -1 if it had to be killed.
 func (h *process) stop() int {
 	_ = h.cmd.Process.Signal(syscall.SIGTERM) // it may have exited
 	select {
@@ -192,7 +191,7 @@ func (h *process) stop() int {
 	return h.cmd.ProcessState.ExitCode()
 }
 
-// lastWords describes how a hub ended by itself: what it panicked with, or its last line.
+// lastWords returns why a hub ended by itself: its panic, or its last line.
 func (h *process) lastWords() string {
 	log := strings.TrimSpace(h.log.String())
 	for _, begin := range []string{"panic: ", "fatal error: ", "runtime: "} {
@@ -205,8 +204,8 @@ func (h *process) lastWords() string {
 	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), log[strings.LastIndex(log, "\n")+1:])
 }
 
-// judge stops the hub and adds how that went, and what it logged that no hub
-// should, to a report.
+// judge stops the hub, and reports how that went and whether it logged something that
+// no hub should.
 func (h *process) judge(r *report) {
 	code := h.stop()
 	r.must("hub exit code after SIGTERM", code, code == 0, "0")
@@ -222,13 +221,13 @@ func (h *process) judge(r *report) {
 	r.zero("errors in the hub's log", len(bad))
 }
 
-// A logTail keeps the end of what a process prints.
+// A logTail keeps the end of a process's output.
 type logTail struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-const logTailSize = 8 << 20 // the stacks of all goroutines, too
+const logTailSize = 8 << 20 // room for the stacks of all goroutines
 
 func (l *logTail) Write(p []byte) (int, error) {
 	l.mu.Lock()

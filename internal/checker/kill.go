@@ -31,12 +31,12 @@ type killRun struct {
 	hub        *process
 	publishers []*publisher
 	watchers   []*watcher
-	late       []*watcher // those who have not begun
+	late       []*watcher // watchers that have not begun
 	starts     latency    // from a kill until the hub is ready again
 	published  time.Duration
 }
 
-// A watcher is a subscriber and all it has seen.
+// A watcher is a subscriber and everything that it has received.
 type watcher struct {
 	subscriber
 	wants func(e event) bool
@@ -66,14 +66,14 @@ func (c *killCheck) check(ctx context.Context, s *setup) (*report, error) {
 		subs[i] = &w.subscriber
 	}
 	missing := wait(subs, c.Patience)
-	cancel() // so that nobody writes while the judge reads
+	cancel() // nothing may write while judge reads
 	for _, s := range subs {
 		<-s.ended
 	}
 	return run.judge(missing)
 }
 
-// Each event has a topic of its publisher's, one of its number's, and a type.
+// Each event has a topic of its publisher, a topic of its number, and a type.
 
 func topicOf(pub uint32) string {
 	return fmt.Sprintf("https://checker.example/%d/%d", pub%4, pub)
@@ -83,8 +83,8 @@ var parities = []string{"even", "odd"}
 
 func typeOf(seq uint32) string { return []string{"", "price", "news"}[seq%3] }
 
-// sizeOf gives small events, now and then a larger one, and a few that do not
-// fit into the hub's buffers.
+// sizeOf returns mostly small sizes, sometimes a larger one, and rarely one that does
+// not fit the hub's buffers.
 func sizeOf(seq uint32) int {
 	switch {
 	case seq%500 == 499:
@@ -95,7 +95,7 @@ func sizeOf(seq uint32) int {
 	return 20 + int(seq*37%200)
 }
 
-// watches are what the watchers ask for, by turns.
+// watches are the subscriptions of the watchers, by turns.
 var watches = []struct {
 	query url.Values
 	wants func(e event) bool
@@ -112,7 +112,7 @@ var everyTopic = url.Values{"topic": {"*"}}
 
 func everything(event) bool { return true }
 
-// subscribe connects the watchers, save those who come late.
+// subscribe connects the watchers, except those that begin late.
 func (r *killRun) subscribe(ctx context.Context) error {
 	transport := newTransport(0)
 	var now []*subscriber
@@ -139,8 +139,8 @@ func (r *killRun) subscribe(ctx context.Context) error {
 	return placed(ctx, now)
 }
 
-// killUnderLoad has the publishers publish while the hub is killed and started
-// again. They stop just before the last time, some with answers outstanding.
+// killUnderLoad publishes while it kills and restarts the hub. The publishers stop just
+// before the last kill, some with answers outstanding.
 func (r *killRun) killUnderLoad(ctx context.Context) error {
 	publishing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -191,8 +191,8 @@ func (r *killRun) killUnderLoad(ctx context.Context) error {
 	return <-failed
 }
 
-// publishEnd publishes what every watcher takes for the end, whatever its
-// topics and types.
+// publishEnd publishes events that every watcher takes for the end, whatever its topics
+// and types.
 func (r *killRun) publishEnd(ctx context.Context) error {
 	end := newPublisher(r.hub, endOfRun, textWithID)
 	defer end.client.CloseIdleConnections()
@@ -209,8 +209,8 @@ func (r *killRun) publishEnd(ctx context.Context) error {
 	return nil
 }
 
-// judge compares what was acknowledged with what the log holds, and that with
-// what each watcher has seen.
+// judge compares the acknowledged events with the log, and the log with what each
+// watcher has received.
 func (r *killRun) judge(missing int) (*report, error) {
 	rep := &report{Check: "kill"}
 	rep.add("kills", r.Kills)
@@ -239,7 +239,7 @@ func (r *killRun) judge(missing int) (*report, error) {
 	return rep, nil
 }
 
-// wanted returns those of the events that w asked for.
+// wanted returns the events that w asked for.
 func (w *watcher) wanted(events []logged) (n []number) {
 	for _, e := range events {
 		if w.wants(e.event) {
@@ -249,9 +249,9 @@ func (w *watcher) wanted(events []logged) (n []number) {
 	return n
 }
 
-// judgeLog judges what the hub holds by the ledgers of publishers, numbered from
-// 0, that have published for some time. It returns what is gone: acknowledged,
-// and not in the log.
+// judgeLog compares the log with the ledgers of publishers, which are numbered from 0
+// and have published for the given time. It returns the acknowledged events that the
+// log lacks.
 func judgeLog(rep *report, publishers []*publisher, published time.Duration, log []logged) (gone []logged) {
 	logs := make([][]logged, len(publishers)) // by publisher
 	for _, e := range log {
@@ -299,14 +299,14 @@ func judgeLog(rep *report, publishers []*publisher, published time.Duration, log
 	return gone
 }
 
-// A logged event is one that the hub holds.
+// A logged is an event in the hub's log.
 type logged struct {
 	event
 	id string
 }
 
-// retained reads all that the hub holds of what a selector selects, in order,
-// but for the end of the run.
+// retained reads all retained events that a selector selects, in order, except those
+// that mark the end of the run.
 func (h *process) retained(selector string) ([]logged, error) {
 	resp, err := send(context.Background(), http.DefaultClient, "GET", h.url("/events?topic="+url.QueryEscape(selector)), http.Header{"Accept": {"application/x-ndjson"}}, nil)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A latency is a histogram of durations, to about 2 %. Any number of
+// A latency is a histogram of durations, accurate to about 2 %. Any number of
 // goroutines may add to it.
 type latency struct {
 	buckets [64 << subBits]atomic.Int64
@@ -32,7 +32,7 @@ func bucket(n uint64) int {
 	return shift<<subBits + int(n>>shift)
 }
 
-// value is the middle of a bucket.
+// value returns the middle of a bucket.
 func value(bucket int) time.Duration {
 	if bucket < 2<<subBits {
 		return time.Duration(bucket)
@@ -48,7 +48,8 @@ func (l *latency) count() (n int64) {
 	return n
 }
 
-// quantile returns the duration that a share q of all does not exceed.
+// quantile returns the duration that a share q of all durations does not exceed, with q
+// from 0 to 1.
 func (l *latency) quantile(q float64) time.Duration {
 	rest := int64(q * float64(l.count()))
 	for i := range l.buckets {
@@ -62,9 +63,9 @@ func (l *latency) quantile(q float64) time.Duration {
 // latencies reports a series of measurements.
 func (r *report) latencies(name string, ls []*latency) { r.latenciesWithin(name, ls, 0, nil) }
 
-// latenciesWithin also judges it by another, taken by turns: it fails if even its
-// best p99 is beyond so many times the other's worst. What is closer than that is
-// noise. A noise of 0 does not judge.
+// latenciesWithin also compares the series with other, which was measured by turns. It
+// fails if even the best p99 of ls exceeds noise times the worst p99 of other, because
+// smaller differences are noise. With a noise of 0 it does not judge.
 func (r *report) latenciesWithin(name string, ls []*latency, noise float64, other []*latency) {
 	r.add("publish to receive, p50, "+name, millisOf(quantiles(ls, 0.5)))
 	p99 := quantiles(ls, 0.99)

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command checker drives a real hub, its binary in a process of its own, to
-// where events could get lost, and counts every one of them at the end:
+// Command checker drives a real hub, in its own process, into situations in which
+// events could get lost, and counts all events at the end:
 //
 //	go run ./internal/checker kill    # kill -9 in a loop, under load
 //	go run ./internal/checker stall   # readers that stop reading
@@ -10,9 +10,9 @@
 //	go run ./internal/checker full    # a disk that runs full
 //	go run ./internal/checker attack  # strangers that ask for more than is due
 //
-// Each prints a table of totals and exits with 1 if an event is lost, doubled,
-// out of order or torn, or if a bound does not hold. It needs Linux, for /proc
-// is where memory and descriptors are counted.
+// Each prints a table of totals and exits with 1 if an event is lost, doubled, out of
+// order or torn, or if a bound does not hold. It needs Linux, because it reads memory
+// and descriptors from /proc.
 package main
 
 import (
@@ -43,7 +43,7 @@ type cli struct {
 	JSON bool `name:"json" help:"Print one JSON object instead of a table."`
 }
 
-// errFailed ends a check whose report says what is wrong.
+// errFailed is the error of a check whose report says what is wrong.
 var errFailed = errors.New("the check has failed")
 
 func main() {
@@ -58,8 +58,8 @@ func main() {
 	}
 }
 
-// A check drives a hub and reports what it counted. An error means that it
-// could not be carried through.
+// A check drives a hub and reports what it counted. An error means that the check could
+// not be completed.
 type check interface {
 	check(ctx context.Context, s *setup) (*report, error)
 }
@@ -93,7 +93,7 @@ func (c *churnCheck) Run(ctx context.Context, s *setup, p printer) error  { retu
 func (c *fullCheck) Run(ctx context.Context, s *setup, p printer) error   { return p.run(ctx, s, c) }
 func (c *attackCheck) Run(ctx context.Context, s *setup, p printer) error { return p.run(ctx, s, c) }
 
-// progress tells whoever waits what goes on.
+// progress prints a line about the check's progress to standard error.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
 }

@@ -10,19 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// An event is what a publisher's nth event says of itself. Its data carries a
-// checksum, so that a torn or mixed one is told from a good one.
+// An event is what a publisher's nth event says about itself. A checksum in its data
+// shows whether the data is torn or mixed with another event's.
 type event struct {
 	pub, seq uint32
 	at       time.Duration // when it was first sent, by this process's clock
 }
 
-// endOfRun is the publisher of the events that tell subscribers that nothing
-// follows.
+// endOfRun is the publisher number of the events that mark the end of a run.
 const endOfRun = 255
 
-// A number names an event, together with the id that it was seen under, in
-// little space: there are millions of them.
+// A number names an event together with the id that it was received under, in 8 bytes,
+// because there are millions of them.
 type number uint64
 
 func (e event) number(id string) number {
@@ -31,14 +30,14 @@ func (e event) number(id string) number {
 
 var began = time.Now()
 
-// now is this process's monotonic clock.
+// now returns the time on this process's monotonic clock.
 func now() time.Duration { return time.Since(began) }
 
-// filler is what events are filled up with: lines of several lengths, empty
-// ones too, and characters of several bytes.
+// filler pads events: lines of several lengths, also empty ones, and characters of
+// several bytes.
 var filler = strings.Repeat("the quick brown fox\njumps over\n\nthe lazy dog; 消息不会丢失: data: id: 7\n", 1000)
 
-// data returns the event's data: a line that names it, then about size bytes.
+// data returns the event's data: a line that names the event, then about size bytes.
 func (e event) data(size int) string {
 	for !utf8.RuneStart(filler[size]) {
 		size--
@@ -53,7 +52,7 @@ func checksum(head, body string) uint32 {
 	return crc32.Update(sum, crc32.IEEETable, []byte(body))
 }
 
-// parseEvent reads what data wrote. It fails unless every byte is there.
+// parseEvent parses the result of data. ok is false if a single byte differs.
 func parseEvent(data string) (e event, ok bool) {
 	line, body, ok := strings.Cut(data, "\n")
 	if !ok {
@@ -67,7 +66,7 @@ func parseEvent(data string) (e event, ok bool) {
 	if n, err := strconv.ParseUint(sum, 36, 32); err != nil || uint32(n) != checksum(head, body) {
 		return e, false
 	}
-	var fields [3]uint64 // the checksum vouches for their form
+	var fields [3]uint64 // the checksum guarantees their form
 	for i := range fields {
 		var field string
 		field, head, _ = strings.Cut(head, " ")

@@ -18,25 +18,25 @@ func statusField(pid int, field string) (int64, error) {
 	return procField(fmt.Sprintf("/proc/%d/status", pid), field+":", 0)
 }
 
-// rss is how many bytes a process has in memory.
+// rss returns how many bytes of memory a process has resident.
 func rss(pid int) (int64, error) {
 	n, err := statusField(pid, "VmRSS")
 	return n << 10, err
 }
 
-// peakRSS is the most bytes that a process has had in memory since it began or
+// peakRSS returns the most bytes that a process has had resident since it began, or
 // since resetPeak.
 func peakRSS(pid int) (int64, error) {
 	n, err := statusField(pid, "VmHWM")
 	return n << 10, err
 }
 
-// resetPeak begins peakRSS anew (proc_pid_clear_refs(5)).
+// resetPeak restarts the measurement of peakRSS (proc_pid_clear_refs(5)).
 func resetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
-// cpuTime is how much processor time a process has used.
+// cpuTime returns how much processor time a process has used.
 func cpuTime(pid int) (time.Duration, error) {
 	p, err := gopsutil.NewProcess(int32(pid))
 	if err != nil {
@@ -49,13 +49,13 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration((t.User + t.System) * float64(time.Second)), nil
 }
 
-// tcpMemory is how many bytes the kernel holds for TCP, over all sockets.
+// tcpMemory returns how many bytes the kernel holds for all TCP sockets.
 func tcpMemory() (int64, error) {
 	pages, err := procField("/proc/net/sockstat", "TCP:", 9) // inuse 1 orphan 0 tw 0 alloc 1 mem 0
 	return pages * int64(os.Getpagesize()), err
 }
 
-// procField returns the nth word after the name that a line begins with.
+// procField returns the nth word after the name at the beginning of a line.
 func procField(path, name string, n int) (int64, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -69,14 +69,14 @@ func procField(path, name string, n int) (int64, error) {
 	return 0, fmt.Errorf("%s has no %s", path, name)
 }
 
-// descriptors counts a process's open files.
+// descriptors returns the number of a process's open files.
 func descriptors(pid int) (int, error) {
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	return len(entries), err
 }
 
-// unsent counts the connections to a local port that have bytes under way which
-// the peer has not acknowledged, and those bytes.
+// unsent returns the number of connections to a local port with bytes that the peer has
+// not acknowledged, and the number of those bytes.
 func unsent(addr string) (connections int, size int64, err error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {

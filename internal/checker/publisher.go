@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// An entry is what a publisher knows of one of its events. Entries that were
-// not acknowledged may be in the log or not.
+// An entry is what a publisher knows about one of its events. An event that was not
+// acknowledged may be in the log or not.
 type entry struct {
-	id    string // as the hub's answer gave it
+	id    string // from the hub's answer
 	acked bool
 }
 
-// A publisher publishes numbered events one after the other, each until it is
-// acknowledged, so that its ledger of what was acknowledged is exact.
+// A publisher publishes numbered events one after the other and repeats each until it
+// is acknowledged, so that its ledger is exact.
 type publisher struct {
 	num    uint32
 	hub    *process
@@ -33,16 +33,16 @@ type publisher struct {
 	topics func(seq uint32) []string
 	types  func(seq uint32) string
 	token  string // "" on a hub without keys
-	// forsake leaves an event alone whose first attempt broke, and goes on
-	// with the next: such events may be there once, or not at all.
+	// forsake skips an event whose first attempt broke. The log may have it once or not
+	// at all.
 	forsake bool
 
 	ledger     []entry
 	retries    int
-	duplicates int // answered as there already
+	duplicates int // answered as duplicates
 }
 
-// A manner is how a publisher says what it has to say.
+// A manner is a form of publish request.
 type manner int
 
 const (
@@ -53,21 +53,22 @@ const (
 	manners
 )
 
-// batchSize is how many events a batch of NDJSON has.
+// batchSize is how many events an NDJSON batch has.
 const batchSize = 8
 
 func newPublisher(h *process, num uint32, how manner) *publisher {
 	return &publisher{
 		num: num, hub: h, how: how,
-		// The timeout is for a hub that answers nothing: its outcome is unknown.
+		// The timeout is for a hub that does not answer, which leaves the outcome
+		// unknown.
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: 30 * time.Second},
 		size:   func(uint32) int { return 80 },
 		types:  func(uint32) string { return "" },
 	}
 }
 
-// run publishes, so many events a second, until it is told to stop or ctx ends:
-// the latter in the midst of a request too.
+// run publishes perSecond events a second until stop is closed or ctx ends. The end of
+// ctx also breaks off a request.
 func (p *publisher) run(ctx context.Context, perSecond float64, stop <-chan struct{}) error {
 	defer p.client.CloseIdleConnections()
 	n := 1
@@ -90,11 +91,11 @@ func (p *publisher) run(ctx context.Context, perSecond float64, stop <-chan stru
 	}
 }
 
-// errRefused reports an answer that trying again cannot mend.
+// errRefused is the error for an answer that a retry cannot change.
 var errRefused = errors.New("the hub refused an event")
 
-// publish publishes the next n events. It returns nil when they are
-// acknowledged, or when ctx ended before and they are not.
+// publish publishes the next n events. It returns nil once they are acknowledged, or
+// when ctx ends before that.
 func (p *publisher) publish(ctx context.Context, n int) error {
 	first := len(p.ledger)
 	p.ledger = append(p.ledger, make([]entry, n)...)
@@ -120,7 +121,7 @@ func (p *publisher) publish(ctx context.Context, n int) error {
 	}
 }
 
-// try sends the request once, and enters into the ledger what is acknowledged.
+// try sends the request once and records in the ledger what is acknowledged.
 func (p *publisher) try(ctx context.Context, r *publishRequest, first, n int) error {
 	resp, body, err := request(ctx, p.client, "POST", r.url, r.header, r.body)
 	if err != nil {
@@ -153,16 +154,17 @@ func (p *publisher) try(ctx context.Context, r *publishRequest, first, n int) er
 	return nil
 }
 
-// A statusError is an answer that asks to try again later.
+// A statusError is an answer that asks to retry later.
 type statusError struct {
 	status int
 	body   []byte
-	after  time.Duration // what it asks to wait for, if it says
+	after  time.Duration // the wait that it asks for, or 0
 }
 
-// retryAfter returns what an answer asks to wait for, in seconds (RFC 9110 §10.2.3).
+// retryAfter returns the wait that an answer asks for, in seconds (RFC 9110 §10.2.3),
+// or 0.
 func retryAfter(resp *http.Response) time.Duration {
-	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // none is 0
+	seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // 0 without the header
 	return time.Duration(seconds) * time.Second
 }
 
@@ -174,7 +176,8 @@ type publishRequest struct {
 	body   []byte
 }
 
-// request is the same, byte for byte, however often it is sent.
+// request returns the request for n events. It is the same, byte for byte, on every
+// attempt.
 func (p *publisher) request(first, n int) *publishRequest {
 	key := fmt.Sprintf("%d-%d", p.num, first)
 	r := &publishRequest{url: p.hub.url("/events"), header: http.Header{"Content-Type": {"application/x-ndjson"}}}
@@ -217,7 +220,7 @@ func (p *publisher) item(seq uint32) []byte {
 	}
 	b, err := json.Marshal(item)
 	if err != nil {
-		panic(err) // strings
+		panic(err) // strings always encode
 	}
 	return b
 }

@@ -16,10 +16,10 @@ type report struct {
 	Check   string   `json:"check"`
 	Figures []figure `json:"figures"`
 
-	part string // put before the names of what is added
+	part string // prefix of the names of added figures
 }
 
-// A figure is one line of a report. Bound says what it has to be.
+// A figure is one line of a report. Bound describes its allowed values.
 type figure struct {
 	Name   string `json:"name"`
 	Value  any    `json:"value"`
@@ -27,20 +27,20 @@ type figure struct {
 	Failed bool   `json:"failed,omitempty"`
 }
 
-// add adds a figure that is for information.
+// add adds a figure for information.
 func (r *report) add(name string, value any) {
 	r.Figures = append(r.Figures, figure{Name: r.part + name, Value: value})
 }
 
-// must adds a figure that has to hold.
+// must adds a figure with a bound, and whether it holds.
 func (r *report) must(name string, value any, holds bool, bound string) {
 	r.Figures = append(r.Figures, figure{r.part + name, value, bound, !holds})
 }
 
-// zero adds counts of what may not happen.
+// zero adds the count of something that must not happen.
 func (r *report) zero(name string, n int) { r.must(name, n, n == 0, "0") }
 
-// OK reports whether all holds that has to.
+// OK reports whether all bounds hold.
 func (r *report) OK() bool {
 	for _, f := range r.Figures {
 		if f.Failed {
@@ -50,7 +50,7 @@ func (r *report) OK() bool {
 	return true
 }
 
-// brief returns the figures that are for information or have failed.
+// brief returns the figures without a bound, and those whose bound does not hold.
 func (r *report) brief() (figures []figure) {
 	for _, f := range r.Figures {
 		if f.Bound == "" || f.Failed {
@@ -86,17 +86,17 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	return t.Flush()
 }
 
-// String returns the table, for a test that fails.
+// String returns the table of figures, for the message of a failed test.
 func (r *report) String() string {
 	var b strings.Builder
-	_ = r.print(&b, false) // a buffer takes all
+	_ = r.print(&b, false) // a buffer does not fail
 	return b.String()
 }
 
-// millis is a duration as reports give it.
+// millis formats a duration for a report.
 func millis(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
 }
 
-// kib is a size as reports give it.
+// kib formats a size for a report.
 func kib(bytes int64) string { return fmt.Sprintf("%.1f KiB", float64(bytes)/1024) }

@@ -14,31 +14,31 @@ import (
 	"time"
 )
 
-// resumeCmd is the other process of a storm: those who resume. They read
-// hundreds of megabytes at a time, and it is not their own work that the live
-// subscribers' latencies are to show.
+// resumeCmd is the process of a storm's resuming clients. They read hundreds of
+// megabytes at a time, and their own work must not show in the latencies of the live
+// subscribers.
 type resumeCmd struct{}
 
-// A resumePlan is what the storm's process tells it, on standard input.
+// A resumePlan is what the process reads from standard input.
 type resumePlan struct {
 	archive
 	Addr     string
-	Ended    uint32 // the first number of the events that tell of the end
+	Ended    uint32 // the first number of the events that mark the end
 	Resumers []resumePlace
 }
 
-// A resumePlace is who resumes where.
+// A resumePlace is one client's topics and the event after which it resumes.
 type resumePlace struct {
 	Topics []int
 	After  uint32
 	ID     string // of the event with that number
 }
 
-// A resumeResult is what it answers on standard output: once when all have
-// their history, or patience has ended, and again with a verdict after the
+// A resumeResult is what the process prints to standard output: once when all clients
+// have their history or resumePatience has passed, and again with a verdict after the
 // end.
 type resumeResult struct {
-	Took     time.Duration // from the first request on
+	Took     time.Duration // since the first request
 	Replayed int
 	Missing  int
 	Verdict  verdict
@@ -111,7 +111,7 @@ func (p *resumePlan) resumers(ready *sync.WaitGroup) []*resumer {
 			done()
 		}
 		m.each = func(e event, _ string) bool {
-			if e.pub == endOfRun { // those of earlier storms are history by now
+			if e.pub == endOfRun { // events of earlier storms are history by now
 				return e.seq >= p.Ended
 			}
 			m.see(e.seq)
@@ -125,8 +125,7 @@ func (p *resumePlan) resumers(ready *sync.WaitGroup) []*resumer {
 	return resumers
 }
 
-// waitFor waits for a group, but not without end: what is missing then will be
-// counted.
+// waitFor waits for a group, but at most for patience: missing events will be counted.
 func waitFor(ctx context.Context, wg *sync.WaitGroup, patience time.Duration) error {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
@@ -139,7 +138,7 @@ func waitFor(ctx context.Context, wg *sync.WaitGroup, patience time.Duration) er
 	return ctx.Err()
 }
 
-// A resuming is the running process of those who resume.
+// A resuming is the running process of the resuming clients.
 type resuming struct {
 	cmd     *exec.Cmd
 	answers *json.Decoder

@@ -18,13 +18,15 @@ type stallCheck struct {
 	Noise        float64       `default:"1.5" help:"The best p99 with stalled readers may be so many times the worst one without; 0 does not judge."`
 }
 
-// maxPerStream is what one stalled stream may cost the hub, and the kernel.
+// maxPerStream is how many bytes one stalled stream may cost the hub and the kernel
+// together.
 const maxPerStream = 512 << 10
 
-// receiveBuffer is what a stalled reader asks the kernel for: the least.
+// receiveBuffer is how many bytes of buffer a stalled reader asks the kernel for: the
+// minimum.
 const receiveBuffer = 2 << 10
 
-// stallTopic is what all readers read, so that they share one feed.
+// stallTopic is the topic of all readers, so that they share one feed.
 const stallTopic = "stall"
 
 func (c *stallCheck) check(ctx context.Context, s *setup) (*report, error) {
@@ -39,17 +41,17 @@ func (c *stallCheck) check(ctx context.Context, s *setup) (*report, error) {
 	return r, c.cut(ctx, s, r)
 }
 
-// A stallRound is what one round of measurements has brought.
+// A stallRound is the result of one round of measurements.
 type stallRound struct {
 	quiet, stalled     *latency
-	rss, kernel        int64 // more of it with stalled readers than without
+	rss, kernel        int64 // growth with stalled readers
 	blocked, reconnect int
 	verdict
 	missing int
 }
 
-// beside measures healthy readers without and with stalled ones beside them.
-// What was stalled then goes on, on the same connection.
+// beside measures healthy readers without stalled ones and then with them. The stalled
+// readers then go on, on the same connections.
 func (c *stallCheck) beside(ctx context.Context, s *setup, r *report) error {
 	h, err := s.startHub()
 	if err != nil {
@@ -61,7 +63,7 @@ func (c *stallCheck) beside(ctx context.Context, s *setup, r *report) error {
 	if err != nil {
 		return err
 	}
-	// The first events of a process are slower than all that follow.
+	// A process's first events are slower than all that follow.
 	if err := c.fill(ctx, healthy); err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func (c *stallCheck) round(ctx context.Context, h *process, healthy *audience, r
 	return err
 }
 
-// fill publishes more than the buffers between a hub and a stalled reader hold.
+// fill publishes more than fits the buffers between a hub and a stalled reader.
 func (c *stallCheck) fill(ctx context.Context, a *audience) error {
 	small := a.publisher.size
 	defer func() { a.publisher.size = small }()
@@ -161,8 +163,8 @@ func (c *stallCheck) report(r *report, rounds []stallRound) {
 	r.zero("stalled readers that did not reach the end", missing)
 }
 
-// cut stalls readers past the hub's write timeout: it ends their streams, and
-// they resume by reconnecting.
+// cut stalls readers for longer than the hub's write timeout: the hub ends their
+// streams, and they resume by reconnecting.
 func (c *stallCheck) cut(ctx context.Context, s *setup, r *report) error {
 	h, err := s.startHub("--write-timeout", c.WriteTimeout.String(), "--retry", "100ms")
 	if err != nil {

@@ -24,11 +24,11 @@ type stormRun struct {
 	*stormCheck
 	hub     *process
 	history *publisher
-	end     *publisher // says that nothing follows, after each storm
+	end     *publisher // marks the end of each storm
 	live    *audience
 }
 
-// A stormRound is what one storm has brought.
+// A stormRound is the result of one storm.
 type stormRound struct {
 	quiet, beside, stormy *latency
 	resumeResult
@@ -109,8 +109,8 @@ func (r *stormRun) round(ctx context.Context, s *stormRound) (err error) {
 	return storm.cmd.Wait()
 }
 
-// plan has half of all resume on the hot topic, half on a pair of others; and
-// of each, half at one place, half anywhere.
+// plan resumes half of the clients on the hot topic and half on pairs of other topics.
+// Half of each resume after the same event, half after any event.
 func (r *stormRun) plan() *resumePlan {
 	pair := func() []int {
 		p := []int{rand.IntN(r.Topics), rand.IntN(r.Topics)}

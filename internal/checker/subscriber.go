@@ -18,29 +18,29 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// A subscriber is an EventSource that reads until it has been told that it has
-// all, over as many connections as that takes.
+// A subscriber is an EventSource that reads until it has received its last event, over
+// as many connections as that takes.
 type subscriber struct {
 	query url.Values
 	from  string // the last event ID to begin with, if any
-	// each is given every event, and tells whether it is the last.
+	// each is called with every event, and reports whether it is the last.
 	each func(e event, id string) (last bool)
-	// hold, unless nil, keeps the subscriber from reading its first
-	// connection until it is closed.
+	// hold, unless nil, keeps the subscriber from reading on its first connection until
+	// the channel is closed.
 	hold chan struct{}
-	// transport is shared with others, but for its connections.
+	// transport may be shared by subscribers, but no connection is.
 	transport *http.Transport
 
 	source *sse.Source
-	opens  atomic.Int32 // connections that the hub answered
+	opens  atomic.Int32 // streams that the hub has opened
 	gaps   int
 	torn   int
 	ended  chan struct{} // closed when the subscriber has returned
-	err    error         // why, unless the last event came
+	err    error         // why it returned; nil after the last event
 }
 
-// newTransport returns a transport of streams. Unless it is 0, receive is the
-// size of the sockets' receive buffers.
+// newTransport returns a transport for streams. receive is the size of the sockets'
+// receive buffers in bytes; 0: the system's default.
 func newTransport(receive int) *http.Transport {
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		if receive == 0 {
@@ -55,7 +55,7 @@ func newTransport(receive int) *http.Transport {
 	return &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, DisableCompression: true}
 }
 
-// start begins to subscribe. ctx ends it at the latest.
+// start starts the subscription, which ends when ctx does at the latest.
 func (s *subscriber) start(ctx context.Context, h *process) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url("/events?"+s.query.Encode()), nil)
 	if err != nil {
@@ -104,15 +104,15 @@ func (s *subscriber) read() error {
 			return nil
 		}
 	}
-	return io.ErrUnexpectedEOF // the source was closed before its time
+	return io.ErrUnexpectedEOF // the source was closed too early
 }
 
-// verdict returns what was wrong by itself with what the subscriber got.
+// verdict returns the torn events and gaps that the subscriber has received.
 func (s *subscriber) verdict() verdict { return verdict{Torn: s.torn, Gaps: s.gaps} }
 
-// placed waits until all have been told their place in the log, from which on
-// they are to miss nothing. A subscriber on hold is only waited for until its
-// stream is open: the hub has it then.
+// placed waits until all subscribers have a position in the log, from which on they
+// must miss nothing. For a subscriber on hold it waits only until its stream is open,
+// because the hub knows the position then.
 func placed(ctx context.Context, subs []*subscriber) error {
 	deadline := time.Now().Add(time.Minute)
 	for i, s := range subs {
@@ -132,8 +132,8 @@ func placed(ctx context.Context, subs []*subscriber) error {
 	return nil
 }
 
-// wait waits until all have ended, but no longer than patience, and returns how
-// many have not had the last event.
+// wait waits until all have ended, but at most for patience, and returns how many have
+// not received the last event.
 func wait(subs []*subscriber, patience time.Duration) (missing int) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -7,12 +7,12 @@ import (
 	"sort"
 )
 
-// A verdict counts what is wrong with what subscribers got.
+// A verdict counts what is wrong with the events that subscribers received.
 type verdict struct {
-	Lost      int // expected and never seen
-	Doubled   int // seen again
-	Reordered int // seen after what it comes before
-	Foreign   int // seen though not expected
+	Lost      int // expected but not received
+	Doubled   int // received again
+	Reordered int // received after a later event
+	Foreign   int // received but not expected
 	Torn      int
 	Gaps      int
 }
@@ -35,8 +35,8 @@ func (v *verdict) report(r *report) {
 	r.zero("gaps", v.Gaps)
 }
 
-// compare judges what was seen by what was expected: numbers in order, and
-// others whose order is not known. No number is expected twice.
+// compare judges the numbers that were seen. expected is in order, the order of
+// unordered is unknown, and no number is expected twice.
 func compare(expected, unordered, seen []number) (v verdict) {
 	if len(unordered) == 0 && slices.Equal(expected, seen) {
 		return v
@@ -74,10 +74,10 @@ func compare(expected, unordered, seen []number) (v verdict) {
 	return v
 }
 
-// A sequence is compare for what is known beforehand and ascends: one
-// publisher's events, of which there may be too many to keep what was seen.
+// A sequence is like compare for ascending numbers that are known beforehand: one
+// publisher's events, of which there may be too many to keep all that were seen.
 type sequence struct {
-	expected []uint32 // what is still to come; shared, never written to
+	expected []uint32 // still to come; shared, so never modified
 	verdict
 }
 
@@ -92,17 +92,17 @@ func (s *sequence) see(seq uint32) {
 		s.expected = s.expected[i+1:]
 		return
 	}
-	// It was passed over or seen before, or was never asked for: the three
-	// cannot be told apart any more, and none may be.
+	// The number was skipped or seen before, or was not asked for. These can no longer
+	// be told apart, and none is allowed.
 	s.Doubled++
 }
 
-// end notes what did not come up to and including the last.
+// end counts as lost all expected numbers up to last, inclusive.
 func (s *sequence) end(last uint32) {
 	s.Lost += sort.Search(len(s.expected), func(i int) bool { return s.expected[i] > last })
 }
 
-// ascending returns the numbers from first on, so many.
+// ascending returns n numbers, ascending from first.
 func ascending(first, n int) []uint32 {
 	s := make([]uint32, n)
 	for i := range s {

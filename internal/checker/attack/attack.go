@@ -1,11 +1,11 @@
 //go:build linux
 
-// Package attack does to a hub what strangers may do: each file is one attack.
+// Package attack does to a hub what strangers may do. Each file is one attack.
 //
-// An attack runs until its context ends, against a hub on loopback, in a process
-// of its own (`checker attack` starts it). It counts what the hub answers, and
-// holds no more connections, goroutines and memory than its numbers say. To add
-// one, copy a file, and name it in [All].
+// An attack runs until its context ends, in its own process (`checker attack` starts
+// it), against a hub on loopback. It counts the hub's answers, and holds no more
+// connections, goroutines and memory than its constants say. To add one, copy a file
+// and list it in [All].
 package attack
 
 import (
@@ -13,20 +13,21 @@ import (
 	"fmt"
 )
 
-// An Attack is one way to ask for more than is due.
+// An Attack is one way to ask a hub for more than a client's share.
 type Attack struct {
+	// Name is what [Find] and the command line know the attack by.
 	Name  string
-	Store string // the hub's --store, where it matters
-	// Flags are what the hub needs beside the flags that every attack finds:
-	// keys, --anonymous and --mercure-subscriptions.
+	Store string // the hub's --store, if the attack needs one; "": any
+	// Flags are what the hub needs besides the flags of every attacked hub: keys,
+	// --anonymous and --mercure-subscriptions.
 	Flags []string
-	// Late attacks keep all others out, and begin after them.
+	// Late is set for attacks that keep all others out, and so begin after them.
 	Late bool
 
 	run func(ctx context.Context, t *trial)
 }
 
-// All are the attacks there are.
+// All lists the attacks.
 var All = []Attack{
 	{Name: "templates", run: templates},
 	{Name: "reads", run: reads},
@@ -48,7 +49,7 @@ var All = []Attack{
 	{Name: "descriptors", run: descriptors, Late: true},
 }
 
-// Find returns the attack with a name.
+// Find returns the attack with the given name, or an error if there is none.
 func Find(name string) (Attack, error) {
 	for _, a := range All {
 		if a.Name == name {
@@ -58,8 +59,8 @@ func Find(name string) (Attack, error) {
 	return Attack{}, fmt.Errorf("there is no attack %q", name)
 }
 
-// Run attacks until ctx ends, and returns what came of each attempt: a status,
-// or how the connection failed, and how often.
+// Run attacks until ctx ends, and returns how often each outcome came: an HTTP status,
+// or how the connection failed.
 func (a Attack) Run(ctx context.Context, target Target) map[string]int {
 	t := newTrial(target)
 	ctx, t.end = context.WithCancel(ctx)

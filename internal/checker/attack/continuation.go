@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// continuation sends the head of an HTTP/2 request in CONTINUATION frames that
-// do not end (CVE-2023-45288).
+// continuation sends the head of an HTTP/2 request in an endless series of CONTINUATION
+// frames (CVE-2023-45288).
 func continuation(ctx context.Context, t *trial) {
 	t.swarm(ctx, t.n(20), func(ctx context.Context, i int) bool {
 		c, err := t.connect(ctx, 1<<20)

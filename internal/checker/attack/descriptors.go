@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// descriptors opens more connections than the hub may have files. Half say
-// nothing, the others begin a head and do not end it.
+// descriptors opens more connections than the hub may have files. Half send nothing,
+// the others begin a head and do not end it.
 func descriptors(ctx context.Context, t *trial) {
 	t.swarm(ctx, t.Files+500, func(ctx context.Context, i int) bool {
 		if i%2 == 0 {

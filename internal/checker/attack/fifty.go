@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// fifty publishes events of fifty topics to streams that ask for some of them, by
-// name and by template, so that each event concerns each stream many times.
+// fifty publishes events to fifty topics each, while streams ask for some of them by
+// name and by template, so that each event matches each stream many times.
 func fifty(ctx context.Context, t *trial) {
 	var streams sync.WaitGroup
 	streams.Go(func() {

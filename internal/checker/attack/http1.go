@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// holdFor is how long a connection that reads nothing is held before another
-// takes its place. The hub's write timeout is a little more.
+// holdFor is how long a connection that reads nothing is held before another replaces
+// it. It is a little less than the hub's write timeout.
 const holdFor = 25 * time.Second
 
-// dialer returns a dialer. Unless it is 0, receive is the size of the receive
-// buffers.
+// dialer returns a dialer. receive is the size of the receive buffers in bytes; 0: the
+// system's default.
 func (t *trial) dialer(receive int) *net.Dialer {
 	return &net.Dialer{
 		Timeout:   5 * time.Second,
@@ -38,19 +38,19 @@ func (t *trial) dialer(receive int) *net.Dialer {
 	}
 }
 
-// dial connects to the hub, with the smallest receive buffer. The end of ctx
-// closes the connection; done lets go of it.
+// dial connects to the hub with the smallest receive buffer. The connection closes when
+// ctx ends; done closes it earlier.
 func (t *trial) dial(ctx context.Context) (c net.Conn, done func(), err error) {
 	c, err = t.dialer(2<<10).DialContext(ctx, "tcp", t.Addr)
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = c.(*net.TCPConn).SetLinger(0) // closing leaves no port waiting
+	_ = c.(*net.TCPConn).SetLinger(0) // closing leaves no port in TIME_WAIT
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	return c, func() { stop(); _ = c.Close() }, nil
 }
 
-// get is the head of a request.
+// get returns the head of a GET request.
 func get(path string, headers ...string) string {
 	head := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n"
 	for i := 0; i < len(headers); i += 2 {
@@ -59,15 +59,15 @@ func get(path string, headers ...string) string {
 	return head + "\r\n"
 }
 
-// hold sends a request, reads the answer's head and nothing else, and keeps the
-// connection for a while.
+// hold sends a request, reads the head of the answer and nothing else, and keeps the
+// connection for d.
 func (t *trial) hold(ctx context.Context, head string, d time.Duration) bool {
 	c, done, err := t.dial(ctx)
 	if err != nil {
 		return t.failed(ctx, err)
 	}
 	defer done()
-	_ = c.SetDeadline(time.Now().Add(time.Minute)) // it is open
+	_ = c.SetDeadline(time.Now().Add(time.Minute)) // the connection is open
 	if _, err := io.WriteString(c, head); err != nil {
 		return t.failed(ctx, err)
 	}
@@ -93,7 +93,7 @@ func (t *trial) drip(ctx context.Context, begin string) bool {
 	defer done()
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReaderSize(c, 64).ReadString('\n') // none is an answer, too
+		line, _ := bufio.NewReaderSize(c, 64).ReadString('\n') // no answer counts, too
 		answer <- line
 		_, _ = io.Copy(io.Discard, c)
 		_ = c.Close()
@@ -103,7 +103,7 @@ func (t *trial) drip(ctx context.Context, begin string) bool {
 		sleep(ctx, time.Second)
 		_, err = io.WriteString(c, "x")
 	}
-	_ = c.Close() // ends the reading
+	_ = c.Close() // ends the read
 	if _, rest, ok := strings.Cut(<-answer, " "); ok {
 		status, _, _ := strings.Cut(rest, " ")
 		t.count(ctx, status)

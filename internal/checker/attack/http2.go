@@ -14,22 +14,22 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// An h2 is an HTTP/2 connection of which every frame can be chosen. One
+// An h2 is an HTTP/2 connection on which an attack chooses every frame. Only one
 // goroutine may send.
 type h2 struct {
 	net.Conn
 	trial *trial
 	close func()
 
-	mu      sync.Mutex // of what is written
+	mu      sync.Mutex // guards writing
 	framer  *http2.Framer
 	encoder *hpack.Encoder
 	encoded bytes.Buffer
 	next    uint32 // stream id
 }
 
-// connect opens an HTTP/2 connection, whose streams take so many bytes each, and
-// never more.
+// connect opens an HTTP/2 connection. Each of its streams takes window bytes, and never
+// more.
 func (t *trial) connect(ctx context.Context, window uint32) (*h2, error) {
 	c, done, err := t.dial(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (t *trial) connect(ctx context.Context, window uint32) (*h2, error) {
 		err = h.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
 	}
 	if err == nil {
-		err = h.framer.WriteWindowUpdate(0, 1<<30) // the connection is not what holds the streams up
+		err = h.framer.WriteWindowUpdate(0, 1<<30) // the connection's window must not limit the streams
 	}
 	if err != nil {
 		done()
@@ -53,25 +53,25 @@ func (t *trial) connect(ctx context.Context, window uint32) (*h2, error) {
 	return h, nil
 }
 
-// fragment is the most that a frame may have of a head.
+// fragment is how many bytes of a head one frame may have.
 const fragment = 16 << 10
 
-// get2 is the beginning of an HTTP/2 request's head.
+// get2 returns the first headers of an HTTP/2 request.
 func get2(path string) []string {
 	return []string{":method", "GET", ":scheme", "http", ":authority", "localhost", ":path", path}
 }
 
-// encode encodes headers, which come in pairs. Long ones stay out of the table
-// that both sides keep.
+// encode encodes headers, given as names and values by turns. Long ones stay out of the
+// dynamic table (RFC 7541 §2.3.2).
 func (h *h2) encode(headers ...string) []byte {
 	h.encoded.Reset()
 	for i := 0; i < len(headers); i += 2 {
-		_ = h.encoder.WriteField(hpack.HeaderField{Name: headers[i], Value: headers[i+1], Sensitive: len(headers[i+1]) > 100}) // to a buffer
+		_ = h.encoder.WriteField(hpack.HeaderField{Name: headers[i], Value: headers[i+1], Sensitive: len(headers[i+1]) > 100}) // a buffer does not fail
 	}
 	return h.encoded.Bytes()
 }
 
-// open sends a request, and returns its stream's id.
+// open sends a request and returns its stream's id.
 func (h *h2) open(path string, headers ...string) (id uint32, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,8 +88,7 @@ func (h *h2) open(path string, headers ...string) (id uint32, err error) {
 	return id, err
 }
 
-// read counts the answers, and reads on until the connection or ctx ends. It
-// gives back no window.
+// read counts the answers until the connection or ctx ends. It gives back no window.
 func (h *h2) read(ctx context.Context) error {
 	for {
 		frame, err := h.framer.ReadFrame()

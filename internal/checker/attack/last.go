@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// last asks for as many retained events as there may be, some small and many,
-// some few and large, and reads none of them.
+// last asks for as many retained events as possible, many small ones or few large ones,
+// and does not read them.
 func last(ctx context.Context, t *trial) {
 	small, large := strings.Repeat("x", 20_000), strings.Repeat("x", 900_000)
 	t.publish(ctx, t.n(10_000), func(int) event { return event{Topics: []string{"attack/last/small"}, Data: small} })

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// lists asks for the list of all topics many times on one HTTP/2 connection whose
+// lists asks many times for the list of all topics, on one HTTP/2 connection whose
 // streams take nothing.
 func lists(ctx context.Context, t *trial) {
 	t.publish(ctx, t.n(50_000), func(i int) event {
@@ -22,7 +22,7 @@ func lists(ctx context.Context, t *trial) {
 		go func() {
 			for range t.n(300) {
 				if _, err := c.open("/topics"); err != nil {
-					return // read fails, too
+					return // read reports the failure
 				}
 			}
 		}()

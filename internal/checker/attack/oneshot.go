@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// oneshot opens streams with a template that nobody had before, and goes at
-// once, while events to new topics have the templates tried.
+// oneshot opens streams with a new template each and leaves at once, while events to
+// new topics make the hub try the templates.
 func oneshot(ctx context.Context, t *trial) {
 	var visits sync.WaitGroup
 	visits.Go(func() {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// pinned publishes forms whose topic is small and whose body is not: what is
-// kept of an event may hold all that was sent. It publishes no faster than a
-// disk can keep for as long as a soak takes.
+// pinned publishes forms with a small topic and a large body, because what is kept of
+// an event might pin the whole body. It publishes no faster than a disk can store
+// during a soak.
 func pinned(ctx context.Context, t *trial) {
 	text := url.QueryEscape(strings.Repeat("消息不会丢失", 60))
 	const publishers = 32

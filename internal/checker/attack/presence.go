@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// presence connects to as many long selectors as there may be, and goes again:
-// the hub publishes each selector's coming and going.
+// presence opens streams with as many long selectors as possible and closes them again:
+// the hub publishes an update for each selector, twice.
 func presence(ctx context.Context, t *trial) {
 	t.swarm(ctx, t.n(200), func(ctx context.Context, i int) bool {
 		return t.hold(ctx, get("/.well-known/mercure?"+manySelectors(i)), time.Second)

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// An event is what an attack publishes.
+// An event is what attacks publish.
 type event struct {
 	Topics []string `json:"topics"`
 	Data   string   `json:"data"`
 }
 
-// maxBatch is how many bytes of events a request has: less than --max-body.
+// maxBatch is how many bytes of events a request has at most, less than --max-body.
 const maxBatch = 900 << 10
 
-// publish publishes n events in as few requests as it takes, each until the hub
-// has taken it, so that what an attack needs is there.
+// publish publishes n events in as few requests as possible, and repeats each request
+// until the hub accepts it, because the attack needs the events.
 func (t *trial) publish(ctx context.Context, n int, make func(i int) event) {
 	var batch bytes.Buffer
 	send := func() {
@@ -33,7 +33,7 @@ func (t *trial) publish(ctx context.Context, n int, make func(i int) event) {
 	for i := range n {
 		line, err := json.Marshal(make(i))
 		if err != nil {
-			panic(err) // strings
+			panic(err) // strings always encode
 		}
 		if batch.Len() > 0 && batch.Len()+len(line) > maxBatch || lines == 5000 {
 			send()
@@ -52,7 +52,7 @@ func (t *trial) every(ctx context.Context, interval time.Duration, make func(i i
 	for i := 0; ctx.Err() == nil; i++ {
 		line, err := json.Marshal(make(i))
 		if err != nil {
-			panic(err) // strings
+			panic(err) // strings always encode
 		}
 		t.published(ctx, "application/json", string(line))
 		select {
@@ -62,8 +62,8 @@ func (t *trial) every(ctx context.Context, interval time.Duration, make func(i i
 	}
 }
 
-// published publishes and reports whether that is done. Only what fails counts
-// as an answer.
+// published publishes a body and reports whether the hub accepted it. It counts only
+// failures as answers.
 func (t *trial) published(ctx context.Context, contentType, body string) bool {
 	status, err := t.request(ctx, "POST", "/events", body, "Content-Type", contentType, "Authorization", t.publisher)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// rapidReset opens HTTP/2 streams and cancels each at once, which is to leave
-// work behind that no limit of streams counts (CVE-2023-44487).
+// rapidReset opens HTTP/2 streams and cancels each at once, in order to leave work
+// behind that the limit on open streams does not count (CVE-2023-44487).
 func rapidReset(ctx context.Context, t *trial) {
 	t.swarm(ctx, t.n(20), func(ctx context.Context, i int) bool {
 		c, err := t.connect(ctx, 1<<20)
@@ -20,11 +20,11 @@ func rapidReset(ctx context.Context, t *trial) {
 		go func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				id, err := c.open("/events?topic=*&last=10", "accept", "application/x-ndjson")
-				if err == nil && n%100 > 0 { // the others show that the hub still answers
+				if err == nil && n%100 > 0 { // the others show whether the hub still answers
 					err = c.write(func() error { return c.framer.WriteRSTStream(id, http2.ErrCodeCancel) })
 				}
 				if err != nil {
-					return // read fails, too
+					return // read reports the failure
 				}
 			}
 		}()

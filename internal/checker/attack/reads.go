@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// reads asks, with templates that match nothing, for what has to look at every
-// topic or event there is: everything retained, the newest event, a list.
+// reads makes requests, with templates that match nothing, for which the hub looks at
+// every topic or event: all retained events, the newest event, a list.
 func reads(ctx context.Context, t *trial) {
 	t.publish(ctx, t.n(20_000), func(i int) event {
 		return event{Topics: []string{fmt.Sprintf("https://attack.example/reads/a/rather/long/topic/%d", i)}, Data: "x"}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// scrapes asks for the hub's figures without pause while it has many feeds.
+// scrapes asks for the hub's figures without a pause while the hub has many feeds.
 func scrapes(ctx context.Context, t *trial) {
 	var streams sync.WaitGroup
 	streams.Go(func() {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// slowBodies publishes bodies that stop short of their end, and go on a byte a
-// second: half of them without a token.
+// slowBodies publishes bodies that stop short of their end and then send a byte a
+// second, half of them without a token.
 func slowBodies(ctx context.Context, t *trial) {
 	head := "POST /events?topic=attack/slow HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n"
 	body := "\r\n" + strings.Repeat("x", 900_000)

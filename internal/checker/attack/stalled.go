@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// stalled opens streams over HTTP/2 that stop to take bytes in the midst of a
-// large event. Each has selectors of its own, so that they share nothing.
+// stalled opens HTTP/2 streams that stop taking bytes in the middle of a large event.
+// Each has its own selectors, so that they share nothing.
 func stalled(ctx context.Context, t *trial) {
 	const perConnection = 500
 	var streams sync.WaitGroup
@@ -36,7 +36,7 @@ func (t *trial) stall(ctx context.Context, i, streams int) bool {
 		for j := range streams {
 			path := fmt.Sprintf("/events?topic=attack/stalled&topic=attack/own/%d/%d", i, j)
 			if _, err := c.open(path, "accept", "text/event-stream"); err != nil {
-				return // read fails, too
+				return // read reports the failure
 			}
 		}
 	}()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// subscriptions opens streams that are cheap to ask for and costly to keep, in
-// turn of each kind there is.
+// subscriptions opens streams that are cheap to ask for and expensive to keep, each
+// kind in turn.
 func subscriptions(ctx context.Context, t *trial) {
 	kinds := []func(ctx context.Context, i int) bool{
 		func(ctx context.Context, i int) bool { return t.weigh(ctx, manySelectors(i)) },
@@ -40,7 +40,8 @@ func (t *trial) weigh(ctx context.Context, query string, headers ...string) bool
 	return t.hold(ctx, get("/events?"+query, headers...), time.Hour)
 }
 
-// manySelectors is 100 topics of 640 bytes, nearly all that a subscription may name.
+// manySelectors returns a query with 100 topics of 640 bytes, nearly all that a
+// subscription may name.
 func manySelectors(i int) string {
 	var q strings.Builder
 	for j := range 100 {
@@ -50,7 +51,7 @@ func manySelectors(i int) string {
 	return q.String()[1:]
 }
 
-// weighHeader opens a stream over HTTP/2 with a header as large as may be.
+// weighHeader opens an HTTP/2 stream with a header as large as allowed.
 func (t *trial) weighHeader(ctx context.Context, i int) bool {
 	c, err := t.connect(ctx, 1<<20)
 	if err != nil {
@@ -58,7 +59,7 @@ func (t *trial) weighHeader(ctx context.Context, i int) bool {
 	}
 	defer c.close()
 	go func() {
-		_, _ = c.open(fmt.Sprintf("/events?topic=attack/%d", i), "accept", "text/event-stream", "x-ignored", strings.Repeat("x", 120_000)) // read fails, too
+		_, _ = c.open(fmt.Sprintf("/events?topic=attack/%d", i), "accept", "text/event-stream", "x-ignored", strings.Repeat("x", 120_000)) // read reports the failure
 	}()
 	return t.failed(ctx, c.read(ctx))
 }

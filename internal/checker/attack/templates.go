@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// templates opens streams with as many URI Templates as a request may have, each
-// with as many expressions and no literal prefix, so that each has to be tried
-// on every new topic. Then a long new topic comes every second.
+// templates opens streams with as many URI Templates as a request may have. Each
+// template has as many expressions as allowed and no literal prefix, so that the hub
+// must try it on every new topic. A long new topic then comes every second.
 func templates(ctx context.Context, t *trial) {
 	var streams sync.WaitGroup
 	streams.Go(func() {
@@ -21,15 +21,15 @@ func templates(ctx context.Context, t *trial) {
 			return t.hold(ctx, get("/events?"+heavyTemplates(i)), time.Hour)
 		})
 	})
-	sleep(ctx, 2*time.Second) // the streams are open
+	sleep(ctx, 2*time.Second) // lets the streams open
 	t.every(ctx, time.Second, func(i int) event {
 		return event{Topics: []string{longTopic(i)}, Data: "x"}
 	})
 	streams.Wait()
 }
 
-// heavyTemplates is a query of 100 templates that nobody else has. They match no
-// topic, which is found out at its end.
+// heavyTemplates returns a query with 100 templates that no other stream has. They
+// match no topic, which shows only at the topic's end.
 func heavyTemplates(i int) string {
 	var q strings.Builder
 	for j := range 100 {
@@ -38,7 +38,7 @@ func heavyTemplates(i int) string {
 	return q.String()[1:]
 }
 
-// longTopic is a new topic of 1,000 bytes.
+// longTopic returns a new topic of 1,000 bytes.
 func longTopic(i int) string {
 	topic := fmt.Sprintf("attack/long/%d/%d/", time.Now().UnixNano(), i)
 	return topic + strings.Repeat("a", 1000-len(topic))

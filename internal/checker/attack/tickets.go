@@ -4,8 +4,8 @@ package attack
 
 import "context"
 
-// tickets asks for tickets that nobody will use, with the token of one subject and
-// without a token.
+// tickets asks for tickets that it does not use, with one subject's token and without a
+// token.
 func tickets(ctx context.Context, t *trial) {
 	token := t.token("tickets", false, grant{})
 	t.swarm(ctx, 32, func(ctx context.Context, i int) bool {

@@ -21,14 +21,14 @@ import (
 // A Target is the hub under attack.
 type Target struct {
 	Addr  string  // HOST:PORT
-	From  string  // address that connections come from, which gives each attack ports of its own
-	Key   string  // what the hub's tokens are signed with
-	Files int     // how many descriptors the hub may have
-	Scale float64 // multiplies the sizes of attacks
-	Until string  // the answer that ends the attack; "": none does
+	From  string  // address that connections come from, so that each attack has its own ports
+	Key   string  // the secret that signs the hub's tokens
+	Files int     // the hub's limit on open files
+	Scale float64 // factor for the sizes of attacks
+	Until string  // the answer that ends the attack; "": none
 }
 
-// A trial is an attack while it runs.
+// A trial is a running attack.
 type trial struct {
 	Target
 	publisher, operator string // tokens
@@ -50,31 +50,31 @@ func newTrial(target Target) *trial {
 	return t
 }
 
-// A grant is the claim of a token that says what it is for.
+// A grant is the mercure claim of a token.
 type grant struct {
 	Publish   []string `json:"publish,omitempty"`
 	Subscribe []string `json:"subscribe,omitempty"`
 	Payload   string   `json:"payload,omitempty"`
 }
 
-// token returns what goes into an Authorization header.
+// token returns the value of an Authorization header.
 func (t *trial) token(subject string, admin bool, g grant) string {
 	c := jwt.MapClaims{"sub": subject, "mercure": g, "tidings": map[string]bool{"admin": admin}}
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(t.Key))
 	if err != nil {
-		panic(err) // a secret signs anything
+		panic(err) // signing with a secret does not fail
 	}
 	return "Bearer " + signed
 }
 
-// n scales a number of the attack's.
+// n scales one of the attack's numbers, to at least 1.
 func (t *trial) n(full int) int { return max(1, int(float64(full)*t.Scale)) }
 
-// pauseAfterFailure keeps an attack that is refused from spinning.
+// pauseAfterFailure keeps a refused attack from spinning.
 const pauseAfterFailure = 50 * time.Millisecond
 
-// swarm visits the hub n at a time until ctx ends. Visits are numbered, and
-// report whether the hub served them.
+// swarm runs n visits at a time until ctx ends. Visits are numbered, and report whether
+// the hub served them.
 func (t *trial) swarm(ctx context.Context, n int, visit func(ctx context.Context, i int) bool) {
 	var wg sync.WaitGroup
 	for first := range n {
@@ -96,7 +96,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// count notes an answer, unless the attack's end is what brought it.
+// count counts an answer, unless the end of the attack caused it.
 func (t *trial) count(ctx context.Context, answer string) {
 	if ctx.Err() != nil {
 		return
@@ -109,7 +109,8 @@ func (t *trial) count(ctx context.Context, answer string) {
 	}
 }
 
-// failed notes why there is no answer. It returns false, as visits do.
+// failed counts the reason why there is no answer. It returns false, as such a visit
+// does.
 func (t *trial) failed(ctx context.Context, err error) bool {
 	var netErr net.Error
 	switch {
@@ -123,8 +124,8 @@ func (t *trial) failed(ctx context.Context, err error) bool {
 	return false
 }
 
-// ask sends a request, reads and counts the whole answer, and reports whether it
-// is a success. Headers come in pairs.
+// ask sends a request, reads the whole answer, counts it, and reports whether it is a
+// success. header is names and values by turns.
 func (t *trial) ask(ctx context.Context, method, path, body string, headers ...string) bool {
 	status, err := t.request(ctx, method, path, body, headers...)
 	if err != nil {
@@ -137,7 +138,7 @@ func (t *trial) ask(ctx context.Context, method, path, body string, headers ...s
 func (t *trial) request(ctx context.Context, method, path, body string, headers ...string) (status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+t.Addr+path, strings.NewReader(body))
 	if err != nil {
-		panic(fmt.Sprintf("%s %.100s: %v", method, path, err)) // the attack is wrong
+		panic(fmt.Sprintf("%s %.100s: %v", method, path, err)) // a mistake in the attack
 	}
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {

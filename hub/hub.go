@@ -18,14 +18,14 @@ import (
 // ErrClosed reports a hub that was closed or whose log has failed.
 var ErrClosed = errors.New("hub: closed")
 
-// Options configures a [Hub]. The zero value works.
+// Options configures a [Hub]. The zero value works: see each field for its default.
 type Options struct {
-	Logger *slog.Logger   // nil: slog.Default()
-	Budget *budget.Budget // what clients make the hub hold is counted there; nil: budget.New(0)
+	Logger *slog.Logger   // the hub's log lines; nil means slog.Default()
+	Budget *budget.Budget // counts what clients make the hub hold; nil means budget.New(0), which has no limit on the whole
 }
 
-// A Hub publishes to one log and delivers from it. Its methods may be called
-// by several goroutines at once.
+// A Hub publishes to one log and delivers its events. [New] makes one; the zero value
+// does not work. Several goroutines may call its methods at once.
 type Hub struct {
 	log    eventlog.Log
 	logger *slog.Logger
@@ -39,18 +39,18 @@ type Hub struct {
 
 	weights *weights
 
-	late    chan string    // topics whose templates take long to try
-	matcher sync.WaitGroup // that tries them
+	late    chan string    // topics to match outside the pump, see matchLater
+	matcher sync.WaitGroup // runs matchLate
 
 	err      atomic.Pointer[error] // why the pump ended
 	clock    clockWatch
 	live     activity
 	registry registry
-	changes  atomic.Uint64                 // of the registry, counted after each
-	watch    func(i StreamInfo, open bool) // nil: nobody does
+	changes  atomic.Uint64                 // openings and closings of streams, counted after each
+	watch    func(i StreamInfo, open bool) // set by Watch; nil: nothing is called
 	counters counters
 
-	head atomic.Pointer[eventlog.ID] // every event up to it has been routed; changed with mu held
+	head atomic.Pointer[eventlog.ID] // the newest event routed to the feeds; changed with mu held
 
 	door  sync.Mutex  // see enter
 	pumps atomic.Bool // the pump waits for mu
@@ -58,11 +58,14 @@ type Hub struct {
 	mu          sync.Mutex // guards all below
 	router      router
 	subscribers int
-	ahead       []Waker // of those who wait for the head to move
+	ahead       []Waker // woken when head moves, then forgotten
 	inLate      map[string]struct{}
 }
 
-// New returns a hub on log, which stays the caller's to close, after the hub.
+// New returns a hub on log and starts its goroutines, which [Hub.Close] ends. The hub
+// delivers live what is appended after this call, and reads the rest on request. The
+// caller keeps ownership of the log and must close it after the hub. The error is that of
+// the log's Bounds.
 func New(log eventlog.Log, o Options) (*Hub, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -98,7 +101,9 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 	return h, nil
 }
 
-// Close ends every subscriber and waits for the hub's own work to end.
+// Close ends the streams and subscriptions with [ErrClosed] and waits for the hub's own
+// goroutines. It does not wait until callers have closed their streams; for that, drain
+// first. It may be called more than once, and always returns nil.
 func (h *Hub) Close() error {
 	h.bans.close()
 	h.stop()
@@ -110,13 +115,14 @@ func (h *Hub) Close() error {
 	return nil
 }
 
-// Budget returns the account of what clients make the hub hold.
+// Budget returns the account of what clients make the hub hold. It is never nil.
 func (h *Hub) Budget() *budget.Budget { return h.budget }
 
-// Live tells whether events are being published.
+// Live reports whether an event was routed within the last 100 ms.
 func (h *Hub) Live() bool { return h.live.recent(time.Now()) }
 
-// Err tells why the hub has stopped delivering, or nil while it does.
+// Err returns nil while the hub delivers, then why it stopped: [ErrClosed], or the log's
+// error.
 func (h *Hub) Err() error {
 	if err := h.err.Load(); err != nil {
 		return *err
@@ -124,11 +130,11 @@ func (h *Hub) Err() error {
 	return nil
 }
 
-// Done is closed when the hub delivers no more.
+// Done returns a channel that is closed when the hub has stopped delivering.
 func (h *Hub) Done() <-chan struct{} { return h.pumped }
 
-// pump reads the log's tail, the only reader that does, and routes each event to
-// the feeds that it concerns.
+// pump reads the log's tail and routes each event to the feeds that it concerns. It is
+// the log's only tail reader.
 func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
 	defer h.wakeStreams()
 	defer close(h.pumped)
@@ -156,13 +162,13 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 		if err != nil {
 			return err
 		}
-		// Each form of the event is encoded once, whoever gets it.
+		// Each form of the event is encoded once for all feeds.
 		for i := range wire {
-			if wire[i] = wire[i][:0]; cap(wire[i]) > pageBytes { // a large event's
+			if wire[i] = wire[i][:0]; cap(wire[i]) > pageBytes { // do not keep a large event's buffer
 				wire[i] = nil
 			}
 		}
-		var g guard // of the event, for all feeds
+		var g guard // of the event, shared by all feeds
 		encode := func(f *feed) ([]byte, guard) {
 			if g == nil {
 				g = guardOf(e)
@@ -192,15 +198,16 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 	return ctx.Err()
 }
 
-// lockFirst locks h.mu for the pump, before the subscribers that come or go, see enter.
+// lockFirst locks h.mu for the pump, ahead of subscribers that come or go, see enter.
 func (h *Hub) lockFirst() {
 	h.pumps.Store(true)
 	h.mu.Lock()
 	h.pumps.Store(false)
 }
 
-// appended returns when an event was appended, in Unix nanoseconds by the system's
-// clock. Where the log's clock does not follow that, it is now (see [eventlog.Clock]).
+// appended returns when an event was appended, in Unix nanoseconds by the system's clock.
+// If e.Time is in the future or more than [eventlog.MaxStep] ago, the log's clock does
+// not follow the system's (see [eventlog.Clock]), and appended returns the current time.
 func appended(e *eventlog.Event) int64 {
 	now := time.Now()
 	if ago := now.Sub(e.Time); ago < 0 || ago > eventlog.MaxStep {
@@ -209,24 +216,25 @@ func appended(e *eventlog.Event) int64 {
 	return e.Time.UnixNano()
 }
 
-// maxLate is how many topics may wait to be matched. An event to another one makes
-// those streams read the log whose templates the topic may match, as the first did.
+// maxLate is how many topics may wait to be matched. While the queue is full, events to
+// other such topics are not matched later: each makes the streams whose templates may
+// match read the log.
 const maxLate = 64
 
 // matchLater queues a topic whose templates take longer to try than live delivery may
-// wait. h.mu is held.
+// wait. It does nothing if the queue is full. h.mu is held.
 func (h *Hub) matchLater(topic string) {
 	h.counters.lateMatches.Add(1)
 	if _, ok := h.inLate[topic]; ok || len(h.inLate) == maxLate {
 		return
 	}
-	topic = strings.Clone(topic) // a part of an event would keep all of it
+	topic = strings.Clone(topic) // a substring would keep the whole event in memory
 	h.inLate[topic] = struct{}{}
-	h.late <- topic // there is room: it is at most as full as inLate
+	h.late <- topic // never blocks: inLate has at most as many topics as the channel has room for
 }
 
-// matchLate tries templates on the topics that are queued, so that the next event to
-// one of them finds what matches.
+// matchLate tries the templates on queued topics, so that the next event to such a topic
+// finds them cached.
 func (h *Hub) matchLate(ctx context.Context) {
 	for {
 		select {
@@ -245,7 +253,7 @@ func (h *Hub) matchLate(ctx context.Context) {
 	}
 }
 
-// moveHead says that all up to a place has been routed. h.mu is held.
+// moveHead records that all events up to a position have been routed. h.mu is held.
 func (h *Hub) moveHead(to eventlog.ID) {
 	h.head.Store(&to)
 	for _, w := range h.ahead {
@@ -255,8 +263,8 @@ func (h *Hub) moveHead(to eventlog.ID) {
 	h.ahead = h.ahead[:0]
 }
 
-// skip goes on after events that retention dropped before they were routed:
-// subscribers find out for themselves.
+// skip continues after events that retention dropped before they were routed. Subscribers
+// find the gap when they read the log.
 func (h *Hub) skip(to eventlog.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -266,11 +274,11 @@ func (h *Hub) skip(to eventlog.ID) {
 	h.moveHead(to)
 }
 
-// reached returns the head if it is not before a place: an event may be in the
-// log, and its id known, before it has been routed. Else w is woken when the
-// head has moved.
+// reached returns the position of the newest routed event, and whether it is at or after
+// the given position: an event may be in the log, and its ID known, before it has been
+// routed. If it is before, w is woken when more has been routed.
 func (h *Hub) reached(place eventlog.ID, w Waker) (head eventlog.ID, ok bool, err error) {
-	if head := h.headNow(); place.Compare(head) <= 0 { // mostly, and many streams ask at once
+	if head := h.headNow(); place.Compare(head) <= 0 { // the usual case, without the lock: many streams ask at once
 		return head, true, h.Err()
 	}
 	h.mu.Lock()
@@ -283,18 +291,19 @@ func (h *Hub) reached(place eventlog.ID, w Waker) (head eventlog.ID, ok bool, er
 	return head, false, nil
 }
 
-// enter locks door and mu for a subscriber that comes or goes. Only one of them at a time
-// waits for mu, and lets the pump go first: a mutex goes to whoever has waited longest,
-// and the pump would wait for all of them at each event.
+// enter locks door and mu for a subscriber that comes or goes. Because of door, only one
+// of them at a time waits for mu, and it lets the pump go first. Without door, the pump
+// would wait for all of them at each event, because a mutex goes to the goroutine that
+// has waited longest.
 func (h *Hub) enter() {
 	h.door.Lock()
-	for h.pumps.Load() { // which is soon over
+	for h.pumps.Load() { // the pump gets mu within microseconds
 		runtime.Gosched()
 	}
 	h.mu.Lock()
 }
 
-// join counts a subscriber in to the feed of its subscription.
+// join adds a subscriber to the feed of its subscription.
 func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	if n := len(s.Selectors.text); n == 0 || n > MaxSelectors || len(s.Selectors.templates) > MaxTopics {
 		return nil, invalid("name from 1 to %d topics, of which %d may be URI Templates, as in /events/NAME, topic=NAME or topic=*, not %d", MaxSelectors, MaxTopics, n)
@@ -322,7 +331,7 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	return f, nil
 }
 
-// part counts a subscriber out, once, and reports whether this was the time.
+// part removes a subscriber from its feed, once. It reports whether this call did so.
 func (h *Hub) part(f *feed, parted *bool) bool {
 	h.enter()
 	defer h.door.Unlock()
@@ -343,8 +352,9 @@ func (h *Hub) part(f *feed, parted *bool) bool {
 
 func (h *Hub) headNow() eventlog.ID { return *h.head.Load() }
 
-// Bounds returns those of the log.
+// Bounds returns the current ends and size of the log. The errors are the log's.
 func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.log.Bounds(ctx) }
 
-// Topics yields what the log retains of each topic.
+// Topics yields every topic with retained events, in no particular order, with its
+// totals. An error is the last element.
 func (h *Hub) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] { return h.log.Topics(ctx) }

@@ -7,32 +7,33 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A cohort is the streams of one feed in a [Fanout].
+// A cohort is the group of streams of one feed that a [Fanout] serves together.
 type cohort struct {
 	fanout *Fanout
 	feed   *feed
-	cursor cursor // only ever waits, for all of them
+	cursor cursor // never attached; it only waits for the next event, for all seats
 	woken  bool
 
-	// The Fanout's goroutine alone changes what follows: the seats with the
-	// feed's lock held, as others look at them, too.
+	// Only the Fanout's goroutine changes what follows. It changes seats with the feed's
+	// lock held, because other goroutines read them.
 	seats      []seat
-	next       int   // the seat to look at next
-	due        int   // how many, from there in a circle, have still to be looked at
-	again      bool  // something has come since the circle began
-	last       *stop // the end of the window
+	next       int   // index of the seat to serve next
+	due        int   // how many seats, from next on and around, are still to be served in this round
+	again      bool  // an event came after the round began
+	last       *stop // the end of the window at the last look
 	began      time.Time
-	restsUntil time.Time // when the next circle may begin
+	restsUntil time.Time // when the next round may begin
 }
 
-// A seat is a stream in a cohort. The stream itself is as it was when it came in.
+// A seat is a stream in a cohort. The Stream's own cursor stays as it was when the stream
+// joined; at holds its progress since.
 type seat struct {
 	st  *Stream
-	at  atomic.Pointer[stop] // what it has taken
+	at  atomic.Pointer[stop] // how far the stream has got
 	tag int32
 }
 
-// A stop is a place in a feed's window. Streams that stand there share it.
+// A stop is a position in a feed's window. Streams at the same position share one stop.
 type stop struct {
 	off   uint64
 	place eventlog.ID
@@ -50,7 +51,7 @@ func (c *cohort) Wake() {
 	fo.sink.Wake()
 }
 
-// add seats a stream. The feed's lock is held.
+// add gives a stream a seat. The feed's lock is held.
 func (c *cohort) add(st *Stream, tag int32) {
 	f := c.feed
 	f.dequeue(&st.cursor)
@@ -65,11 +66,12 @@ func (c *cohort) add(st *Stream, tag int32) {
 	c.seats = append(c.seats, seat{st: st, tag: tag})
 	c.seats[st.seat].at.Store(at)
 	if c.due > 0 {
-		c.due++ // the new seat may lie within that part of the circle
+		c.due++ // the new seat may lie within the part of the round that is still to be served
 	}
 }
 
-// remove has a stream go on by itself, from where it stands.
+// remove takes a stream out of the cohort. The stream continues alone from where it
+// stands.
 func (c *cohort) remove(st *Stream) {
 	f := c.feed
 	f.mu.Lock()
@@ -85,7 +87,7 @@ func (c *cohort) remove(st *Stream) {
 	}
 }
 
-// vacate gives a seat to the last in the row.
+// vacate frees a seat by moving the last one into it.
 func (c *cohort) vacate(seat int32) {
 	i, last := int(seat), len(c.seats)-1
 	if i < last {
@@ -97,7 +99,7 @@ func (c *cohort) vacate(seat int32) {
 	c.seats[last].st = nil
 	c.seats[last].at.Store(nil)
 	c.seats = c.seats[:last]
-	if c.due > 0 && i != c.next { // who has moved may be due, and out of that part of the circle: better to look once too often
+	if c.due > 0 && i != c.next { // the moved stream may be due, and now be outside the rest of the round: make all due again
 		c.due = last
 	}
 	c.due = min(c.due, last)
@@ -106,23 +108,23 @@ func (c *cohort) vacate(seat int32) {
 	}
 }
 
-// stand puts a stream at the stop that its cohort has brought it to. The feed's
-// lock is held.
+// stand moves a stream to the position that its cohort has brought it to. The feed's lock
+// is held.
 func (st *Stream) stand(at *stop) {
 	st.cursor.off, st.cursor.place = at.off, at.place
 	st.catchesUp = false
 	st.reach(at.place)
 }
 
-// After a circle a cohort rests as long as that took, if it is so long. A write
-// costs the same for one event as for a hundred, and a shard that never rests
-// takes the processor from those who publish and those who receive.
+// After a round that took at least minRest, a cohort rests for as long as the round took,
+// at most maxRest. A write costs the same for one event as for a hundred, and a shard
+// that never rests takes the CPU from publishers and receivers.
 const (
 	minRest = time.Millisecond
 	maxRest = 25 * time.Millisecond
 )
 
-// rest is how long it has still to rest.
+// rest returns how long the cohort still has to rest.
 func (c *cohort) rest(now time.Time) time.Duration {
 	if c.due > 0 {
 		return 0
@@ -130,16 +132,15 @@ func (c *cohort) rest(now time.Time) time.Duration {
 	return max(c.restsUntil.Sub(now), 0)
 }
 
-// serve looks at those who are due, makes at most n writes, and returns how many
-// those were.
+// serve serves seats that are due, makes at most n writes, and returns how many it made.
 func (c *cohort) serve(n int, now time.Time) (writes int) {
 	if c.due == 0 {
 		if c.rest(now) > 0 {
 			return 0
 		}
-		c.due, c.again, c.began = len(c.seats), false, time.Now() // now is from before others were served
+		c.due, c.again, c.began = len(c.seats), false, time.Now() // now was read before other cohorts were served
 	}
-	if c.due == 0 { // all have left
+	if c.due == 0 { // the cohort is empty
 		return 0
 	}
 	r := c.begin()
@@ -166,7 +167,7 @@ func (c *cohort) serve(n int, now time.Time) (writes int) {
 	return writes
 }
 
-// pass goes on to the next seat.
+// pass moves on to the next seat.
 func (c *cohort) pass() {
 	c.due--
 	if c.next++; c.next == len(c.seats) {
@@ -174,20 +175,20 @@ func (c *cohort) pass() {
 	}
 }
 
-// A round is some writes after one look at the window.
+// A round is the writes of one call of serve, after one look at the window.
 type round struct {
 	*cohort
 	window   window
-	caughtUp int // of those who were behind
+	caughtUp int // streams that were behind and no longer are
 	tally    tally
 
-	// What was looked up last: mostly the next stream stands where that one did.
+	// The last lookup. Usually the next stream stands at the same position.
 	run    run
-	to     *stop // where it ends
-	secret bool  // some of it is private
+	to     *stop // where run ends
+	secret bool  // run contains private events
 }
 
-// begin looks at the feed.
+// begin takes a snapshot of the feed's window.
 func (c *cohort) begin() round {
 	f := c.feed
 	f.mu.Lock()
@@ -199,20 +200,20 @@ func (c *cohort) begin() round {
 	return round{cohort: c, window: f.window, tally: tally{to: &c.fanout.hub.counters}}
 }
 
-// end tells the feed and the counters what was done.
+// end updates the feed and the counters.
 func (r *round) end() {
 	r.tally.flush()
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.end() == r.last.off { // else all are behind again
+	if f.end() == r.last.off { // otherwise an event came meanwhile, and all are behind again
 		f.setBehind(f.behind - r.caughtUp)
 		f.tidy()
 	}
 }
 
-// find looks up what there is to take from an offset on. There is nothing if the
-// window begins after that.
+// find looks up the run to send from an offset. It reports false if the window begins
+// after the offset.
 func (r *round) find(off uint64) bool {
 	if len(r.run.bytes) > 0 && r.run.base == off {
 		return true
@@ -231,7 +232,7 @@ func (r *round) find(off uint64) bool {
 	return true
 }
 
-// sees reports whether a stream may see all that was found.
+// sees reports whether a stream's grant covers all events of the run.
 func (r *round) sees(st *Stream) bool {
 	for i := range r.run.marks {
 		if !st.cursor.grant.sees(r.run.marks[i].private) {
@@ -241,7 +242,7 @@ func (r *round) sees(st *Stream) bool {
 	return true
 }
 
-// write writes what was found.
+// write writes the run to one stream.
 func (r *round) write(s *seat) {
 	n, err := r.fanout.sink.Write(s.tag, r.run.bytes)
 	if n < len(r.run.bytes) {
@@ -256,7 +257,8 @@ func (r *round) write(s *seat) {
 	}
 }
 
-// leave has a stream go on by itself, which has taken n bytes of what was found.
+// leave removes a stream from the cohort after its socket accepted n bytes of the run,
+// and reports that to the sink with Write's error, if any.
 func (r *round) leave(s *seat, n int, err error) {
 	st, tag := s.st, s.tag
 	r.remove(st)

@@ -6,54 +6,54 @@ import (
 	"time"
 )
 
-// A Fanout serves streams that are caught up, all those of a feed in one go:
-// what was published is looked up once for many, and a stream whose peer takes
-// it is not touched itself, but a few words for it that lie beside the next
-// one's. Of thousands, none would be in the processor's cache.
+// A Fanout writes pending events to all caught-up streams of a feed in one pass. It looks
+// the bytes up once, and per stream touches only one entry of a contiguous array, because
+// thousands of Streams would not fit into the CPU cache.
 //
-// One goroutine, the one that writes for all of its streams, calls its methods.
-// Of a stream that is in a Fanout no method may be called, but for
-// [Stream.End].
+// All methods must be called from the one goroutine that writes the streams. While a
+// stream is in a Fanout, only [Stream.End] may be called on it.
 type Fanout struct {
 	hub     *Hub
 	sink    Sink
 	cohorts map[*feed]*cohort
-	most    int       // cohorts that there were since that map was made
-	active  []*cohort // those with streams that may have something to take
-	spare   []*cohort // what active was before
+	most    int       // the largest size of cohorts since the map was made
+	active  []*cohort // cohorts that may have something to write
+	spare   []*cohort // the previous array of active, to be reused
 
-	mu    sync.Mutex // guards woken, and woken of cohorts; taken inside feeds' locks
+	mu    sync.Mutex // guards woken, and the woken field of cohorts; taken inside feeds' locks
 	woken []*cohort
 }
 
-// A Sink writes for a [Fanout]. It tells streams apart by the tags that they
-// were added with.
+// A Sink writes for a [Fanout]. A tag identifies a stream: it is the one given to
+// [Fanout.Add].
 type Sink interface {
-	// Wake tells that there is something to serve. Any goroutine may call it; it
-	// must not block.
+	// Wake signals that there is something to serve. Any goroutine may call it; it must
+	// not block.
 	Waker
 
-	// Write writes to a stream's peer, without waiting for it, and returns how
-	// much that took.
+	// Write writes b to a stream's peer without blocking, and returns how many bytes the
+	// socket accepted. Accepting fewer is not an error; the stream then leaves the
+	// Fanout.
 	Write(tag int32, b []byte) (int, error)
 
-	// Leave says that a stream is in the Fanout no more: its peer has not taken
-	// all that was written, it may not see what is next, or it has to read
-	// the log. The error is that of Write.
+	// Leave is called when a stream has left the Fanout: a write was short or failed, its
+	// grant does not cover the next event, or it fell out of the window. err is Write's
+	// error, if any.
 	Leave(tag int32, err error)
 }
 
-// minTogether is how many streams a feed has to have, in whichever Fanouts, for
-// them to be served together. For one alone a cohort would only cost memory.
+// minTogether is how many attached streams a feed needs, over all Fanouts, to be served
+// by one. For a single stream a cohort would only cost memory.
 const minTogether = 2
 
-// Fanout returns a [Fanout] without streams.
+// Fanout returns a [Fanout] without streams that writes to s.
 func (h *Hub) Fanout(s Sink) *Fanout {
 	return &Fanout{hub: h, sink: s, cohorts: map[*feed]*cohort{}}
 }
 
-// Add takes a stream in, if that has nothing to take for now, and reports
-// whether it did. The stream's waker is still woken for all but events.
+// Add adds a stream that has nothing to send for now, and reports whether it did. It
+// reports false for a stream that is not caught up, or is alone on its feed. The stream's
+// waker is still woken, but not for new events.
 func (fo *Fanout) Add(st *Stream, tag int32) bool {
 	f := st.feed
 	f.mu.Lock()
@@ -72,15 +72,15 @@ func (fo *Fanout) Add(st *Stream, tag int32) bool {
 	return true
 }
 
-// Remove takes a stream out, if it is in.
+// Remove removes a stream, if it is in the Fanout. Its own methods may be called again.
 func (fo *Fanout) Remove(st *Stream) {
 	if st.cohort != nil {
 		st.cohort.remove(st)
 	}
 }
 
-// forget drops the cohort of a feed, which has no streams left. A map does not shrink: one
-// that was much larger is made anew.
+// forget drops the cohort of a feed, which is empty. A Go map does not shrink, so forget
+// makes a new one when few of many cohorts are left.
 func (fo *Fanout) forget(f *feed) {
 	delete(fo.cohorts, f)
 	if fo.most < 64 || len(fo.cohorts) > fo.most/4 {
@@ -92,8 +92,9 @@ func (fo *Fanout) forget(f *feed) {
 	fo.cohorts = left
 }
 
-// Serve has about n writes made, and returns how long there will be none to make:
-// 0 if there are more, a negative duration if that is until the [Sink] is woken.
+// Serve makes about n writes. It returns how long to wait before the next call: 0 if more
+// can be written now, and a negative duration if there is nothing to write until the
+// [Sink] is woken.
 func (fo *Fanout) Serve(n int) (wait time.Duration) {
 	fo.collect()
 	now := time.Now()
@@ -102,13 +103,13 @@ func (fo *Fanout) Serve(n int) (wait time.Duration) {
 		n -= fo.active[served].serve(n, now)
 	}
 	wait = -1
-	next := append(fo.spare[:0], fo.active[served:]...) // they are first the next time
+	next := append(fo.spare[:0], fo.active[served:]...) // these come first at the next call
 	for _, c := range fo.active[:served] {
 		if c.due > 0 || c.again {
 			next = append(next, c)
 		}
 	}
-	clear(fo.active) // it must not keep those that have gone
+	clear(fo.active) // do not keep removed cohorts in memory
 	fo.active, fo.spare = next, fo.active
 	for _, c := range next {
 		if rest := c.rest(now); wait < 0 || rest < wait {
@@ -118,7 +119,7 @@ func (fo *Fanout) Serve(n int) (wait time.Duration) {
 	return wait
 }
 
-// collect takes in those who were woken.
+// collect adds the cohorts that were woken to active.
 func (fo *Fanout) collect() {
 	fo.mu.Lock()
 	defer fo.mu.Unlock()

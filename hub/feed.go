@@ -12,45 +12,44 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// maxWindow is how many bytes of events one feed keeps for streams that are behind.
-// What all windows together hold is counted: beyond that share of the budget, a
-// window keeps nothing, and its streams read the log.
+// maxWindow is how many bytes of events one feed keeps for streams that are behind. All
+// windows together are counted in a share of the budget; when it is used up, a window
+// keeps nothing, and its streams read the log.
 const maxWindow = 1 << 20
 
-// A feed is what subscribers who asked for the same share: the newest events,
-// encoded once, in a contiguous window. A stream is an offset into it. The
-// window holds what somebody still has to take, and nothing while all are
-// caught up; who falls out of it reads on from the log.
+// A feed is what subscriptions with the same selectors, types and form share: the newest
+// events, encoded once, in a contiguous window. A stream is an offset into the window.
+// The window keeps only what a stream has still to send, and is empty while all are
+// caught up. A stream that falls out of it reads from the log.
 type feed struct {
 	key   feedKey
 	sel   Selectors
 	types map[string]struct{} // nil: all
-	grant Selectors           // of all who share an enveloped feed
-	held  *budget.Share       // by the windows of all feeds
-	all   *totals             // of all feeds
+	grant Selectors           // only for feeds with envelopes: the grant of their subscribers
+	held  *budget.Share       // bytes of the windows of all feeds
+	all   *totals             // totals over all feeds
 
-	refs   int   // guarded by the hub's lock, as is the next
-	counts int64 // bytes of what it asks for, and of the templates that it bears, as taken
+	refs   int   // subscribers; guarded by the hub's lock, as is counts
+	counts int64 // bytes counted for its selectors and types, and for the templates it is the bearer of
 
-	mu       sync.Mutex // guards all below; taken inside the hub's lock, never the other way
-	window              // what it once held does not change while a stream may have a part of it
-	room     *room      // whose memory it is; nil: it holds nothing
-	guards   int64      // bytes of what guards private events in it
-	counted  int64      // bytes of all that it holds, as taken from held
-	attached int        // streams with an offset
-	behind   int        // those of them who have something to take
-	joining  int        // streams that are about to attach
+	mu       sync.Mutex // guards all below; taken inside the hub's lock
+	window              // contents never change while a stream may refer to them
+	room     *room      // the origin of the window's memory; nil: the window is empty
+	guards   int64      // bytes of the topics that guard private events in the window
+	counted  int64      // bytes of the window, as taken from held
+	attached int        // cursors with an offset in the window
+	behind   int        // those of them with something to send
+	joining  int        // cursors that are about to attach
 	waiting  []*cursor
 }
 
 // A window is the newest events of a feed.
 type window struct {
 	run
-	start eventlog.ID // it holds all that was routed here after this position
+	start eventlog.ID // it holds every event routed to the feed after this position
 }
 
-// A room is memory for a window, which others can use once no stream has a part
-// of it.
+// A room is memory for a window. It is reused once no stream refers to it.
 type room struct {
 	buf   []byte
 	marks []mark
@@ -58,14 +57,15 @@ type room struct {
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
-// A window that was larger than this leaves its memory to the collector: the next
-// one may have no more than a few bytes in it, which is all that is counted.
+// A window larger than this leaves its memory to the garbage collector. Only the few
+// bytes that the next window may hold would be counted, not the whole buffer.
 const (
 	largestRoom = 4 << 10
 	mostMarks   = 32
 )
 
-// release lets others use the memory of w, which nobody will look at any more.
+// release makes the memory of w available to other windows. No stream may refer to it any
+// more.
 func (r *room) release(w window) {
 	if cap(w.bytes) > largestRoom || cap(w.marks) > mostMarks {
 		return
@@ -75,17 +75,16 @@ func (r *room) release(w window) {
 	rooms.Put(r)
 }
 
-// feedKey names what is shared: canonical selectors, and the options that
-// change bytes. It never names the user, nor, with one exception, what a token
-// grants: private events stand in the window for all, and each cursor steps
-// over those that it may not see. Envelopes are the exception, since they
-// list the topics that are granted.
+// feedKey identifies a feed: canonical selectors, and the options that change bytes. It
+// never contains the user and, with one exception, not what a token grants: the window
+// holds private events for all, and each cursor steps over those it may not see. Feeds
+// with envelopes are the exception, because an envelope lists only the granted topics.
 type feedKey struct {
 	selectors, types, grant string
 	form
 }
 
-// A form is how events are written.
+// A form is how events are written on a stream.
 type form struct {
 	envelope Envelope
 	chunked  bool
@@ -115,24 +114,23 @@ func newFeed(s Subscription, as form, held *budget.Share) (*feed, error) {
 		if t == "" {
 			return nil, invalid("the type must not be empty; the unnamed type is message")
 		}
-		f.types[strings.Clone(t)] = struct{}{} // a part of an address would keep all of it
+		f.types[strings.Clone(t)] = struct{}{} // a substring would keep the whole URL in memory
 	}
 	f.key.types = listKey(slices.Sorted(maps.Keys(f.types)))
 	return f, nil
 }
 
-// listKey makes one string of several, so that no two lists give the same.
+// listKey joins texts so that no two different lists give the same string.
 func listKey(texts []string) string {
 	var b []byte
-	for _, t := range texts { // quoting would copy all that is there for each of a thousand
+	for _, t := range texts { // strconv.AppendQuote would copy the whole buffer for each of up to a thousand texts
 		b = append(strconv.AppendInt(b, int64(len(t)), 10), ':')
 		b = append(b, t...)
 	}
 	return string(b)
 }
 
-// wants reports whether an event, which the log may have found by topic, is
-// asked for, and not banned.
+// wants reports whether the feed asks for e by a topic that b does not ban.
 func (f *feed) wants(e *eventlog.Event, b *banned) bool {
 	return f.wantsType(e.Type) && f.sel.Match(b.open(e.Topics))
 }
@@ -145,10 +143,10 @@ func (f *feed) wantsType(t string) bool {
 	return ok
 }
 
-// typeNames lists the types that are asked for; nil is all.
+// typeNames returns the types asked for, sorted; nil means all.
 func (f *feed) typeNames() []string { return slices.Sorted(maps.Keys(f.types)) }
 
-// last is the place of the newest event routed here.
+// last returns the position of the newest event routed to the feed.
 func (w *window) last() eventlog.ID {
 	if len(w.marks) == 0 {
 		return w.start
@@ -156,17 +154,17 @@ func (w *window) last() eventlog.ID {
 	return w.marks[len(w.marks)-1].id
 }
 
-// from returns what there is after an offset, as much as a stream is given at
-// a time.
+// from returns the events from an offset on, about as much as a stream is given at a
+// time.
 func (w *window) from(off uint64) run {
 	next := w.upTo(off)
 	to := max(min(w.upTo(off+peekSize)+1, len(w.marks)), next+1)
 	return w.slice(off, next, to)
 }
 
-// add routes an event here, appended at a time, as the bytes and the guard that encode
-// gives, and wakes the streams that it concerns. An event may match by several of its
-// topics; it is added once.
+// add appends e to the window and wakes the streams that wait. at is when e was appended
+// to the log, in Unix nanoseconds; encode returns its bytes and its guard. An event may
+// match by several of its topics; it is added once.
 func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) ([]byte, guard)) {
 	if !f.wantsType(e.Type) {
 		return
@@ -176,13 +174,14 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) ([]byte, guar
 	if f.last() == e.ID {
 		return
 	}
-	if f.attached+f.joining == 0 { // nobody to take it: the log has it
+	if f.attached+f.joining == 0 { // no stream needs it in the window; the log has it
 		f.empty()
 		f.start = e.ID
 	} else {
 		b, g := encode(f)
-		// A copy of a large event for each feed would hold up live delivery. The bytes are
-		// nobody's to change, see route, and what follows goes into a new buffer.
+		// A copy of a large event for each feed would hold up live delivery, so its
+		// window refers to the shared bytes. Nothing modifies those: route gives up a
+		// large buffer, and append copies, because there is no spare capacity.
 		large := len(b) > pageBytes
 		if large && len(f.bytes)+len(b) > maxWindow {
 			f.empty()
@@ -190,7 +189,7 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) ([]byte, guar
 		if f.room == nil {
 			f.room = rooms.Get().(*room)
 			f.bytes, f.marks = f.room.buf, f.room.marks
-			*f.room = room{} // the window may outgrow them
+			*f.room = room{} // the window may move to a larger array
 		}
 		if large && len(f.bytes) == 0 {
 			f.bytes = b[:len(b):len(b)]
@@ -205,7 +204,7 @@ func (f *feed) add(e *eventlog.Event, at int64, encode func(*feed) ([]byte, guar
 	f.wake()
 }
 
-// wake wakes whoever waits.
+// wake wakes all waiting cursors.
 func (f *feed) wake() {
 	for _, c := range f.waiting {
 		c.at = 0
@@ -215,30 +214,31 @@ func (f *feed) wake() {
 	f.waiting = f.waiting[:0]
 }
 
-// skip notes that events up to a place have not come here: streams that have not got
-// beyond them have to read the log.
+// skip notes that events up to a position were not added to the feed. Streams that have
+// not passed them must read the log.
 func (f *feed) skip(to eventlog.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.last() == to { // it has come
+	if f.last() == to { // it was added
 		return
 	}
 	f.empty()
 	f.start = to
-	f.base++ // no cursor is in the window any more
+	f.base++ // every cursor is now outside the window
 	f.setBehind(f.attached)
 	f.wake()
 }
 
-// pass skips an event that nobody knows to be wanted here.
+// pass skips an event when the router could not find out in time whether the feed wants
+// it.
 func (f *feed) pass(e *eventlog.Event) {
 	if f.wantsType(e.Type) {
 		f.skip(e.ID)
 	}
 }
 
-// restart empties the window, which holds what comes after head from now on. A
-// stream that has not taken all of it reads the log.
+// restart empties the window, which from now on holds what comes after head. A stream
+// that has not sent all of it reads the log.
 func (f *feed) restart(head eventlog.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,18 +246,19 @@ func (f *feed) restart(head eventlog.ID) {
 	f.start = head
 }
 
-// shrink drops the oldest events beyond the limit, and all where the budget has no
-// room for them: streams that are behind then read the log.
+// shrink drops the oldest events beyond maxWindow, and all events if the budget has no
+// room for them. Streams that are behind then read the log.
 func (f *feed) shrink() {
 	if len(f.bytes) > maxWindow {
-		f.drop(f.upTo(f.end() - maxWindow/2)) // half, so that this is not done for each event
+		f.drop(f.upTo(f.end() - maxWindow/2)) // keep half, so that this does not happen at each event
 	}
-	if !f.count() { // what is left may still be more than was there before: one large event
+	if !f.count() { // one large event may take more than was counted before
 		f.empty()
 	}
 }
 
-// count counts what the window holds, and reports whether there may be so much.
+// count updates the bytes counted for the window, and reports whether the budget has room
+// for them.
 func (f *feed) count() bool {
 	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{})) + f.guards
 	if n > f.counted && !f.held.Take(n-f.counted) {
@@ -270,7 +271,7 @@ func (f *feed) count() bool {
 	return true
 }
 
-// drop drops the oldest n events, which are not all. The caller counts what is left.
+// drop drops the oldest n events, but never all. The caller must call count afterwards.
 func (f *feed) drop(n int) {
 	if n == 0 {
 		return
@@ -293,20 +294,20 @@ func (f *feed) empty() {
 	f.counted = 0
 }
 
-// A cursor is one subscriber's place in a feed. The feed's lock guards it.
+// A cursor is one subscriber's position in a feed. The feed's lock guards it.
 type cursor struct {
-	off      uint64      // of the next byte to take from the window
-	place    eventlog.ID // of the last event that is done with
-	partOf   eventlog.ID // the one after it that was taken in part,
-	part     int         // and how much of it; 0: none
+	off      uint64      // the next byte to send from the window
+	place    eventlog.ID // the last event that was sent or passed
+	partOf   eventlog.ID // if part > 0, the event that was sent in part,
+	part     int         // and how many bytes of it were sent
 	waker    Waker
-	grant    *Selectors // the private events that it may see
+	grant    *Selectors // selects the private events that it may see
 	at       int32      // index in the feed's waiting, plus one; 0: not in it
 	attached bool
 	joining  bool
 }
 
-// wait has c notified of the next event.
+// wait adds c to the cursors that the next event wakes.
 func (f *feed) wait(c *cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -331,8 +332,8 @@ func (f *feed) dequeue(c *cursor) {
 	c.at = 0
 }
 
-// join has the window keep what comes, for c is about to attach: else, with
-// nobody attached, each event that comes would put c off again.
+// join makes the feed keep new events because c is about to attach. A feed without
+// attached cursors keeps nothing, so on a busy topic c would otherwise never catch up.
 func (f *feed) join(c *cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -349,8 +350,8 @@ func (f *feed) joined(c *cursor) {
 	}
 }
 
-// attach puts c into the window at its place. It fails if the window begins
-// after that.
+// attach attaches c to the window at c.place. It reports false if the window begins after
+// that position.
 func (f *feed) attach(c *cursor) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -369,12 +370,12 @@ func (f *feed) attach(c *cursor) bool {
 	return true
 }
 
-// peekSize is how much of a window a stream is given at a time.
+// peekSize is about how many bytes of a window a stream is given at a time.
 const peekSize = 256 << 10
 
-// peek returns what c has still to take, without what it may not see. A cursor
-// that is caught up has nothing, and is woken at the next event; one that has
-// fallen out of the window is detached.
+// peek returns what c has still to send, up to the next event that it may not see. It
+// returns an empty run for a cursor that is caught up, which the next event will wake,
+// and for one that has fallen out of the window, which it detaches.
 func (f *feed) peek(c *cursor) run {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -390,12 +391,12 @@ func (f *feed) peek(c *cursor) run {
 		return run{}
 	}
 	r := f.from(c.off)
-	return r.slice(c.off, 0, r.visible(c.grant, 1, len(r.marks))) // it sees the first, or has seen a part of it
+	return r.slice(c.off, 0, r.visible(c.grant, 1, len(r.marks))) // the first event is visible, or has been sent in part
 }
 
-// advance moves c on by n bytes, to a part of the event after a place. It
-// reports whether there is more; if not, c is caught up, and is woken at the next
-// event.
+// advance moves c forward by n bytes: place is its last whole event, and part bytes of
+// the event partOf are sent. It reports whether there is more to send; if not, c is
+// caught up, and the next event will wake it.
 func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -405,7 +406,7 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 	}
 	c.off += uint64(n)
 	switch {
-	case c.off < f.base: // the window has moved on meanwhile
+	case c.off < f.base: // the window dropped events meanwhile
 		f.release(c)
 	case c.off == f.end():
 		f.caughtUp()
@@ -415,7 +416,7 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 	return true
 }
 
-// stepOver moves c past what it may not see.
+// stepOver moves c past events that it may not see.
 func (f *feed) stepOver(c *cursor) {
 	from := f.upTo(c.off)
 	next := f.hidden(c.grant, from, len(f.marks))
@@ -427,7 +428,7 @@ func (f *feed) stepOver(c *cursor) {
 	}
 }
 
-// leave takes c out of the feed.
+// leave removes c from the feed.
 func (f *feed) leave(c *cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -447,27 +448,28 @@ func (f *feed) release(c *cursor) {
 	}
 }
 
-// caughtUp notes that one less is behind.
+// caughtUp notes that one cursor fewer is behind.
 func (f *feed) caughtUp() {
 	f.setBehind(f.behind - 1)
 	f.tidy()
 }
 
-// setAttached and setBehind keep the hub's totals in step with the feed's numbers.
+// setAttached and setBehind update the hub's totals together with the feed's numbers.
 func (f *feed) setAttached(n int) {
 	f.all.attached.Add(int64(n - f.attached))
 	f.attached = n
 }
 
 func (f *feed) setBehind(n int) {
-	if n != f.behind { // most events find the streams as the last one left them
+	if n != f.behind { // usually nothing changes, and an atomic write would cost
 		f.all.behind.Add(int64(n - f.behind))
 		f.behind = n
 	}
 }
 
-// tidy empties the window when nobody needs it. Nobody has a part of it then: who
-// does is behind until it is done with that, in a Fanout, too.
+// tidy empties the window when no cursor is behind or about to attach. No stream then
+// refers to its memory: one that has sent only part of it still counts as behind, in a
+// Fanout too.
 func (f *feed) tidy() {
 	if f.behind == 0 && f.joining == 0 && f.room != nil {
 		w, r := f.window, f.room

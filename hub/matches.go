@@ -9,16 +9,15 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 )
 
-// matches caches which templates match a topic. It draws from its share of the
-// budget, and lets the least recently used go when that is used up. The hub's lock
-// guards it.
+// matches caches which templates match a topic. It draws on its share of the budget, and
+// evicts the least recently used match when that is used up. The hub's lock guards it.
 type matches struct {
 	share   *budget.Share
 	byTopic map[string]*list.Element
 	recent  list.List // of *match, the latest first
 }
 
-// A match is what the templates up to a number say of one topic.
+// A match is the templates numbered up to upTo that match one topic.
 type match struct {
 	topic     string
 	templates []*template
@@ -26,8 +25,9 @@ type match struct {
 	taken     int64 // of the share, in bytes
 }
 
-// What a match takes beside its topic and its list: itself, its places in the map and
-// in the list, and for each template the template, which it may be the last to hold.
+// Sizes in bytes of a match beside its topic and its list: the match with its map entry
+// and list element, and a template for each in the list, since the match may be the last
+// to refer to it.
 const (
 	matchSize    = 64 + 48 + 3*24
 	templateSize = int64(unsafe.Sizeof(template{}))
@@ -37,8 +37,8 @@ func (m *match) size() int64 {
 	return matchSize + int64(len(m.topic)) + (int64(unsafe.Sizeof(m))+templateSize)*int64(cap(m.templates))
 }
 
-// get returns the match of a topic without templates that are gone, or a new one that
-// is not cached yet.
+// get returns the cached match of a topic, without templates that are gone, or a new one
+// that is not cached yet.
 func (c *matches) get(topic string) *match {
 	el := c.byTopic[topic]
 	if el == nil {
@@ -50,12 +50,12 @@ func (c *matches) get(topic string) *match {
 	return m
 }
 
-// extend adds what the templates after m.upTo say, up to a number, and caches m if
-// there is room. Others make room for it.
+// extend adds the matching templates numbered after m.upTo up to the new upTo. It caches
+// m if there is room, and evicts other matches to make room.
 func (c *matches) extend(m *match, matching []*template, upTo uint64) {
 	m.templates, m.upTo = append(m.templates, matching...), upTo
 	if c.byTopic[m.topic] == nil {
-		m.topic = strings.Clone(m.topic) // a part of an event would keep all of it
+		m.topic = strings.Clone(m.topic) // a substring would keep the whole event in memory
 		c.byTopic[m.topic] = c.recent.PushFront(m)
 	}
 	more := m.size() - m.taken
@@ -76,7 +76,7 @@ func (c *matches) drop(m *match) {
 	m.taken = 0
 }
 
-// clear drops all.
+// clear drops all matches.
 func (c *matches) clear() {
 	for el := c.recent.Front(); el != nil; el = c.recent.Front() {
 		c.drop(el.Value.(*match))

@@ -18,26 +18,28 @@ import (
 )
 
 const (
-	// pageBytes is about how much a stream that catches up is given at a time.
+	// pageBytes is about how many bytes of the log a stream that catches up gets at a
+	// time.
 	pageBytes = 64 << 10
-	// pageScan is how many events are looked at for one page before others
-	// get their turn.
+	// pageScan is how many events are matched for one page before other reads get their
+	// turn.
 	pageScan = 8192
-	// pageTime is how long that may take, for selectors that are slow.
+	// pageTime is how long matching for one page may take, for slow selectors.
 	pageTime = 10 * time.Millisecond
 )
 
-// A page is a run that was read from the log. Its offsets count from its beginning.
+// A page is a run read from the log. Its offsets count from its beginning.
 type page struct {
 	run
-	guards int         // bytes of what guards private events
-	next   eventlog.ID // where reading goes on
+	guards int         // bytes of the topics that guard private events
+	next   eventlog.ID // the position after which reading continues
 	err    error
 }
 
-// find returns the index of the event that a stream has taken a part of, or -1 if
-// that is gone. The page may begin with events that were withheld when the stream
-// passed them, and end with such.
+// find returns the index of the event that a stream has sent a part of, or -1 if the
+// event has been deleted. If the event lies beyond the page, it returns the number of
+// events in the page. The page may contain events that were withheld when the stream
+// passed them.
 func (pg *page) find(partOf eventlog.ID) int {
 	n := pg.after(partOf)
 	switch {
@@ -49,34 +51,35 @@ func (pg *page) find(partOf eventlog.ID) int {
 	return -1
 }
 
-// pages reads the log for those who catch up: so many at a time, that live
-// delivery does not suffer, and each page once for all who are at its place.
+// pages reads the log for streams that catch up. It limits how many reads run at a time,
+// so that live delivery does not suffer, and reads each page once for all streams at the
+// same position.
 type pages struct {
 	ctx   context.Context
 	log   eventlog.Log
 	live  *activity
 	bans  *bans
-	slots [2]chan struct{} // for selectors that take little to match, and for others
-	lists [2]chan struct{} // likewise, for lists of topics
+	slots [2]chan struct{} // [0] for selectors that are fast to match, [1] for others
+	lists [2]chan struct{} // likewise, for listing topics
 	fills sync.WaitGroup
 
 	mu     sync.Mutex
 	byFeed map[*feed]map[eventlog.ID]*pageEntry
-	recent list.List     // of *pageEntry that are read, the latest first
-	held   *budget.Share // by the pages in recent, and by those that streams have taken
-	taken  atomic.Int64  // bytes of the latter; changed with mu held
-	left   sync.Cond     // on mu: some were left
+	recent list.List     // of *pageEntry, the latest used first: the cache
+	held   *budget.Share // bytes of the pages in recent, and of those that streams use
+	taken  atomic.Int64  // bytes of the pages that streams use; changed with mu held
+	left   sync.Cond     // on mu; signalled when the last stream leaves a page
 }
 
 type pageEntry struct {
 	feed    *feed
 	place   eventlog.ID
-	ids     []eventlog.ID // the events that it is to hold, instead of all after place; it is one stream's
-	banned  *banned       // those that it was read under, for no other time is it good
+	ids     []eventlog.ID // if not empty, the page holds these events for one stream, instead of all after place
+	banned  *banned       // the bans in force when it was requested; the page is valid only under these
 	page    page          // written before done is set
-	done    atomic.Bool   // it has been read
-	waiting []*Stream     // for it to be read, or reading it
-	el      *list.Element // in recent; nil: it is not
+	done    atomic.Bool   // page has been read
+	waiting []*Stream     // streams that wait for the page or send from it
+	el      *list.Element // in recent; nil: not cached
 }
 
 func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, held *budget.Share) *pages {
@@ -94,12 +97,12 @@ func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, he
 	return p
 }
 
-// costly is how many passes over a topic selectors may make that do not count as slow.
-// Reads with slow ones have a slot of their own, so that others do not wait for them.
+// costly is how many passes over a topic selectors may need before they count as slow.
+// Slow selectors have slots of their own, so that other reads do not wait for them.
 const costly = 64
 
-// begin waits for a slot to read the log for what sel selects, and returns the pace at
-// which to do so. Its end gives the slot back.
+// begin waits for a slot to read the log for sel, and returns a pace to read at. The
+// caller must call its end method, which releases the slot. The error is ctx's.
 func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
 	slow := sel.cost() > costly
 	slot := p.slots[0]
@@ -115,7 +118,8 @@ func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
 	}
 }
 
-// list waits for a turn to list topics, which done ends. It is not one to read the log.
+// list waits for a turn to list topics. The caller must call done. These turns are
+// separate from the slots for reading the log. The error is ctx's.
 func (p *pages) list(ctx context.Context, sel *Selectors) (done func(), err error) {
 	turn := p.lists[0]
 	if sel.cost() > costly {
@@ -129,7 +133,7 @@ func (p *pages) list(ctx context.Context, sel *Selectors) (done func(), err erro
 	}
 }
 
-// close waits for the reads under way, which the hub's context has ended.
+// close waits for the reads in progress. Cancelling the hub's context has ended them.
 func (p *pages) close() {
 	p.mu.Lock()
 	p.left.Broadcast()
@@ -137,8 +141,8 @@ func (p *pages) close() {
 	p.fills.Wait()
 }
 
-// get returns the page of f after a place, up to head at most. Unless it is done,
-// st is woken when it is; st has to leave it in any case.
+// get returns the page of f after a position, read up to head at most. If the page is not
+// done yet, st is woken once it is. Either way st must leave the page later.
 func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,8 +154,8 @@ func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
 		}
 		p.byFeed[f][place] = e
-		// Whoever else waits for this page does not share the first one's
-		// fate, so the reading is nobody's own.
+		// The read belongs to no stream: if the first one closes, others may still wait
+		// for the page.
 		p.fills.Go(func() { p.fill(e, head) })
 	case e.el != nil:
 		p.recent.MoveToFront(e.el)
@@ -160,8 +164,8 @@ func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 	return e
 }
 
-// cached returns the page after at, if it is there, has been read and holds
-// what follows a place.
+// cached returns the page after position at, or nil unless it is cached and contains what
+// follows place.
 func (p *pages) cached(f *feed, at, place eventlog.ID, st *Stream) *pageEntry {
 	if place.Compare(at) <= 0 {
 		return nil
@@ -177,8 +181,8 @@ func (p *pages) cached(f *feed, at, place eventlog.ID, st *Stream) *pageEntry {
 	return e
 }
 
-// recall returns a page of the events with some ids, in log order, for st alone. What
-// get says of pages holds for it.
+// recall returns a page of the events with the given IDs, in log order, for st alone. As
+// with get, st is woken once the page is done, and must leave it.
 func (p *pages) recall(f *feed, ids []eventlog.ID, st *Stream) *pageEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,7 +192,8 @@ func (p *pages) recall(f *feed, ids []eventlog.ID, st *Stream) *pageEntry {
 	return e
 }
 
-// made returns a page of events that are at hand, in log order, for st alone. It is done.
+// made returns a page of the given events, in log order, for st alone. It is done at
+// once.
 func (p *pages) made(f *feed, events []*eventlog.Event, st *Stream) *pageEntry {
 	e := &pageEntry{feed: f, banned: p.bans.now.Load()}
 	for _, event := range events {
@@ -206,7 +211,7 @@ func (p *pages) made(f *feed, events []*eventlog.Event, st *Stream) *pageEntry {
 }
 
 func (p *pages) take(e *pageEntry, st *Stream) {
-	if len(e.waiting) == 0 && e.done.Load() { // it is held already
+	if len(e.waiting) == 0 && e.done.Load() { // a page that is still being read is counted by filled
 		p.taken.Add(e.size())
 	}
 	e.waiting = append(e.waiting, st)
@@ -225,12 +230,13 @@ func (p *pages) leave(e *pageEntry, st *Stream) {
 	}
 }
 
-// crowded reports whether a stream whose peer takes nothing has to let go of its page:
-// such streams may keep half of what pages may take, so that others can go on.
+// crowded reports whether a stream whose peer accepts nothing must leave its page. Pages
+// in use by streams may take half of the share, so that there is room for others to
+// continue.
 func (p *pages) crowded() bool { return p.taken.Load() > p.held.Most()/2 || p.held.Full() }
 
 func (p *pages) fill(e *pageEntry, head eventlog.ID) {
-	pace, _ := p.begin(context.Background(), &e.feed.sel) // reads end soon when the hub is closed
+	pace, _ := p.begin(context.Background(), &e.feed.sel) // needs no other context: closing the hub ends the reads that hold slots
 	if p.wanted(e) {
 		e.page = p.read(e, head, pace)
 	}
@@ -240,8 +246,8 @@ func (p *pages) fill(e *pageEntry, head eventlog.ID) {
 	}
 }
 
-// filled puts a page that has been read where others find it, and returns who
-// waits for it.
+// filled caches a page that has been read, unless it would be of no use again, and
+// returns the streams that wait for it.
 func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,9 +257,9 @@ func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 		p.taken.Add(e.size())
 	}
 	switch {
-	case p.byFeed[e.feed][e.place] != e: // forgotten meanwhile
+	case p.byFeed[e.feed][e.place] != e: // forget dropped it meanwhile
 	case e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == head:
-		p.remove(e) // a page that came to the head grows with the log, and an error may pass
+		p.remove(e) // a page that ends at the head would grow with the log, and an error may be temporary
 	default:
 		e.el = p.recent.PushFront(e)
 	}
@@ -266,8 +272,8 @@ func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 	return waiting
 }
 
-// wanted waits while streams have taken all that pages may take, and then reports
-// whether any stream still waits for e; if not, none will.
+// wanted blocks while the pages in use take more than the share allows. It then reports
+// whether a stream still waits for e; if none does, it removes e.
 func (p *pages) wanted(e *pageEntry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -280,7 +286,8 @@ func (p *pages) wanted(e *pageEntry) bool {
 	return len(e.waiting) > 0
 }
 
-// size is about how many bytes the page takes; it does not change once the page is read.
+// size returns about how many bytes the page takes. It does not change once the page has
+// been read.
 func (e *pageEntry) size() int64 {
 	return int64(len(e.page.bytes)+e.page.guards) + int64(len(e.page.marks))*int64(unsafe.Sizeof(mark{})) + 500
 }
@@ -290,7 +297,7 @@ func (p *pages) evict(e *pageEntry) {
 	p.remove(e)
 }
 
-// uncache takes a page out of recent. It is held on while streams have it.
+// uncache removes a page from recent. The page stays counted while streams use it.
 func (p *pages) uncache(e *pageEntry) {
 	p.recent.Remove(e.el)
 	if e.el = nil; len(e.waiting) == 0 {
@@ -314,7 +321,8 @@ func (p *pages) forgetFeed(f *feed) {
 	p.forgetPages(f)
 }
 
-// forget drops all pages, those being read too: events were deleted.
+// forget drops all pages, including those being read, because events were deleted or bans
+// changed.
 func (p *pages) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -332,7 +340,7 @@ func (p *pages) forgetPages(f *feed) {
 	delete(p.byFeed, f)
 }
 
-// scratch is what pages are put together in.
+// scratch holds the buffers in which pages are assembled.
 var scratch = sync.Pool{New: func() any { return new(page) }}
 
 // read reads the page of e, up to head at most.
@@ -340,7 +348,7 @@ func (p *pages) read(e *pageEntry, head eventlog.ID, pace *pace) page {
 	pg := scratch.Get().(*page)
 	defer func() {
 		if cap(pg.bytes) > 4*pageBytes {
-			return // a large event's
+			return // do not keep a large event's buffer
 		}
 		clear(pg.marks)
 		pg.bytes, pg.marks = pg.bytes[:0], pg.marks[:0]
@@ -366,7 +374,7 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace)
 		if err != nil {
 			var trimmed *eventlog.TrimmedError
 			if errors.As(err, &trimmed) && pg.next != place {
-				return // what was read is good; the next page begins with the gap
+				return // keep what was read; the next page begins with the gap
 			}
 			pg.err = err
 			return
@@ -385,11 +393,11 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace)
 	pg.next = head
 }
 
-// fillWith reads the events of e.ids, as far as they fit.
+// fillWith reads the events of e.ids until the page is full.
 func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace) {
 	for _, id := range e.ids {
 		pace.keep()
-		for event, err := range p.log.Read(p.ctx, id.Prev(), eventlog.Query{UpTo: id}) { // which yields nothing if it was deleted
+		for event, err := range p.log.Read(p.ctx, id.Prev(), eventlog.Query{UpTo: id}) { // yields nothing if the event was deleted
 			if err != nil {
 				var trimmed *eventlog.TrimmedError
 				if !errors.As(err, &trimmed) || len(pg.marks) == 0 {
@@ -407,7 +415,7 @@ func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace) {
 	}
 }
 
-// add adds an event that f selects.
+// add appends an event that f selects.
 func (pg *page) add(f *feed, e *eventlog.Event) {
 	g := guardOf(e)
 	pg.guards += int(g.size())
@@ -421,12 +429,12 @@ func (pg *page) add(f *feed, e *eventlog.Event) {
 
 func (pg *page) full() bool { return len(pg.bytes)+pg.guards >= pageBytes }
 
-// endsPage reports whether a page of so many bytes is to end between two events. It
-// does at places that do not depend on where it began, rounder ones at first
-// and any as it fills, so that those who resume at different places soon read
-// the same pages.
+// endsPage reports whether to end a page of the given size between last and next. Page
+// boundaries depend on event IDs, not on where the page began: only at round IDs at
+// first, at less round ones as the page fills. Streams that resume at different positions
+// therefore soon share cached pages.
 func endsPage(size int, last, next eventlog.ID) bool {
-	crossed := bits.Len64(last.Lo ^ next.Lo) // next is beyond a multiple of 1<<(crossed-1)
+	crossed := bits.Len64(last.Lo ^ next.Lo) // next is at or beyond a multiple of 1<<(crossed-1), and last is before it
 	switch {
 	case size >= pageBytes*3/4:
 		return crossed > 6

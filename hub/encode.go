@@ -11,7 +11,8 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// WireID is an event's id for its subscribers: the publisher's, or the hub's.
+// WireID returns an event's id as subscribers see it: the publisher's if there is one,
+// otherwise the hub's.
 func WireID(e *eventlog.Event) string {
 	if e.PublisherID != "" {
 		return e.PublisherID
@@ -19,13 +20,13 @@ func WireID(e *eventlog.Event) string {
 	return e.ID.String()
 }
 
-// An Envelope is how a stream gives events.
+// An Envelope says how a stream delivers events. The zero value is Bare.
 type Envelope uint8
 
 const (
 	Bare        Envelope = iota // as they were published
 	InJSON                      // data is a JSON object with the event's topics, type, time and data
-	JSONMessage                 // the same, and events are unnamed: one listener hears all types
+	JSONMessage                 // the same, and events have no type, so that one listener receives all
 	envelopes
 )
 
@@ -33,8 +34,8 @@ var envelopeNames = [envelopes]string{"", "json", "message"}
 
 func (e Envelope) String() string { return envelopeNames[e] }
 
-// appendWire appends e as subscribers get it: in one chunk, or bare. Only a gap is
-// never enveloped.
+// appendWire appends e as it is sent, in one chunk if the form is chunked. A gap is never
+// put in an envelope.
 func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	if as.chunked {
 		as.chunked = false
@@ -43,7 +44,7 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	if e.Retry > 0 {
 		dst = appendRetry(dst, e.Retry)
 	}
-	typ, data := e.Type, unsafe.String(unsafe.SliceData(e.Data), len(e.Data)) // it is copied below
+	typ, data := e.Type, unsafe.String(unsafe.SliceData(e.Data), len(e.Data)) // no copy: AppendEvent copies the data into dst
 	if as.envelope != Bare && e.Type != GapType {
 		data = string(AppendEnvelope(nil, e, false))
 		if as.envelope == JSONMessage {
@@ -57,7 +58,7 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	return dst
 }
 
-// forms is how many forms there are.
+// forms is the number of forms, see form.index.
 const forms = 4 * int(envelopes)
 
 func (as form) index() int {
@@ -71,7 +72,7 @@ func (as form) index() int {
 	return n
 }
 
-// id is an event's id in a form.
+// id returns an event's id in a form.
 func (as form) id(e *eventlog.Event) string {
 	if e.PublisherID == "" {
 		return as.place(e.ID)
@@ -86,8 +87,9 @@ func (as form) place(id eventlog.ID) string {
 	return id.String()
 }
 
-// appendChunk appends what add does, as a chunk (RFC 9112 §7.1). Its size comes
-// first: room is left for the longest, and what it does not need is closed up.
+// appendChunk appends what add appends, as a chunk (RFC 9112 §7.1). The size comes first
+// but is known last, so appendChunk reserves room for the longest and moves the chunk to
+// close what is left.
 func appendChunk(dst []byte, add func(dst []byte) []byte) []byte {
 	var size [len("7fffffffffffffff\r\n")]byte
 	start := len(dst)
@@ -98,8 +100,9 @@ func appendChunk(dst []byte, add func(dst []byte) []byte) []byte {
 	return append(dst[:start+n], "\r\n"...)
 }
 
-// AppendEnvelope appends e as a JSON object with topics, type, time, data and,
-// if wanted, id. Data is a string always, whatever it holds.
+// AppendEnvelope appends e as a JSON object with topics, type, time (UTC, RFC 3339), data
+// and, if withID, id. The data is always a JSON string. A type of "" is written as
+// "message".
 func AppendEnvelope(dst []byte, e *eventlog.Event, withID bool) []byte {
 	v := struct {
 		ID     string    `json:"id,omitempty"`
@@ -109,14 +112,14 @@ func AppendEnvelope(dst []byte, e *eventlog.Event, withID bool) []byte {
 		Data   string    `json:"data"`
 	}{Topics: e.Topics, Type: typeName(e.Type), Time: e.Time.UTC(), Data: string(e.Data)}
 	if v.Topics == nil {
-		v.Topics = []string{} // a gap has none
+		v.Topics = []string{} // encode no topics as [], not null
 	}
 	if withID {
 		v.ID = WireID(e)
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // strings and a time of this era
+		panic(err) // cannot fail: strings, and a time with a year of four digits
 	}
 	return append(dst, b...)
 }

@@ -7,54 +7,55 @@ import (
 )
 
 var (
-	// ErrExpired ends a stream whose grant has come to its end.
+	// ErrExpired ends a stream when its grant expires.
 	ErrExpired = errors.New("hub: the stream's grant has expired")
-	// ErrKicked ends a stream that an operator wants gone. Its client may come
-	// back.
+	// ErrKicked ends a stream on an operator's order. Its client may reconnect.
 	ErrKicked = errors.New("hub: the stream was ended by an operator")
-	// ErrRevoked ends a stream whose client is refused from now on.
+	// ErrRevoked ends a stream whose client will be refused from now on.
 	ErrRevoked = errors.New("hub: the stream was ended for good by an operator")
-	// ErrStalled ends a stream whose peer takes nothing.
+	// ErrStalled ends a stream whose peer accepts no data.
 	ErrStalled = errors.New("hub: the stream's peer takes nothing")
-	// ErrEventTrimmed ends a stream that has sent a part of an event which retention
-	// has dropped since. Its client discards the part, resumes, and gets a gap.
+	// ErrEventTrimmed ends a stream that has sent a part of an event when retention drops
+	// that event. The client discards the part, resumes, and receives a gap.
 	ErrEventTrimmed = errors.New("hub: retention has dropped an event that was being sent")
-	// ErrEventDeleted ends a stream that has sent a part of an event which an operator
-	// has deleted since. Its client discards the part and resumes after it.
+	// ErrEventDeleted ends a stream that has sent a part of an event when an operator
+	// deletes that event. The client discards the part and resumes after the event.
 	ErrEventDeleted = errors.New("hub: an event that was being sent has been deleted")
 )
 
-// WasEnded reports whether a stream's error is an end that was wanted, between
-// two events: by a drain, by its grant, or by an operator.
+// WasEnded reports whether a stream's error is an intended end between two events: a
+// drain, the expiry of its grant, or an operator's order.
 func WasEnded(err error) bool {
 	return errors.Is(err, ErrDrained) || errors.Is(err, ErrExpired) || errors.Is(err, ErrKicked) || IsFinal(err)
 }
 
-// IsFinal reports whether a stream's end is the last word to its client. Some
-// clients take a response that ends as it should for that, and stay away: the
-// response of any other stream must end as a broken one does.
+// IsFinal reports whether a stream's error means that its client should not reconnect.
+// Some clients stay away after a response that ends properly, so the response of any
+// other stream must end as a broken one does.
 func IsFinal(err error) bool { return errors.Is(err, ErrRevoked) }
 
-// End has the stream end between two events, as soon as it can: [Stream.Next]
-// then returns cause. Any goroutine may call it, at any time; the first cause
+// End makes the stream end between two events, as soon as possible: [Stream.Serve] and
+// [Stream.Peek] then return cause. Any goroutine may call it at any time. The first cause
 // counts.
 func (st *Stream) End(cause error) {
 	st.end.CompareAndSwap(nil, &cause)
 	st.over()
 }
 
-// Refuse returns all that is sent on a stream which cannot be served after all: where
-// it begins, so that its client misses nothing, and a time after which to come back.
+// Refuse returns the whole body for a stream that cannot be served after all: a
+// reconnection time, and the position where the stream begins, so that its client misses
+// nothing. The caller must still close the stream.
 func (st *Stream) Refuse(retry time.Duration) []byte {
 	st.namePosition(retry)
 	return st.own
 }
 
-// OnOver has f called when the stream has to end, for a caller of [Stream.Next] that
-// may be waiting for its peer then. Any goroutine may call f, and more than once.
+// OnOver makes the stream call f when it has to end, for a caller of [Stream.Serve] whose
+// write may be blocked then. f may be called from any goroutine, and more than once.
 func (st *Stream) OnOver(f func()) { st.onOver.Store(&f) }
 
-// over wakes the goroutine or shard that serves the stream, because it has to end.
+// over wakes the goroutine or shard that serves the stream, because the stream has to
+// end.
 func (st *Stream) over() {
 	st.wake()
 	if f := st.onOver.Load(); f != nil {
@@ -62,7 +63,7 @@ func (st *Stream) over() {
 	}
 }
 
-// ended tells why the stream has to end, or nil.
+// ended returns the cause given to [Stream.End], or nil.
 func (st *Stream) ended() error {
 	if cause := st.end.Load(); cause != nil {
 		return *cause
@@ -70,24 +71,24 @@ func (st *Stream) ended() error {
 	return nil
 }
 
-// LostEvent reports whether a stream's error is that the event it was sending is
-// retained no more. The stream has ended within that event.
+// LostEvent reports whether a stream ended within an event because that event is no
+// longer retained.
 func LostEvent(err error) bool {
 	return errors.Is(err, ErrEventTrimmed) || errors.Is(err, ErrEventDeleted)
 }
 
-// A DisconnectReason is why a stream ended, as it is counted.
+// A DisconnectReason is why a stream ended, as metrics count it.
 type DisconnectReason uint8
 
 const (
-	ClientGone   DisconnectReason = iota // the peer closed it, or its network did
-	Stalled                              // [ErrStalled]: the peer took not one byte for the write timeout
-	Drained                              // [ErrDrained]: the hub shuts down
+	ClientGone   DisconnectReason = iota // the peer or its network closed the connection
+	Stalled                              // [ErrStalled]: the peer accepted not one byte during the write timeout
+	Drained                              // [ErrDrained]: the hub is shutting down
 	Kicked                               // [ErrKicked], [ErrRevoked]: an operator ended it
 	TokenExpired                         // [ErrExpired]
 	EventTrimmed                         // [ErrEventTrimmed]
 	EventDeleted                         // [ErrEventDeleted]
-	Failed                               // the hub or its log did
+	Failed                               // the hub or its log failed, or any other cause
 	reasons
 )
 
@@ -95,7 +96,7 @@ var reasonNames = [reasons]string{"client_gone", "stalled", "drained", "kicked",
 
 func (r DisconnectReason) String() string { return reasonNames[r] }
 
-// reasonOf is the reason for a cause that [Stream.End] was given, or for none.
+// reasonOf returns the reason for a cause given to [Stream.End]; nil means that none was.
 func reasonOf(cause error) DisconnectReason {
 	switch {
 	case cause == nil, errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):

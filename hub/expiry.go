@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// An expiry ends a stream at a time by the system's clock. Its timer goes by the time
-// that passes, so it looks again when it fires, and when that clock has stepped.
+// An expiry ends a stream at a time of the system's clock. Its timer measures elapsed
+// time instead, so it compares the clock again when the timer fires and when the clock
+// was set.
 type expiry struct {
 	st *Stream
 	at time.Time
@@ -16,13 +17,13 @@ type expiry struct {
 	timer *time.Timer // nil: the stream is closed
 }
 
-// endAt makes the stream end at a time; the zero time is never.
+// endAt makes the stream end at t. The zero time means never.
 func (st *Stream) endAt(t time.Time) {
 	if t.IsZero() {
 		return
 	}
 	st.hub.clock.watch(st.hub)
-	e := &expiry{st: st, at: t.Round(0)} // without a reading of the monotonic clock
+	e := &expiry{st: st, at: t.Round(0)} // wall-clock time only
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.timer = time.AfterFunc(e.left(), e.look)
@@ -52,22 +53,23 @@ func (e *expiry) stop() {
 }
 
 const (
-	// lookEvery is how long a step of the clock may go unnoticed.
+	// lookEvery is how often the clock is checked, and so how long a step may go
+	// unnoticed.
 	lookEvery = time.Second
-	// leastStep is the least that counts as one.
+	// leastStep is the smallest difference that counts as a step.
 	leastStep = 100 * time.Millisecond
 )
 
-// A clockWatch looks for steps of the system's clock, as an operator or a time server
-// makes them, and as it appears to make when a machine has slept.
+// A clockWatch detects steps of the system's clock, as an operator or a time server makes
+// them. A machine that has slept appears to make one, too.
 type clockWatch struct {
 	once    sync.Once
 	watcher sync.WaitGroup
 	ctx     context.Context
-	now     func() time.Time // the system's time; another one in tests
+	now     func() time.Time // the system's time; tests replace it
 }
 
-// watch begins to look, the first time that it is called.
+// watch starts the watcher at the first call.
 func (c *clockWatch) watch(h *Hub) {
 	c.once.Do(func() {
 		begun, wall := time.Now(), c.now()
@@ -90,13 +92,13 @@ func (c *clockWatch) watch(h *Hub) {
 	})
 }
 
-// close waits for the watcher, which the hub's context has ended.
+// close waits for the watcher. Cancelling the hub's context has ended it.
 func (c *clockWatch) close() {
 	c.once.Do(func() {})
 	c.watcher.Wait()
 }
 
-// clockStepped looks again at all that ends by the system's clock.
+// clockStepped checks again all streams that end at a time of the system's clock.
 func (h *Hub) clockStepped(by time.Duration) {
 	h.logger.Info("the system's clock has been set; streams end by the new time when their tokens expire", "by", by)
 	h.eachStream(StreamFilter{}, func(st *Stream) {

@@ -10,7 +10,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// hold keeps what was found until it is written.
+// hold keeps r until it has been written.
 func (st *Stream) hold(r run) {
 	if st.run == nil {
 		st.run = runs.Get().(*run)
@@ -18,7 +18,7 @@ func (st *Stream) hold(r run) {
 	*st.run = r
 }
 
-// release lets go of it: most streams of a crowd have nothing to write.
+// release returns the run to the pool. Most streams of a large hub have nothing to write.
 func (st *Stream) release() {
 	if st.run != nil {
 		*st.run = run{}
@@ -27,16 +27,16 @@ func (st *Stream) release() {
 	}
 }
 
-// Peek returns what is to be written next, and does not block. The bytes are shared:
-// they are valid until [Stream.Advance], which says how many of them have been written,
-// and must not be changed. If there are none, the waker will be woken when there may
-// be some. Errors are those of [Stream.Serve].
+// Peek returns the bytes to write next, and does not block. The bytes are shared and must
+// not be modified; they are valid until [Stream.Advance], which must be called with the
+// number of bytes written. If there are none, the waker will be woken when there may be
+// some. The errors are those of [Stream.Serve], except its context's and write's.
 func (st *Stream) Peek() ([]byte, error) {
 	if len(st.own) > 0 {
 		return st.own, nil
 	}
-	if st.cursor.part == 0 { // nothing comes between the parts of an event
-		if retry := st.leave.Swap(0); retry > 0 { // also when the stream's moment came before
+	if st.cursor.part == 0 { // no other block may come within an event
+		if retry := st.leave.Swap(0); retry > 0 { // even if the stream's time to end has come already
 			st.namePosition(time.Duration(retry))
 			return st.own, nil
 		}
@@ -83,11 +83,12 @@ func (st *Stream) Peek() ([]byte, error) {
 	}
 }
 
-// CatchingUp reports whether the stream reads from the log, and not yet what is
-// published now.
+// CatchingUp reports whether the stream reads from the log rather than from its feed's
+// window.
 func (st *Stream) CatchingUp() bool { return !st.cursor.attached }
 
-// Over tells why the stream has to end, or nil.
+// Over returns why the stream has to end, or nil. It is the hub's error, or the cause
+// given to [Stream.End].
 func (st *Stream) Over() error {
 	if err := st.hub.Err(); err != nil {
 		return err
@@ -95,8 +96,8 @@ func (st *Stream) Over() error {
 	return st.ended()
 }
 
-// Farewell returns the last chunk if the stream was over for good between two
-// events, see [IsFinal], and is in chunks; else nothing.
+// Farewell returns the last chunk of HTTP/1.1 (RFC 9112 §7.1) if the stream is chunked
+// and has ended for good, see [IsFinal], between two events. Otherwise it returns "".
 func (st *Stream) Farewell() string {
 	if IsFinal(st.ended()) && st.Chunked() && st.cursor.part == 0 && len(st.own) == 0 {
 		return "0\r\n\r\n"
@@ -104,24 +105,24 @@ func (st *Stream) Farewell() string {
 	return ""
 }
 
-// Advance notes that the first n bytes of what Peek returned have been written, and
-// reports whether there may be more. If not, the waker will be woken.
+// Advance records that the first n bytes of what Peek returned have been written. It
+// reports whether there may be more; if not, the waker will be woken when there is.
 func (st *Stream) Advance(n int) (more bool) { return st.advance(st.step(n)) }
 
-// A step is what becomes of a stream when some bytes have been written.
+// A step is how a stream changes when some bytes have been written.
 type step struct {
 	bytes  int
-	own    bool        // they are the stream's own
-	events int         // that end with them
-	oldest int64       // when the first of those was appended if it is live, in Unix nanoseconds; else 0
-	pos    eventlog.ID // up to which its client then has all; zero: as before
-	place  eventlog.ID // of the last event that it then has whole
-	partOf eventlog.ID // the event after that, of which it has a part,
-	part   int         // which has so many bytes; 0: it has none
+	own    bool        // the bytes are the stream's own
+	events int         // how many events end within the bytes
+	oldest int64       // when the first of those was appended, in Unix nanoseconds; 0: it is not live
+	pos    eventlog.ID // the client then has everything up to here; zero: unchanged
+	place  eventlog.ID // the last event that has been sent whole
+	partOf eventlog.ID // if part > 0, the event that has been sent in part,
+	part   int         // and how many bytes of it
 }
 
-// step returns what becomes of the stream when the first n bytes of what Peek returned
-// have been written.
+// step returns how the stream changes when the first n bytes of what Peek returned have
+// been written.
 func (st *Stream) step(n int) step {
 	if len(st.own) > 0 {
 		s := step{bytes: n, own: true}
@@ -146,7 +147,7 @@ func (st *Stream) step(n int) step {
 	return s
 }
 
-// advance does what Advance does.
+// advance applies s and reports whether there may be more.
 func (st *Stream) advance(s step) (more bool) {
 	if s.own {
 		if st.own = st.own[s.bytes:]; len(st.own) == 0 {
@@ -167,8 +168,8 @@ func (st *Stream) advance(s step) (more bool) {
 	return more
 }
 
-// whole returns how many of the n bytes that Peek returned to write, if no more than
-// limit are to be: whole events, or a part of one that is larger.
+// whole returns how many of the n bytes that Peek returned to write at once, at most
+// limit: whole events, or part of one that is larger.
 func (st *Stream) whole(n, limit int) int {
 	if n <= limit || len(st.own) > 0 {
 		return min(n, limit)
@@ -179,8 +180,8 @@ func (st *Stream) whole(n, limit int) int {
 	return limit
 }
 
-// passPending drops what the cursor has passed from what is pending. After the last
-// of that, the stream reads the log on from resume.
+// passPending drops pending events that the cursor has passed. After the last one, the
+// stream continues in the log from resume.
 func (st *Stream) passPending() {
 	if len(st.pending) == 0 {
 		return
@@ -193,20 +194,20 @@ func (st *Stream) passPending() {
 		return
 	}
 	st.forgetPending()
-	if st.cursor.place.Compare(st.resume) < 0 { // retention may have moved it beyond
+	if st.cursor.place.Compare(st.resume) < 0 { // a gap may have moved it further
 		st.cursor.place = st.resume
 	}
 }
 
-// forgetPending lets go of what is pending.
+// forgetPending drops the list of pending events and uncounts it.
 func (st *Stream) forgetPending() {
 	st.hub.budget.Share(budget.Lists).Give(st.listed)
 	st.pending, st.listed = nil, 0
 }
 
-// catchUp finds the next run in a page of the log, or a gap. It reports whether
-// the page has yet to be read; without that, and without a run, the stream is at
-// the page's end.
+// catchUp finds the next run in a page of the log, or a gap. It reports whether the
+// stream must wait until the page has been read. If it need not wait and there is no run,
+// the stream has reached the end of the page.
 func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	if !st.catchesUp && len(st.pending) == 0 {
 		st.catchesUp = true
@@ -250,9 +251,9 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	return false, nil
 }
 
-// getPage returns the page that the stream is in, or nil while it is not read.
-// Of a page that it has let go of it finds the rest, if the cache still has it,
-// so that a stream that is slow reads no pages of its own.
+// getPage returns the page that the stream is in, or nil while it is being read. If the
+// stream left a page before its end and the cache still has it, getPage returns that one,
+// so that a slow stream does not cause reads of its own.
 func (st *Stream) getPage(head eventlog.ID) (*page, error) {
 	p, place := st.hub.pages, st.cursor.place
 	if st.page != nil && st.page.banned != p.bans.now.Load() {
@@ -274,13 +275,13 @@ func (st *Stream) getPage(head eventlog.ID) (*page, error) {
 		return pg, nil
 	}
 	st.leavePage()
-	if errors.Is(pg.err, context.Canceled) { // by the hub: nobody else could
+	if errors.Is(pg.err, context.Canceled) { // only closing the hub cancels a read
 		return nil, ErrClosed
 	}
 	return nil, pg.err
 }
 
-// leavePage lets go of the page.
+// leavePage releases the stream's page, if it has one.
 func (st *Stream) leavePage() {
 	if st.page != nil {
 		st.hub.pages.leave(st.page, st)
@@ -288,9 +289,9 @@ func (st *Stream) leavePage() {
 	}
 }
 
-// Rest lets go of memory that the stream has no use for while its peer takes
-// nothing: of the page, if such streams have too many of them. A page that is not read
-// yet would be read in vain, and then stay.
+// Rest releases memory that the stream does not need while its peer accepts nothing. It
+// releases the page if streams hold too many pages, or if the page has not been read yet:
+// reading it would be useless for now, and the page would then stay.
 func (st *Stream) Rest() {
 	st.release()
 	if st.page != nil && (st.hub.pages.crowded() || !st.page.done.Load()) {

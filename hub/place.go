@@ -17,40 +17,40 @@ import (
 // Earliest, as a last event ID, asks for everything retained.
 const Earliest = "earliest"
 
-// MaxLast is how many events [From].Last gives at most, over all topics.
+// MaxLast is the most events that [From].Last returns, over all topics.
 const MaxLast = 10_000
 
-// From says where a subscription begins. At most one field is set; the zero
-// value begins with what is published from now on.
+// From says where a subscription begins. At most one field may be set. The zero value
+// begins with what is published from now on.
 type From struct {
-	LastEventID string    // just after the event with this id, the hub's or a publisher's; or Earliest
-	Since       time.Time // with the first event of that time or later
-	Last        int       // with the newest Last events of each matching topic, MaxLast in all
+	LastEventID string    // begin after the event with this id, the hub's or a publisher's; or Earliest
+	Since       time.Time // begin with the first event appended at this time or later
+	Last        int       // begin with the newest Last events of each matching topic, at most MaxLast in all
 }
 
-// A GapReason says why events that were asked for are not there.
+// A GapReason says why events that were asked for are missing.
 type GapReason string
 
 const (
-	Trimmed    GapReason = "trimmed" // retention has dropped them: delivery goes on with the oldest retained
-	OtherEpoch GapReason = "epoch"   // the id is from another log: delivery begins with this one's first
-	Unknown    GapReason = "unknown" // no event here has that id: delivery is live
+	Trimmed    GapReason = "trimmed" // retention has dropped them; delivery continues with the oldest retained event
+	OtherEpoch GapReason = "epoch"   // the id is from another log; delivery begins with this log's oldest retained event
+	Unknown    GapReason = "unknown" // no event has that id; delivery is live
 )
 
-// A Gap is the data of an event of [GapType], as JSON.
+// A Gap is the data of an event of [GapType], encoded as JSON.
 type Gap struct {
-	Requested    string    `json:"requested"`     // the id or time asked for, cut at 128 bytes
-	ResumedAfter string    `json:"resumed_after"` // the position that delivery goes on from, spelt as the event's id is
+	Requested    string    `json:"requested"`     // the id or time (RFC 3339) asked for, cut at 128 bytes
+	ResumedAfter string    `json:"resumed_after"` // the position after which delivery continues, in the stream's spelling of ids
 	Reason       GapReason `json:"reason"`
 }
 
-// gap returns the event that reports a gap on streams of a form. Its id is the
-// position to go on from, so that the next reconnect does not ask for the same again.
+// gap returns the event that reports a gap on streams of a form. Its id is the position
+// to continue from, so that the next reconnect does not ask for the same again.
 func (h *Hub) gap(as form, requested string, resumedAfter eventlog.ID, reason GapReason) *eventlog.Event {
 	h.counters.gap(reason)
 	data, err := json.Marshal(Gap{cutBytes(requested, 128), as.place(resumedAfter), reason})
 	if err != nil {
-		panic(err) // three strings
+		panic(err) // cannot fail: three strings
 	}
 	return &eventlog.Event{
 		Record: eventlog.Record{Type: GapType, Data: data},
@@ -59,17 +59,17 @@ func (h *Hub) gap(as form, requested string, resumedAfter eventlog.ID, reason Ga
 	}
 }
 
-// begin is where a subscription begins.
+// A begin is where a subscription begins.
 type begin struct {
-	start  eventlog.ID     // the place just before the first event
-	gap    *eventlog.Event // the first event; nil: it is no gap
-	newest                 // what goes out first
-	place  eventlog.ID     // where the log is read on from after that
-	end    eventlog.ID     // the log's end at the time
+	start  eventlog.ID     // the position just before the first event
+	gap    *eventlog.Event // sent first; nil: there is no gap
+	newest                 // sent first, for From.Last
+	place  eventlog.ID     // the position to read the log from after that
+	end    eventlog.ID     // the end of the log when it was looked up
 }
 
-// find finds the place that from names. Live begins at the log's end, which
-// the hub may not have routed to yet.
+// find looks up the position that s.From names. Without From it is the end of the log,
+// which the hub may not have routed yet.
 func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err error) {
 	from := s.From
 	bounds, err := h.log.Bounds(ctx)
@@ -115,20 +115,21 @@ func (h *Hub) findID(ctx context.Context, as form, requested string, b eventlog.
 		}
 	}
 	switch {
-	case err != nil: // no event here has it
+	case err != nil: // no event has this id
 		return h.beginWithGap(as, requested, b.Last, Unknown), nil
 	case id.Epoch != b.Origin.Epoch:
 		return h.beginWithGap(as, requested, b.Origin, OtherEpoch), nil
 	case id.Compare(b.Origin) < 0:
 		return h.beginWithGap(as, requested, b.Origin, Trimmed), nil
-	case id.Compare(b.Last) > 0: // never given by this log
+	case id.Compare(b.Last) > 0: // this log has not assigned it yet
 		return h.beginWithGap(as, requested, b.Last, Unknown), nil
 	}
 	return begin{place: id}, nil
 }
 
-// Event returns the retained event with an id, the hub's or a publisher's, or
-// [eventlog.ErrNotFound].
+// Event returns the retained event with the given id, the hub's or a publisher's. If
+// several have the publisher's id, it returns the oldest retained one. The error is
+// [eventlog.ErrNotFound], the context's or the log's.
 func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 	bounds, err := h.log.Bounds(ctx)
 	if err != nil {
@@ -137,7 +138,7 @@ func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 	at, err := parseID(id)
 	q := eventlog.Query{UpTo: at}
 	if err != nil && !strings.HasPrefix(id, eventlog.IDPrefix) {
-		q = byPublisherID(id) // the oldest may have been deleted
+		q = byPublisherID(id) // the oldest may have been deleted, so the query accepts later ones
 		at, err = h.log.ByPublisherID(ctx, id)
 		if err != nil && !errors.Is(err, eventlog.ErrNotFound) {
 			return nil, err
@@ -150,15 +151,15 @@ func (h *Hub) Event(ctx context.Context, id string) (*eventlog.Event, error) {
 	for e, err := range h.log.Read(ctx, at.Prev(), q) {
 		return e, err
 	}
-	return nil, eventlog.ErrNotFound // deleted
+	return nil, eventlog.ErrNotFound // it was deleted
 }
 
-// byPublisherID asks for the events to which publishers gave an id.
+// byPublisherID returns a query for all events to which publishers gave an id.
 func byPublisherID(id string) eventlog.Query {
 	return eventlog.Query{PublisherID: id, Match: func(e *eventlog.Event) bool { return e.PublisherID == id }}
 }
 
-// parseID reads an id of the hub's, in either form.
+// parseID parses one of the hub's own ids, in either spelling.
 func parseID(s string) (eventlog.ID, error) {
 	if id, err := eventlog.ParseURN(s); err == nil {
 		return id, nil
@@ -170,39 +171,39 @@ func (h *Hub) beginWithGap(as form, requested string, resumedAfter eventlog.ID, 
 	return begin{gap: h.gap(as, requested, resumedAfter, reason), place: resumedAfter}
 }
 
-// newest is the newest events of some topics, in log order.
+// newest holds the newest events of some topics, in log order.
 type newest struct {
-	pending []eventlog.ID     // of all
-	listed  int64             // bytes of pending, as taken from the budget's lists
-	events  []*eventlog.Event // all of them, or none if they are many or large
-	bytes   int64             // of events, until they were too many
+	pending []eventlog.ID     // the positions of all events
+	listed  int64             // bytes of pending, as taken from the budget's share for lists
+	events  []*eventlog.Event // all events, or nil if they are many or large
+	bytes   int64             // their total size, counted until it exceeds a page
 	lists   *budget.Share
 }
 
-// ErrOverBudget reports that clients make the hub hold as much as it may; see package
-// budget. It is worth trying again later.
+// ErrOverBudget reports that clients make the hub hold as much memory as it may; see
+// package budget. A later attempt may succeed.
 var ErrOverBudget = errors.New("hub: clients make it hold as much as it may")
 
-// What [From].Last may cost: events that are looked at, time that is spent on them and
-// on topics, and how long it may wait for its turn.
+// Limits on the search for [From].Last: how many events it looks at, how long it takes in
+// all, and how long it waits for its turn.
 const (
 	maxLastLooks = 100_000
 	maxLastTime  = 500 * time.Millisecond
 	maxLastWait  = 5 * time.Second
 )
 
-// ErrBusy reports a subscription for which the hub cannot search the log now: too many
-// others have it searched.
+// ErrBusy reports a subscription that needs a search of the log, when too many other
+// searches are waiting. A later attempt may succeed.
 var ErrBusy = errors.New("hub: too many searches of the log wait for their turn")
 
 // A search looks for the newest events of topics, within limits.
 type search struct {
 	pace *pace
 	stop context.CancelFunc
-	done bool // it has come to a limit
+	done bool // it has reached a limit
 }
 
-// look counts a look at an event or a topic, and reports whether that is one too many.
+// look counts one event or topic, and reports whether the search has reached a limit.
 func (s *search) look() bool {
 	s.pace.over()
 	if s.done = s.done || s.pace.looked > maxLastLooks || s.pace.spent > maxLastTime; s.done {
@@ -211,9 +212,9 @@ func (s *search) look() bool {
 	return s.done
 }
 
-// newest returns the newest events of each topic that the subscription selects and its
-// grant shows, up to an end; what comes after it is live. The caller gives back what is
-// listed.
+// newest returns, for each topic that the subscription selects, the newest events that
+// its grant shows, up to end; later events are live. The caller must give back the bytes
+// counted in listed.
 func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlog.ID) (newest, error) {
 	waiting, cancel := context.WithTimeout(ctx, maxLastWait)
 	defer cancel()
@@ -253,7 +254,7 @@ func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed,
 		}
 		left := n
 		var over error
-		_, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool { // asks for the newest first
+		_, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool { // called for the newest event first
 			if s.look() || !wants(e) {
 				return false
 			}
@@ -261,7 +262,7 @@ func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed,
 			left--
 			return left == 0 || over != nil
 		})
-		if s.done { // it was stopped
+		if s.done { // the search stopped the read itself
 			err = nil
 		}
 		if err == nil {
@@ -291,7 +292,7 @@ func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed,
 	return nil
 }
 
-// forget lets go of what is pending.
+// forget drops the list and uncounts it.
 func (l *newest) forget() {
 	if l.listed > 0 {
 		l.lists.Give(l.listed)
@@ -301,10 +302,11 @@ func (l *newest) forget() {
 
 const idBytes = int64(unsafe.Sizeof(eventlog.ID{}))
 
-// add adds an event, and forgets all but ids once the events take more than a page.
+// add adds an event. Once the events take more than a page, it keeps only their
+// positions.
 func (l *newest) add(e *eventlog.Event) error {
 	if len(l.pending) == cap(l.pending) {
-		if len(l.pending) >= 4*MaxLast { // many topics must not cost many times the limit
+		if len(l.pending) >= 4*MaxLast { // bounds memory when many topics match
 			l.sort()
 		}
 		more := int64(max(len(l.pending), 16)) * idBytes
@@ -323,11 +325,11 @@ func (l *newest) add(e *eventlog.Event) error {
 	return nil
 }
 
-// sort puts the events in log order, each once, and keeps the newest MaxLast.
+// sort puts the events in log order without duplicates, and keeps the newest MaxLast.
 func (l *newest) sort() {
 	slices.SortFunc(l.pending, eventlog.ID.Compare)
 	ids := slices.Compact(l.pending)
-	l.pending = slices.Clone(ids[max(0, len(ids)-MaxLast):]) // of no more than it needs
+	l.pending = slices.Clone(ids[max(0, len(ids)-MaxLast):]) // without spare capacity
 	kept := int64(cap(l.pending)) * idBytes
 	l.lists.Give(l.listed - kept)
 	l.listed = kept
@@ -335,7 +337,7 @@ func (l *newest) sort() {
 	l.events = slices.CompactFunc(l.events, func(a, b *eventlog.Event) bool { return a.ID == b.ID })
 }
 
-// cutBytes cuts s to at most n bytes without splitting a character.
+// cutBytes returns at most the first n bytes of s, without splitting a UTF-8 character.
 func cutBytes(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -7,39 +7,39 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// PositionType is the type of the hub's own event that names a stream's
-// position. Its data is {} and its id is the position: an EventSource keeps the
-// id, and calls no onmessage. Nobody else may publish the type.
+// PositionType is the type of the hub's own event that reports a stream's position. Its
+// data is {} and its id is the position: an EventSource stores the id and does not call
+// onmessage. Publishers may not use the type.
 const PositionType = "position"
 
-// Positions says how a stream names its position while no event does, so that
-// its client resumes there. The blocks that set a reconnection time follow it,
-// too: many clients hand out a block without data as an empty event.
+// Positions says how a stream reports its position while no event does, so that its
+// client resumes there. Blocks that set a reconnection time are written in the same way,
+// because many clients deliver a block without data as an empty event.
 type Positions uint8
 
 const (
-	// PositionEvents is an event of [PositionType].
+	// PositionEvents sends an event of [PositionType]. It is the zero value.
 	PositionEvents Positions = iota
-	// PositionFields is the field id without a blank line after it, which
-	// clients keep from the next event on at the latest.
+	// PositionFields sends the field id without a blank line after it. Clients store it
+	// with the next event at the latest.
 	PositionFields
-	// NoPositions names none. Heartbeats are comments.
+	// NoPositions sends no positions. Heartbeats are then comments.
 	NoPositions
 )
 
-// append appends a reconnection time, unless that is zero, and a position, unless
-// that is zero, as one block or as fields that belong to the next one.
+// append appends a reconnection time and a position, each unless zero, as one block or as
+// fields that belong to the next block.
 func (p Positions) append(dst []byte, retry time.Duration, as form, place eventlog.ID) []byte {
 	if retry > 0 {
 		dst = appendRetry(dst, retry)
 	}
-	id := "" // a block without one leaves the client where it is
+	id := "" // a block without an id does not change the client's position
 	if !place.IsZero() {
 		id = as.place(place)
 	}
 	switch {
 	case p == PositionEvents:
-		dst, _ = sse.AppendEvent(dst, sse.Event{Type: PositionType, Data: "{}", ID: id}) // an ID's text is always valid
+		dst, _ = sse.AppendEvent(dst, sse.Event{Type: PositionType, Data: "{}", ID: id}) // no error: an ID's text is always valid
 	case p == PositionFields && id != "":
 		dst, _ = sse.AppendID(dst, id)
 		dst = dst[:len(dst)-1]
@@ -53,15 +53,15 @@ func appendRetry(dst []byte, retry time.Duration) []byte {
 	return dst[:len(dst)-1]
 }
 
-// Again returns the body of a stream that cannot be served now: it asks the
-// client to come back after a time and, unless place is zero, to ask for what
-// follows place.
+// Again returns the body of a response to a client that cannot be served now: it sets the
+// time to wait before reconnecting and, unless place is zero, the position to resume
+// after. It uses only o.Positions and o.Mercure.
 func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {
 	return o.Positions.append(nil, retry, form{mercure: o.Mercure}, place)
 }
 
-// place is the position up to which the client has all that it asked for, once
-// it has what has been returned to be written.
+// place returns the position up to which the client has all that it asked for, once it
+// has received what Peek has returned.
 func (st *Stream) place() eventlog.ID {
 	if len(st.pending) > 0 {
 		return st.reached
@@ -69,24 +69,25 @@ func (st *Stream) place() eventlog.ID {
 	return st.cursor.place
 }
 
-// namePosition writes a reconnection time, unless that is zero, and the
-// stream's position before all else.
+// namePosition queues a reconnection time, unless that is zero, and the stream's
+// position, to be sent first.
 func (st *Stream) namePosition(retry time.Duration) {
 	place := st.place()
 	st.says(st.positions.append(nil, retry, st.feed.key.form, place), place)
 }
 
-// Beat makes a stream that has been silent, and has nothing to give, send a sign
-// of life: its position if that has moved on, else a comment. So the position of
-// a quiet topic does not age past retention, and a client that is cut while the
-// stream looks through history that gives it nothing does not begin anew.
+// Beat queues a heartbeat if the stream has nothing else to send: its position if that
+// has moved, otherwise a comment. So the position of a quiet topic does not fall behind
+// retention, and a client that is cut off while the stream searches history for matching
+// events does not start that search again. Call it when the stream has been silent for
+// the heartbeat interval.
 func (st *Stream) Beat() {
 	head := st.hub.headNow()
 	if b, err := st.Peek(); err != nil || len(b) > 0 || st.cursor.part > 0 {
 		return
 	}
-	// All up to the head is in the window. If there was nothing to take after
-	// the head was read, the client has all up to there.
+	// All events up to head were routed before Peek looked at the window. Since it found
+	// nothing, the client has everything up to head.
 	if st.cursor.attached && head.Compare(st.cursor.place) > 0 {
 		st.cursor.place = head
 	}
@@ -101,10 +102,10 @@ func (st *Stream) Beat() {
 	}
 }
 
-// says writes blocks before all else. They bring the client up to a place,
+// says queues blocks to be sent first. With them the client has everything up to place,
 // unless that is zero.
 func (st *Stream) says(blocks []byte, place eventlog.ID) {
-	if len(blocks) > 0 && st.Chunked() { // an empty chunk would be the last
+	if len(blocks) > 0 && st.Chunked() { // an empty chunk would end the response
 		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
 	}
 	st.own, st.ownPlace = append(st.own, blocks...), place

@@ -12,32 +12,34 @@ import (
 )
 
 const (
-	// MaxTopics is how many topics one event may have, and how many URI Templates
-	// one subscription.
+	// MaxTopics is the most topics that one event may have, and the most URI Templates
+	// that one subscription may have.
 	MaxTopics = 100
-	// MaxSelectors is how many selectors one subscription may have.
+	// MaxSelectors is the most selectors that one subscription may have.
 	MaxSelectors = 1000
-	// MaxTypes is how many event types one subscription may name.
+	// MaxTypes is the most event types that one subscription may name.
 	MaxTypes = 100
-	// MaxSubscriptionBytes is how long its selectors and types may be in all.
+	// MaxSubscriptionBytes is the maximum total length, in bytes, of a subscription's
+	// selectors and types.
 	MaxSubscriptionBytes = 64 << 10
-	// MaxTopicBytes is how long a topic or a selector may be.
+	// MaxTopicBytes is the maximum length of a topic or a selector, in bytes.
 	MaxTopicBytes = 4 << 10
-	// MaxIDBytes is how long a publisher's id or an idempotency key may be.
+	// MaxIDBytes is the maximum length of a publisher's id or an idempotency key, in
+	// bytes.
 	MaxIDBytes = 255
-	// MaxTypeBytes is how long an event's type may be.
+	// MaxTypeBytes is the maximum length of an event's type, in bytes.
 	MaxTypeBytes = 255
-	// MaxRetry is the longest reconnection time that a publisher may set: a
-	// subscriber that obeys a longer one is as good as lost.
+	// MaxRetry is the longest reconnection time that a publisher may set. A subscriber
+	// that waits longer is as good as lost.
 	MaxRetry = 24 * time.Hour
 
-	// GapType is the type of the hub's own event that tells of events that
-	// are not retained. Nobody else may publish it.
+	// GapType is the type of the hub's own event that reports events that are no longer
+	// retained. Its data is a [Gap]. Publishers may not use the type.
 	GapType = "gap"
 )
 
-// An InvalidError says, in a sentence for the caller, what is wrong with a
-// record or a subscription.
+// An InvalidError says, in a sentence for the client, what is wrong with a record or a
+// subscription.
 type InvalidError struct{ Reason string }
 
 func (e *InvalidError) Error() string { return e.Reason }
@@ -46,10 +48,10 @@ func invalid(format string, args ...any) error {
 	return &InvalidError{fmt.Sprintf(format, args...)}
 }
 
-// pendingSize is what a record takes beside its data and its topics.
+// pendingSize is about how many bytes a record takes beside its data and its topics.
 const pendingSize = 256
 
-// pending is how many bytes records take on their way to the log.
+// pending returns about how many bytes records take until the log has them.
 func pending(recs []eventlog.Record) (n int64) {
 	for i := range recs {
 		n += pendingSize + int64(len(recs[i].Data))
@@ -60,12 +62,18 @@ func pending(recs []eventlog.Record) (n int64) {
 	return n
 }
 
-// Publish adds records to the log; when it returns without an error they are
-// as durable as the log makes them, and will be delivered. Any that [Check]
-// refuses makes the call fail with an [InvalidError] before any is added, and so does
-// a lack of memory, with [ErrOverBudget]. The slice
-// is the caller's again then, unless the error is [eventlog.ErrUncertain]; what its
-// records refer to is not to be changed.
+// Publish appends records to the log and returns one result for each. When it returns
+// without an error, the records are as durable as the log makes them and will be
+// delivered, except those whose Result.Err is set.
+//
+// If [Check] refuses any record, Publish returns an [InvalidError]; if there is no memory
+// for them, it returns [ErrOverBudget]. In both cases it has added none. Any other error
+// is the log's: [eventlog.ErrUncertain] means that the outcome is unknown, and otherwise
+// none was added.
+//
+// The caller may reuse the slice once Publish has returned, unless the error is
+// [eventlog.ErrUncertain]. It must not modify the strings and byte slices of the records
+// at any time.
 func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.Result, error) {
 	for i := range recs {
 		if err := Check(&recs[i]); err != nil {
@@ -84,8 +92,10 @@ func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.
 	return results, err
 }
 
-// Delete removes what is retained of the topics that sel selects, and returns
-// how many events that were. Streams that are at their places resume as ever.
+// Delete removes the retained events that sel selects by any of their topics, and returns
+// how many it removed. The zero Selectors removes none. Streams at the positions of
+// removed events resume as before; one that has sent a part of a removed event ends with
+// [ErrEventDeleted]. The errors are the context's and the log's.
 func (h *Hub) Delete(ctx context.Context, sel Selectors) (int, error) {
 	n, err := h.log.Delete(ctx, eventlog.ID{}, eventlog.Query{
 		Topics: sel.topics(),
@@ -95,16 +105,16 @@ func (h *Hub) Delete(ctx context.Context, sel Selectors) (int, error) {
 	return n, err
 }
 
-// DeleteID removes the event with an id of the hub's, or all with one that
-// publishers gave, and returns how many that were. Streams resume from either as
-// long as their places are retained.
+// DeleteID removes the event with one of the hub's ids, or all events with a publisher's
+// id, and returns how many it removed: 0 if there is none. Streams can resume from the id
+// as long as its position is retained. The errors are the context's and the log's.
 func (h *Hub) DeleteID(ctx context.Context, id string) (int, error) {
 	defer h.pages.forget()
 	if at, err := parseID(id); err == nil {
 		return h.deleteAt(ctx, at)
 	}
 	if strings.HasPrefix(id, eventlog.IDPrefix) {
-		return 0, nil // nothing has such an id
+		return 0, nil // no event has such an id
 	}
 	return h.log.Delete(ctx, eventlog.ID{}, byPublisherID(id))
 }
@@ -117,7 +127,7 @@ func (h *Hub) deleteAt(ctx context.Context, at eventlog.ID) (int, error) {
 	return h.log.Delete(ctx, at.Prev(), eventlog.Query{UpTo: at})
 }
 
-// Check reports, as an [InvalidError], what keeps r from being published.
+// Check returns an [InvalidError] that says why r cannot be published, or nil.
 func Check(r *eventlog.Record) error {
 	if len(r.Topics) == 0 {
 		return invalid("name a topic, as in /events/NAME or topic=NAME")
@@ -183,8 +193,8 @@ func checkType(t string) error {
 	return nil
 }
 
-// CheckID reports, as an [InvalidError], what keeps id from being a
-// publisher's: it has to survive as a line of the stream and as a header.
+// CheckID returns an [InvalidError] that says why id cannot be a publisher's id, or nil.
+// An id must survive as a line of a stream and as a header field (Last-Event-ID).
 func CheckID(id string) error {
 	switch {
 	case id == "":
@@ -208,7 +218,7 @@ func CheckID(id string) error {
 	return nil
 }
 
-// cut shortens a caller's text for an error message.
+// cut shortens a client's text to 128 bytes for an error message.
 func cut(s string) string {
 	if len(s) <= 128 {
 		return s

@@ -6,20 +6,22 @@ import (
 	"time"
 )
 
-// takeSize is how many bytes Serve writes at a time. They are copied, so that a stream
-// whose peer is slow keeps no page of the log, and no part of a window, while it waits.
+// takeSize is how many bytes Serve writes at a time. It copies them, so that a stream
+// whose peer is slow keeps no page and no part of a window in memory while it waits.
 const takeSize = 16 << 10
 
 var takeBuffers = sync.Pool{New: func() any { return new([takeSize]byte) }}
 
-// Serve writes the stream until ctx ends, the stream has to end, or write fails, and
-// returns the reason: the context's error, write's, [ErrDrained], [ErrExpired], the cause
-// that [Stream.End] was given, [ErrEventTrimmed], [ErrEventDeleted] or the hub's error.
-// If write fails when the stream has to end, the latter is the reason.
+// Serve writes the stream, with a heartbeat when it has been silent for
+// [StreamOptions].Heartbeat. It blocks until ctx ends, the stream has to end, or write
+// fails, and returns the reason: the context's error, write's, [ErrDrained],
+// [ErrExpired], the cause given to [Stream.End], [ErrEventTrimmed], [ErrEventDeleted] or
+// the hub's error. If write fails when the stream has to end anyway, Serve returns the
+// reason for the end. It does not close the stream.
 //
-// What write gets is whole blocks, or a part of an event that is large, at most 16 KiB.
-// It must not keep the bytes. It may block; the stream then lags, as one does whose
-// peer reads slowly, and Serve drops nothing.
+// Each call of write gets whole blocks, or a part of a large event, at most 16 KiB. write
+// must not keep the bytes. It may block: the stream then lags like one whose peer reads
+// slowly, and loses nothing.
 func (st *Stream) Serve(ctx context.Context, write func([]byte) error) error {
 	for {
 		b, err := st.await(ctx)
@@ -35,13 +37,13 @@ func (st *Stream) Serve(ctx context.Context, write func([]byte) error) error {
 	}
 }
 
-// writeSome writes the first of what Peek returned.
+// writeSome writes the first bytes of b, which Peek returned.
 func (st *Stream) writeSome(b []byte, write func([]byte) error) error {
 	buf := takeBuffers.Get().(*[takeSize]byte)
 	defer takeBuffers.Put(buf)
 	n := copy(buf[:], b[:st.whole(len(b), takeSize)])
 	s := st.step(n)
-	st.Rest() // the peer may take its time
+	st.Rest() // write may block for long
 	if err := write(buf[:n]); err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func (st *Stream) writeSome(b []byte, write func([]byte) error) error {
 	return nil
 }
 
-// await blocks until there is something to write, and returns it as Peek does.
+// await blocks until there is something to write, and returns what Peek returns.
 func (st *Stream) await(ctx context.Context) ([]byte, error) {
 	var heartbeat *time.Timer
 	for {

@@ -8,69 +8,70 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// StreamOptions configures a [Stream].
+// StreamOptions configures a [Stream]. The zero value is a stream without a reconnection
+// time and without an expiry, but [Stream.Serve] needs a Heartbeat.
 type StreamOptions struct {
-	Retry     time.Duration // the reconnection time to begin with; 0: none is set
-	Heartbeat time.Duration // how long the stream may be silent
-	Envelope  Envelope      // how events are given
-	Chunked   bool          // each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
-	Expires   time.Time     // when the stream has to end; zero: never
-	Peer      Peer          // who reads it
-	OnClose   func()        // called once when it has opened and closed again; nil: nothing is
-	Request   int64         // bytes of its request that are held as long as it is open
+	Retry     time.Duration // the reconnection time sent first; 0: none
+	Heartbeat time.Duration // silence after which [Stream.Serve] sends a heartbeat; must be positive; only Serve uses it
+	Envelope  Envelope      // how events are encoded; zero: [Bare]
+	Chunked   bool          // whether each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
+	Expires   time.Time     // when the stream ends with [ErrExpired]; zero: never
+	Peer      Peer          // the client, as [Hub.Streams] lists it; zero: unknown
+	OnClose   func()        // called once when the stream closes; not if [Hub.Stream] fails, except with [ErrDrained]; nil: nothing is called
+	Request   int64         // bytes of its request that the caller holds while it is open; 0: none are counted
 
-	Positions Positions // how the stream names its position
-	Mercure   bool      // ids are urn:uuid:…, as that protocol wants them
+	Positions Positions // how the stream reports its position; zero: [PositionEvents]
+	Mercure   bool      // whether the hub's ids are written as urn:uuid:… (RFC 9562 §4), as Mercure requires
 }
 
-// A Stream is a subscription as the bytes of one response: its beginning,
-// events, heartbeats, and a drain's farewell.
+// A Stream is a subscription encoded as the body of one response: its first position,
+// events, heartbeats, and a reconnection time when the hub drains.
 //
 // [Stream.Serve] writes it from the caller's goroutine. A loop that writes many streams
-// calls [Stream.Park], and then [Stream.Peek] and [Stream.Advance] whenever the waker
-// was woken, which is what Serve does. Apart from End, its methods are for one goroutine
-// at a time.
+// calls [Stream.Park] once, and then [Stream.Peek] and [Stream.Advance] whenever the
+// waker was woken, which is what Serve does. One goroutine at a time may use a Stream,
+// apart from [Stream.End] and [Stream.OnOver].
 //
-// A stream is caught up, and takes from its feed's window; or it catches up, and
-// takes from pages of the log until it can join the window. Where it begins
-// makes no difference.
+// A stream is caught up and sends from its feed's window, or it catches up and sends from
+// pages of the log until it can join the window. Its beginning makes no difference to
+// that. Close must be called in the end.
 type Stream struct {
 	hub *Hub
 
-	// For each write, what follows is looked at, and little else: with many
-	// streams it is not in the processor's cache, so it lies together.
+	// The fields that each write uses come first, so that they share cache lines: with
+	// many streams none is in the CPU cache.
 	feed    *feed
-	own     []byte                // blocks of this stream alone, to go out before all else
-	pending []eventlog.ID         // of events to go out first, which come before resume
-	end     atomic.Pointer[error] // the cause
-	leave   atomic.Int64          // a reconnection time to pass on, since the hub drains; 0: none
-	run     *run                  // what Peek has found, until it is written; nil: nothing
+	own     []byte                // blocks of this stream alone, sent before all else
+	pending []eventlog.ID         // positions of events to send first, for From.Last
+	end     atomic.Pointer[error] // the cause given to End
+	leave   atomic.Int64          // the reconnection time to send because the hub drains; 0: none
+	run     *run                  // what Peek has returned, until it is written; nil: nothing
 	cursor  cursor
-	cohort  *cohort // that it is in; its Fanout changes this with the feed's lock held,
-	seat    int32   // and the seat there
+	cohort  *cohort // nil: none; its Fanout changes both with the feed's lock held
+	seat    int32   // its index in the cohort's seats
 
-	catchesUp bool // it has read from the log since it last took from the window
+	catchesUp bool // it has read from the log since it last sent from the window
 	gapped    bool // it began with a gap
 	positions Positions
 	closed    bool // guarded by hub.mu
 	presence
 
-	ownPlace  eventlog.ID // up to which the client has all, once it has own; zero: as before
-	resume    eventlog.ID // where the log is read on from after what is pending
-	listed    int64       // bytes of pending that are counted
+	ownPlace  eventlog.ID // the client has everything up to here once own is sent; zero: unchanged
+	resume    eventlog.ID // the position to read the log from after pending
+	listed    int64       // bytes of pending, as counted in the budget
 	weight    weight
-	page      *pageEntry    // that the stream reads or waits for; nil: none
-	pageAt    eventlog.ID   // the place that the page follows, or the last one did
-	expiry    *expiry       // nil: never
-	heartbeat time.Duration // for Serve
+	page      *pageEntry    // the page that the stream sends from or waits for; nil: none
+	pageAt    eventlog.ID   // the position that the page follows, or the last page did
+	expiry    *expiry       // nil: the stream does not expire
+	heartbeat time.Duration // see StreamOptions
 	onClose   func()
-	onOver    atomic.Pointer[func()] // nil: nothing is called
+	onOver    atomic.Pointer[func()] // set by OnOver; nil: nothing is called
 }
 
-// Stream starts a subscription as a stream, at the place that s.From names.
-// Close ends it. The
-// error is an [InvalidError], [ErrTooManyTemplates], [ErrTooManySelectors], [ErrBusy],
-// [ErrOverBudget], [ErrDrained], or the hub's.
+// Stream opens a stream at the position that s.From names. ctx applies to the opening
+// alone. The caller must call [Stream.Close]. The error is an [InvalidError],
+// [ErrTooManyTemplates], [ErrTooManySelectors], [ErrBusy], [ErrOverBudget], [ErrDrained],
+// the context's, the log's or the hub's.
 func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {
 	grant := s.Grant.shared()
 	size := streamSize + int64(len(o.Peer.Remote)) + o.Request
@@ -83,7 +84,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	if weight.grant != nil {
 		grant = weight.grant.value
-		s.Grant = *grant // the feed keeps no copy
+		s.Grant = *grant // the feed keeps the shared one
 	}
 	f, err := h.join(s, form{o.Envelope, o.Chunked, o.Mercure})
 	if err != nil {
@@ -109,8 +110,9 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	st.start, st.reached, st.gapped = begin.start, begin.start, begin.gap != nil
 	if st.positions = o.Positions; begin.gap != nil {
-		// The gap has an id, so it names the position. Both stand in one block:
-		// a client that is cut before its end asks for the same again.
+		// The gap has an id, so it sets the position. Reconnection time and gap are one
+		// block: a client that is cut off before the end of the block asks for the same
+		// again.
 		begin.gap.Retry = o.Retry
 		st.own = appendWire(nil, begin.gap, f.key.form)
 	} else {
@@ -123,7 +125,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		h.watch(st.info(nil), true)
 	}
 	h.counters.connects.Add(1)
-	if _, draining := h.Draining(); draining { // Drain may not have found it
+	if _, draining := h.Draining(); draining { // Drain may have listed the streams before
 		st.End(ErrDrained)
 		st.Close()
 		return nil, ErrDrained
@@ -134,8 +136,9 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 // Chunked reports whether the stream's blocks are chunks of HTTP/1.1.
 func (st *Stream) Chunked() bool { return st.feed.key.form.chunked }
 
-// Close ends the stream. Unless [Stream.End] has said why, its client has gone. What
-// was peeked at is not to be looked at any more.
+// Close closes the stream and releases what it holds. If [Stream.End] was not called
+// before, the stream counts as closed by its client. Bytes that Peek returned are no
+// longer valid.
 func (st *Stream) Close() {
 	if st.hub.registry.remove(st) {
 		st.hub.changes.Add(1)
@@ -158,7 +161,7 @@ func (st *Stream) Close() {
 	}
 }
 
-// Park has w woken from now on when there may be something to peek at.
+// Park sets the waker that is woken from now on when there may be something to peek at.
 func (st *Stream) Park(w Waker) {
 	st.feed.mu.Lock()
 	defer st.feed.mu.Unlock()
@@ -171,6 +174,6 @@ func (st *Stream) wake() {
 	st.cursor.waker.Wake()
 }
 
-// Start returns the id of the place just before the first event that the stream
-// gives, and whether that is a gap.
+// Start returns the position just before the first event of the stream, in its spelling
+// of ids, and whether the stream begins with a gap.
 func (st *Stream) Start() (id string, gap bool) { return st.feed.key.form.place(st.start), st.gapped }

@@ -11,37 +11,39 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// What a subscriber takes from the log at a time ends with the event that reaches one
-// of these.
+// A batch that Go code reads from the log ends with the event that reaches one of these
+// limits: a number of events, or their bytes.
 const (
 	batchSize  = 256
 	batchBytes = 64 << 10
 )
 
-// A Subscription says what a subscriber asks for.
+// A Subscription says what a subscriber asks for. The zero value is invalid, because
+// Selectors must select something.
 type Subscription struct {
 	Selectors Selectors
-	Types     []string // only events of these types; none means all. "message" is the unnamed one
+	Types     []string // receive only events of these types; empty: all. "message" is the unnamed type
 	From      From
 
-	// Grant selects the topics whose private events may be seen; the zero
-	// value shows none, [Everything] all.
+	// Grant selects the topics whose private events the subscriber may see. The zero
+	// value shows none, [Everything] shows all.
 	Grant Selectors
 
-	// OnPartial, unless nil, is called before the subscription begins if From.Last
-	// found fewer events than there may be: it had looked at as many as it may.
+	// OnPartial is called before the subscription begins if the search for From.Last
+	// reached its limits, so that there may be more events than it found. nil: nothing is
+	// called.
 	OnPartial func()
 }
 
-// A reader gives Go code the events of a subscription, from the log. One goroutine at a
-// time uses it.
+// A reader reads the events of a subscription from the log for Go code. One goroutine at
+// a time may use it.
 type reader struct {
 	hub    *Hub
 	feed   *feed
-	cursor cursor // only ever waits
+	cursor cursor // never attached; it only waits for the next event
 	ready  signal
-	begin  begin // where it began, and what of that is pending
-	gapped bool  // the gap that it began with was given
+	begin  begin // where the subscription begins; its pending events are removed as they are read
+	gapped bool  // the gap that it begins with has been returned
 	closed bool  // guarded by hub.mu
 }
 
@@ -67,9 +69,9 @@ func (r *reader) close() {
 	r.hub.part(r.feed, &r.closed)
 }
 
-// follow gives yield the events that there are and that come, until it returns false.
-// It returns [ErrDrained] when the hub drains and the reader's moment has come, the
-// context's error or the hub's.
+// follow calls yield with retained and then live events until yield returns false. It
+// returns [ErrDrained] when the hub drains and the reader's time has come, or the error
+// of the context, the log or the hub.
 func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) error {
 	begun := r.hub.drain.begun
 	var moment <-chan time.Time
@@ -77,7 +79,7 @@ func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) e
 		if err := cmp.Or(ctx.Err(), r.hub.Err()); err != nil {
 			return err
 		}
-		r.feed.wait(&r.cursor) // first, so that no event slips in between
+		r.feed.wait(&r.cursor) // wait first, so that no event is missed between reading and waiting
 		events, err := r.next(ctx, r.hub.headNow(), nil)
 		for _, e := range events {
 			if !yield(e) {
@@ -105,8 +107,7 @@ func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) e
 	}
 }
 
-// nextPaced is next for a client that reads what is retained: in turn with others, and
-// for so long at a time.
+// nextPaced does what next does, but takes a turn with other reads of the log.
 func (r *reader) nextPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Event, error) {
 	pace, err := r.hub.pages.begin(ctx, &r.feed.sel)
 	if err != nil {
@@ -116,8 +117,9 @@ func (r *reader) nextPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Ev
 	return r.next(ctx, end, pace)
 }
 
-// next returns what is pending, or the next events up to head, and moves on. With a
-// pace it stops when others are to get their turn, perhaps without events.
+// next returns a batch: the gap, pending events, or the next events up to head. With a
+// pace it ends the batch when others are to get their turn, and may then return no
+// events.
 func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eventlog.Event, error) {
 	if gap := r.begin.gap; gap != nil && !r.gapped {
 		r.gapped = true
@@ -148,7 +150,7 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eve
 		var trimmed *eventlog.TrimmedError
 		switch {
 		case errors.As(err, &trimmed):
-			// What was read is good. If nothing was, retention has passed us.
+			// Return what was read. If nothing was, retention has overtaken the reader.
 			if len(events) > 0 {
 				return events, nil
 			}
@@ -171,11 +173,11 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eve
 	return events, nil
 }
 
-// recall returns the next of what is pending: nothing, if all that it read was deleted or
-// banned meanwhile. If retention has dropped some, it returns a gap.
+// recall returns the next batch of pending events. It returns none if all that it read
+// were deleted or banned meanwhile, and a gap if retention has dropped some.
 func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err error) {
 	b := r.hub.bans.now.Load()
-	for _, e := range r.begin.events { // which are all
+	for _, e := range r.begin.events { // if not nil, these are all pending events
 		if r.feed.wants(e, b) {
 			events = append(events, shown(e, r.cursor.grant))
 		}
@@ -198,7 +200,7 @@ func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err erro
 				return r.gap(id.Prev(), trimmed), nil
 			case err != nil:
 				r.begin.pending = r.begin.pending[n:]
-				if trimmed != nil { // what was read is good
+				if trimmed != nil { // return what was read; the gap comes next
 					err = nil
 				}
 				return events, err
@@ -213,7 +215,8 @@ func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err erro
 	return events, nil
 }
 
-// gap returns the gap after a place, and moves on to what is retained.
+// gap returns the gap after a position, and moves the reader to the oldest retained
+// event.
 func (r *reader) gap(place eventlog.ID, trimmed *eventlog.TrimmedError) []*eventlog.Event {
 	if r.cursor.place.Compare(trimmed.Origin) < 0 {
 		r.cursor.place = trimmed.Origin
@@ -221,10 +224,10 @@ func (r *reader) gap(place eventlog.ID, trimmed *eventlog.TrimmedError) []*event
 	return []*eventlog.Event{r.hub.gap(r.feed.key.form, place.String(), trimmed.Origin, Trimmed)}
 }
 
-// Subscribe ranges over the events of a subscription until ctx ends, the loop
-// breaks, or an error comes, which is the last; a drained hub ends it with
-// [ErrDrained]. Gaps are events of [GapType]. The errors are those of [Hub.Stream] and
-// the context's.
+// Subscribe yields the events of a subscription, beginning where s.From says, until ctx
+// ends, the loop breaks, or there is an error, which is the last element. A gap is an
+// event of [GapType]. If the hub drains, the error is [ErrDrained]; otherwise the errors
+// are those of [Hub.Stream]. The events are shared and must not be modified.
 func (h *Hub) Subscribe(ctx context.Context, s Subscription) iter.Seq2[*eventlog.Event, error] {
 	return func(yield func(*eventlog.Event, error) bool) {
 		r, err := h.read(ctx, s)
@@ -238,18 +241,21 @@ func (h *Hub) Subscribe(ctx context.Context, s Subscription) iter.Seq2[*eventlog
 	}
 }
 
-// Retained yields, oldest first, what the log holds of a subscription from its
-// position on, and ends at end: subscribe from there for what comes.
+// Retained returns an iterator over the retained events of a subscription, oldest first.
+// They end at position end: a subscription from there receives what follows. The errors
+// are those of [Hub.Stream]; in the iterator an error is the last element, and may be
+// [ErrOverBudget]. The iterator takes turns with reads for streams. The caller need not
+// range over it.
 func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*eventlog.Event, error], end eventlog.ID, err error) {
 	r, err := h.read(ctx, s)
 	if err != nil {
 		return nil, eventlog.ID{}, err
 	}
 	pending := r.begin.newest
-	r.close() // nothing is to wake it
+	r.close() // it only reads, and needs no wake
 	end = r.begin.end
 	return func(yield func(*eventlog.Event, error) bool) {
-		if pending.listed > 0 && !pending.lists.Take(pending.listed) { // close gave it back, for nobody may range over this
+		if pending.listed > 0 && !pending.lists.Take(pending.listed) { // close gave the bytes back, since the caller may never range over this
 			yield(nil, ErrOverBudget)
 			return
 		}

@@ -2,22 +2,23 @@ package hub
 
 import "context"
 
-// An Audience tells how many streams get the events of a topic, as it was when
-// it was taken.
+// An Audience counts the streams that receive the events of a topic, as of the time of
+// [Hub.Audience].
 type Audience struct {
-	pages    *pages // whose slots it takes
+	pages    *pages // for the slots in which Of compares selectors
 	exact    map[string]int
 	all      int
 	patterns []crowd
 }
 
-// A crowd is the streams of one feed.
+// A crowd is the number of streams of one feed.
 type crowd struct {
 	sel  *Selectors
 	size int
 }
 
-// Audience counts the open streams by what they ask for.
+// Audience counts the open streams by what they ask for. It takes turns with reads of the
+// log, so it may wait.
 func (h *Hub) Audience() *Audience {
 	sizes := map[*feed]int{}
 	for i := range h.registry {
@@ -47,7 +48,8 @@ func (h *Hub) Audience() *Audience {
 	return a
 }
 
-// Of returns how many streams get a topic's events.
+// Of returns how many streams ask for a topic's events, whatever their types and grants.
+// It takes turns with reads of the log if streams have URI Templates.
 func (a *Audience) Of(topic string) int {
 	n := a.all + a.exact[topic]
 	if len(a.patterns) == 0 {

@@ -12,45 +12,48 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// ErrTooManyBans reports a ban by which more would be banned than a hub keeps.
+// ErrTooManyBans reports a ban that exceeds what a hub keeps: 1000 selectors in all, 100
+// of them URI Templates, 1 MiB of text, or templates that together take too long to
+// match.
 var ErrTooManyBans = errors.New("hub: too many topics are banned")
 
-// What may be banned at a time. Live delivery tries templates within its bounds, see
-// [router.ban]; each event that is read from the log, and each topic that a new
-// subscription names, is tried on all of them.
+// Limits on what may be banned at a time. Live delivery tries templates within limits of
+// its own, see [router.ban], but each event that is read from the log, and each topic
+// that a new subscription names, is tried on all of them.
 const (
 	maxBanned          = 1000    // selectors
-	maxBannedTemplates = 100     // of them
-	maxBannedCost      = 512     // passes over a topic that these make together, see [pattern.cost]
-	maxBannedBytes     = 1 << 20 // of text
+	maxBannedTemplates = 100     // URI Templates among them
+	maxBannedCost      = 512     // passes over a topic that all templates make together, see [pattern.cost]
+	maxBannedBytes     = 1 << 20 // text of all selectors
 )
 
-// banned is the set of selectors that are banned. A set never changes: a ban that
-// begins or ends puts another in its place, and nil is none.
+// banned is a set of banned selectors. A set never changes: when a ban begins or ends, a
+// new set replaces it. nil is the empty set.
 type banned struct {
-	until map[string]time.Time // by selector
-	sel   Selectors            // all of them
-	since eventlog.ID          // the hub's head when the oldest of them began
+	until map[string]time.Time // when each ban ends, by selector
+	sel   Selectors            // all selectors of until
+	since eventlog.ID          // position of the newest routed event when the set was last empty and a ban began
 }
 
-// bans holds the set that counts now.
+// bans holds the set in force.
 type bans struct {
-	now atomic.Pointer[banned] // stored with the hub's lock held
+	now atomic.Pointer[banned] // nil: none; stored with the hub's lock held
 
-	mu    sync.Mutex  // guards what follows, and is held while a set takes the place of another
-	timer *time.Timer // for the ban that ends next; nil: there was none
-	over  bool        // the hub is closed
+	mu    sync.Mutex  // guards what follows; held while one set replaces another
+	timer *time.Timer // fires when the next ban ends; nil: there was no ban
+	over  bool        // the hub has been closed
 }
 
-// Ban takes the topics that sel selects out of all subscriptions for a time. An
-// event reaches a stream, a [Subscriber] or a reader of [Hub.Retained] only by
-// those of its topics that are not banned. Ban ends the streams that
-// [Hub.Banned] is true of for good ([ErrRevoked]), and returns how many those are. Others stay open and
-// pass the events that are withheld from them: they do not get them later. A
-// subscription that begins after the ban, at a place before such an event, does.
+// Ban withholds the topics that sel selects from all subscriptions for the duration d. An
+// event reaches a stream, [Hub.Subscribe] or [Hub.Retained] only by those of its topics
+// that are not banned. Subscriptions pass the events that are withheld and do not receive
+// them later; one that begins after the ban, at a position before such an event, does.
 //
-// A selector that is banned already is banned for the new time instead; d of 0 ends
-// its ban. The error is [ErrTooManyBans].
+// Ban ends for good, with [ErrRevoked], the streams whose selectors are all covered (see
+// [Hub.Banned]), and returns how many it ended.
+//
+// If a selector is banned already, its ban now ends after d; a d of 0 ends it at once.
+// The error is [ErrTooManyBans], and then nothing has changed.
 func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
 	b, err := h.changeBans(func(now time.Time, current *banned) (*banned, error) {
 		next, err := current.with(sel, now.Add(d), h.headNow())
@@ -62,14 +65,14 @@ func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
 	return h.End(StreamFilter{banned: b}, ErrRevoked), nil
 }
 
-// Banned reports whether bans cover all of a subscription's selectors. A URI
-// Template is covered by `*`, and by one that differs in the names of its
-// variables alone.
+// Banned reports whether bans cover all selectors of a subscription. A URI Template is
+// covered only by `*` and by a template that differs at most in the names of its
+// variables.
 func (h *Hub) Banned(sel Selectors) bool { return h.bans.now.Load().cover(&sel, func() {}) }
 
-// changeBans puts the set that change returns in the place of the current one, and
-// returns it. It drops what was prepared before: windows and pages hold events that
-// are withheld now, or lack some that no longer are.
+// changeBans replaces the set in force by the one that change returns, and returns that.
+// It drops windows and cached pages, because they hold events that are withheld now, or
+// lack events that no longer are.
 func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, error)) (*banned, error) {
 	h.bans.mu.Lock()
 	defer h.bans.mu.Unlock()
@@ -90,12 +93,12 @@ func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, e
 	return next, nil
 }
 
-// liftBans drops those that are over.
+// liftBans drops the bans that have ended.
 func (h *Hub) liftBans() {
 	_, _ = h.changeBans(func(_ time.Time, current *banned) (*banned, error) { return current, nil })
 }
 
-// schedule calls lift when the next ban ends. b.mu is held.
+// schedule arranges a call of lift when the next ban ends. b.mu is held.
 func (b *bans) schedule(s *banned, lift func()) {
 	if b.timer != nil {
 		b.timer.Stop()
@@ -112,7 +115,7 @@ func (b *bans) close() {
 	b.schedule(nil, nil)
 }
 
-// with is s and a ban of sel.
+// with returns s with a ban of sel added.
 func (s *banned) with(sel Selectors, until time.Time, head eventlog.ID) (*banned, error) {
 	next := banned{until: map[string]time.Time{}, since: head}
 	if s != nil {
@@ -124,7 +127,7 @@ func (s *banned) with(sel Selectors, until time.Time, head eventlog.ID) (*banned
 	return next.compiled()
 }
 
-// at is s without what is over at a time.
+// at returns s without the bans that have ended by now.
 func (s *banned) at(now time.Time) *banned {
 	if s == nil {
 		return nil
@@ -136,12 +139,12 @@ func (s *banned) at(now time.Time) *banned {
 	}
 	left, err := next.compiled()
 	if err != nil {
-		panic(err) // it is part of what was good
+		panic(err) // cannot fail: it is a subset of a valid set
 	}
 	return left
 }
 
-// compiled returns s with the selectors that it names, or nil if those are none.
+// compiled returns s with sel parsed from its selectors, or nil if there are none.
 func (s banned) compiled() (*banned, error) {
 	if len(s.until) == 0 {
 		return nil, nil
@@ -163,7 +166,7 @@ func (s banned) compiled() (*banned, error) {
 	return &s, nil
 }
 
-// open returns those of an event's topics that are not banned.
+// open returns the topics that are not banned.
 func (s *banned) open(topics []string) []string {
 	if s == nil {
 		return topics
@@ -184,7 +187,7 @@ func (s *banned) open(topics []string) []string {
 // hasAll reports whether every topic is banned.
 func (s *banned) hasAll() bool { return s != nil && s.sel.all }
 
-// names reports whether a topic is banned by its name.
+// names reports whether a topic is banned by its exact name.
 func (s *banned) names(topic string) bool {
 	if s == nil {
 		return false
@@ -193,7 +196,7 @@ func (s *banned) names(topic string) bool {
 	return ok
 }
 
-// cost is how many passes over a topic it takes at most to find that it is not banned.
+// cost returns how many passes over a topic matching makes at most.
 func (s *banned) cost() int {
 	if s == nil {
 		return 0
@@ -201,7 +204,7 @@ func (s *banned) cost() int {
 	return s.sel.cost()
 }
 
-// templates returns those that are banned.
+// templates returns the banned templates.
 func (s *banned) templates() []*pattern {
 	if s == nil {
 		return nil
@@ -212,7 +215,7 @@ func (s *banned) templates() []*pattern {
 // has reports whether a topic is banned.
 func (s *banned) has(topic string) bool { return s != nil && s.sel.matchTopic(topic) }
 
-// cover reports whether all that sel selects is banned. It calls look before each
+// cover reports whether the bans cover all selectors of sel. It calls look before each
 // template that it tries.
 func (s *banned) cover(sel *Selectors, look func()) bool {
 	switch {

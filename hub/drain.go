@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// ErrDrained ends a subscriber of a hub that drains.
+// ErrDrained ends the subscribers of a hub that drains.
 var ErrDrained = errors.New("hub: drained")
 
-// drain is how a hub takes leave of its subscribers: each is told when to come
-// back and is ended at a moment of its own, so that neither the leaving nor
-// the coming back is a herd.
+// drain is the state of ending all subscribers before the hub stops. Each is ended at a
+// time of its own and gets its own reconnection time, so that clients neither leave nor
+// return all at once.
 type drain struct {
 	begun chan struct{} // closed by Drain
 	gone  chan struct{} // closed when no subscriber is left
@@ -24,13 +24,17 @@ type drain struct {
 	end   time.Time // set before begun is closed
 	over  time.Duration
 	base  time.Duration
-	ends  sync.WaitGroup // ends the streams
+	ends  sync.WaitGroup // runs endEach
 }
 
-// Drain ends the subscribers, at moments spread evenly over a duration, and
-// returns when the last has gone or ctx ends. Each gets a reconnection time
-// that outlasts the drain by at least base, with jitter, so that whoever takes
-// over has time to start.
+// Drain ends all subscribers with [ErrDrained], each at a random time within the duration
+// over, and refuses new streams. It returns when the last subscriber has closed, or with
+// ctx's error when ctx ends first; the drain then continues.
+//
+// Each client gets a reconnection time after the end of the drain: at least base later,
+// with random jitter of up to the larger of over and base, so that the replacement hub
+// has time to start. With over of 0 all subscribers end at once. Later calls wait for the
+// same drain and ignore their durations.
 func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 	h.drain.once.Do(func() {
 		h.drain.over, h.drain.base = over, base
@@ -49,15 +53,15 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 	}
 }
 
-// leave notes that a draining hub has no subscribers left. h.mu is held.
+// leave signals that a draining hub has no subscribers left. h.mu is held.
 func (h *Hub) leave() {
 	if _, draining := h.Draining(); draining && h.subscribers == 0 {
 		h.drain.left.Do(func() { close(h.drain.gone) })
 	}
 }
 
-// Draining tells whether the hub drains and, if so, a reconnection time for
-// whom it cannot take in any more.
+// Draining reports whether the hub drains. If so, retry is a reconnection time for a
+// client that it refuses.
 func (h *Hub) Draining() (retry time.Duration, ok bool) {
 	select {
 	case <-h.drain.begun:
@@ -67,18 +71,19 @@ func (h *Hub) Draining() (retry time.Duration, ok bool) {
 	}
 }
 
-// retry is a reconnection time for who is ended at a moment: until the drain's
-// end, then base, then as much again in jitter as the drain takes.
+// retry returns the reconnection time for a stream that ends at the given time: what is
+// left of the drain, plus base, plus random jitter below max(over, base). It is rounded
+// to milliseconds.
 func (d *drain) retry(at time.Time) time.Duration {
 	retry := max(d.end.Sub(at), 0) + d.base + jitter(max(d.over, d.base))
 	return retry.Round(time.Millisecond)
 }
 
-// moment returns how long after now a subscriber ends.
+// moment returns a random time to wait until a subscriber ends.
 func (d *drain) moment(now time.Time) time.Duration { return jitter(max(d.end.Sub(now), 0)) }
 
-// endEach gives each stream a reconnection time, and ends it at a moment of its own. A
-// stream that opens later finds that the hub drains.
+// endEach sends each stream a reconnection time, and ends it at a time of its own. A
+// stream that opens later notices itself that the hub drains.
 func (h *Hub) endEach() {
 	type leaver struct {
 		st   *Stream
@@ -100,7 +105,7 @@ func (h *Hub) endEach() {
 		select {
 		case <-timer.C:
 			l.st.End(ErrDrained)
-		case <-h.pumped: // the hub ends all of them
+		case <-h.pumped: // the hub has stopped, which ends all streams
 			return
 		}
 	}

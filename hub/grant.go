@@ -11,8 +11,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// Everything selects every topic. As a grant, it lets its holder see every
-// private event.
+// Everything selects every topic. As a grant, it shows every private event.
 func Everything() Selectors { return everything }
 
 var (
@@ -20,8 +19,8 @@ var (
 	nothing    Selectors
 )
 
-// shared is s where one can be shared: most streams may see everything, or
-// nothing, and thousands need not hold it each.
+// shared returns s, or a shared copy if s selects everything or nothing: most streams
+// have such a grant, and need not hold one each.
 func (s Selectors) shared() *Selectors {
 	switch {
 	case s.all:
@@ -29,13 +28,13 @@ func (s Selectors) shared() *Selectors {
 	case len(s.text) == 0:
 		return &nothing
 	}
-	own := s // so that only this one is on the heap
+	own := s // a copy, so that s itself need not be on the heap
 	return &own
 }
 
-// secrecy is what guards an event: the topics of one that is private, nil for
-// one that is public. The topic by which it was asked for may be another than
-// the one that is granted.
+// secrecy returns the topics that guard an event: all topics of a private event, nil for
+// a public one. A grant for any of them shows the event, even if a subscription asked for
+// it by another.
 func secrecy(e *eventlog.Event) (topics []string) {
 	if e.Private {
 		return e.Topics
@@ -43,7 +42,8 @@ func secrecy(e *eventlog.Event) (topics []string) {
 	return nil
 }
 
-// A guard is secrecy in memory of its own: parts of an event would keep all of it.
+// A guard is a copy of secrecy. It shares no memory with the event, since a substring
+// would keep the whole event.
 type guard []string
 
 func guardOf(e *eventlog.Event) guard {
@@ -62,11 +62,12 @@ func (g guard) size() (n int64) {
 	return n
 }
 
-// sees reports whether a grant shows its holder what is guarded by topics.
+// sees reports whether grant s shows an event guarded by topics; nil means a public
+// event.
 func (s *Selectors) sees(topics []string) bool { return topics == nil || s.Match(topics) }
 
-// shown is e without those topics of a private event that are not granted: who
-// else got it is nobody's business.
+// shown returns e without those topics of a private event that are not granted, so that a
+// subscriber does not learn about its other recipients.
 func shown(e *eventlog.Event, grant *Selectors) *eventlog.Event {
 	if !e.Private || grant.all {
 		return e
@@ -81,7 +82,7 @@ func shown(e *eventlog.Event, grant *Selectors) *eventlog.Event {
 	return &seen
 }
 
-// canonical is one text for all grants that are spelled alike.
+// canonical returns the same text for all grants with the same spelling.
 func (s *Selectors) canonical() string {
 	if s.all {
 		return "*"
@@ -89,15 +90,17 @@ func (s *Selectors) canonical() string {
 	return listKey(s.text)
 }
 
-// glimpse is how many of a topic's newest events are looked at to find one that
-// is public.
+// glimpse is how many of a topic's newest events are searched for a public one.
 const glimpse = 1000
 
-// TopicsSeen yields what the holder of a grant may know of the topics that sel selects:
-// all of those that are granted, and of the others only the place of the newest public
-// event, if there is one among the newest thousand. It reads in turn with those who
-// catch up, and holds no slot while it yields. A few read at a time, since each may hold
-// a copy of some megabytes of what the log has counted; so a yield does not wait for a client.
+// TopicsSeen yields what the holder of a grant may know about the topics that sel
+// selects: granted topics with their totals; any other topic only with the position of
+// its newest public event, if that is among its newest 1000 events. An error is the last
+// element: the context's or the log's.
+//
+// TopicsSeen takes turns with reads of the log, and holds no slot while it yields. Only a
+// few run at a time, since each may hold a copy of some megabytes of the log's counts, so
+// yield must not wait for a client.
 func (h *Hub) TopicsSeen(ctx context.Context, sel, grant Selectors) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
 		done, err := h.pages.list(ctx, &sel)
@@ -165,7 +168,7 @@ func (h *Hub) newestPublic(ctx context.Context, topic string, pace *pace) (event
 	return events[0].ID, nil
 }
 
-// Size returns roughly how many bytes the texts of s take, without what its templates
+// Size returns about how many bytes the texts of s take, without what its templates
 // compile to.
 func (s *Selectors) Size() int {
 	n := 0

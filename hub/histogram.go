@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// A histogram counts durations in buckets that are a quarter of their octave
-// wide, from 1 µs to two minutes. Several goroutines may add at once.
+// A histogram counts durations from 1 µs to two minutes in buckets, four per octave.
+// Several goroutines may add at once.
 type histogram struct {
 	buckets [104]atomic.Uint64
 	sum     atomic.Int64 // nanoseconds
 }
 
 func (h *histogram) add(d time.Duration) {
-	d = max(d, 0) // clocks may differ
+	d = max(d, 0) // the two clocks may differ
 	h.buckets[bucketOf(d)].Add(1)
 	h.sum.Add(int64(d))
 }
 
-// addAll adds n durations of one bucket, which are sum together.
+// addAll adds n durations of one bucket, whose sum is given.
 func (h *histogram) addAll(bucket int, n uint64, sum time.Duration) {
 	h.buckets[bucket].Add(n)
 	h.sum.Add(int64(sum))
 }
 
-// bucketOf is the index of the bucket for a duration: the four microseconds
-// below 4 µs one by one, then each octave in four.
+// bucketOf returns the index of the bucket for a duration: one bucket per microsecond
+// below 4 µs, then four per octave.
 func bucketOf(d time.Duration) int {
 	us := uint64(d / time.Microsecond)
 	if us < 4 {
@@ -36,7 +36,7 @@ func bucketOf(d time.Duration) int {
 	return min((octave-1)*4+int(us>>(octave-2)&3), len(histogram{}.buckets)-1)
 }
 
-// bucketEnd is the end, exclusive, of a bucket.
+// bucketEnd returns the exclusive upper bound of a bucket.
 func bucketEnd(i int) time.Duration {
 	if i < 4 {
 		return time.Duration(i+1) * time.Microsecond
@@ -49,11 +49,11 @@ func bucketEnd(i int) time.Duration {
 type Histogram struct {
 	Count   uint64
 	Sum     time.Duration
-	Buckets []Bucket // without the empty ones, the shortest first
+	Buckets []Bucket // non-empty buckets, the shortest durations first
 }
 
-// A Bucket counts the durations below UpTo that are not in one before it. It
-// begins at three quarters of UpTo or later.
+// A Bucket counts the durations below UpTo that are not in an earlier one. For durations
+// from 4 µs on, its lower bound is at least three quarters of UpTo.
 type Bucket struct {
 	UpTo  time.Duration
 	Count uint64
@@ -70,8 +70,8 @@ func (h *histogram) snapshot() Histogram {
 	return s
 }
 
-// Quantile returns the duration that a part q of them, from 0 to 1, does not
-// exceed, to a bucket's width; 0 if there are none.
+// Quantile returns a duration that the part q of all durations does not exceed, with q
+// from 0 to 1. It is the end of a bucket. Quantile returns 0 for an empty histogram.
 func (s *Histogram) Quantile(q float64) time.Duration {
 	rank := q * float64(s.Count)
 	seen := 0.0

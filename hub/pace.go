@@ -7,37 +7,37 @@ import (
 	"time"
 )
 
-// activity remembers when something was last published.
+// activity records when an event was last routed.
 type activity struct{ last atomic.Int64 } // in Unix nanoseconds
 
-// liveFor is for how long after it who catches up makes room for who is live.
+// liveFor is how long after an event catching up makes room for live delivery.
 const liveFor = 100 * time.Millisecond
 
 func (a *activity) note() { a.last.Store(time.Now().UnixNano()) }
 
-// recent reports whether that was within liveFor of now: not after it, for the system's
-// clock may have been set back.
+// recent reports whether an event was routed within liveFor of now. A time far in the
+// future does not count: the system's clock may have been set back.
 func (a *activity) recent(now time.Time) bool {
 	return time.Duration(now.UnixNano()-a.last.Load()).Abs() < liveFor
 }
 
-// turn is how long the log is read at a time for those who catch up.
+// turn is how long background work runs before it rests or yields.
 const turn = 500 * time.Microsecond
 
-// pace limits work that fills a processor to half of the time while events are being
-// published: after each slice it sleeps for as long as the slice took. An event that is
-// published passes through half a dozen goroutines, and through the peers' side of the
-// network, which all wait for a processor.
+// pace limits background work to half the time while events are being published: after
+// each slice it sleeps for as long as the slice took. A published event passes through
+// half a dozen goroutines, and through the peers' side of the network, which all need a
+// CPU.
 type pace struct {
-	begun  time.Time // the slice
+	begun  time.Time // start of the slice
 	spent  time.Duration
-	looked int  // see over
-	costly bool // each look takes long
+	looked int  // calls of over
+	costly bool // each look takes long, so over calls keep every time
 	live   *activity
-	slot   chan struct{} // that end gives back; nil: none
+	slot   chan struct{} // released by end; nil: none
 }
 
-// keep is called often, and rests when it is time.
+// keep ends the slice and rests if the slice has lasted for turn. Call it often.
 func (p *pace) keep() {
 	now := time.Now()
 	took := now.Sub(p.begun)
@@ -53,8 +53,8 @@ func (p *pace) keep() {
 	p.begun = time.Now()
 }
 
-// over is called before each look at an event or a topic. It reports whether others
-// are to get their turn.
+// over reports whether others are to get their turn: after pageScan looks or pageTime.
+// Call it before each look at an event or a topic; it also calls keep.
 func (p *pace) over() bool {
 	if p.looked++; p.costly || p.looked%32 == 0 {
 		p.keep()
@@ -62,10 +62,10 @@ func (p *pace) over() bool {
 	return p.looked >= pageScan || p.spent > pageTime
 }
 
-// Rest is called often by work that fills a processor and has no slot, with what it
-// returned before, or the time when the work began. While events are being published it
-// makes the work rest for as long as it has taken since, but no longer than 10 ms: a peer
-// may have held it up.
+// Rest limits background work that has no slot to half the time while events are being
+// published. Call it often, first with the time when the work began and then with the
+// time that the last call returned. After 500 µs of work it sleeps for as long as the
+// work took, but at most 10 ms, since a slow peer may have been the reason.
 func (h *Hub) Rest(begun time.Time) (again time.Time) {
 	took := time.Since(begun)
 	if took < turn {
@@ -77,20 +77,21 @@ func (h *Hub) Rest(begun time.Time) (again time.Time) {
 	return time.Now()
 }
 
-// end gives the slot back.
+// end releases the slot.
 func (p *pace) end() { <-p.slot }
 
-// turns is work that goes through all streams or feeds. It is done in turn with reads of
-// the log, at their pace: each turn takes a slot, and ends when others are to get theirs.
+// turns limits work that goes through all streams or feeds. The work takes turns with
+// reads of the log, at their pace: each turn holds a slot, and ends when others are to
+// get theirs.
 type turns struct {
 	ctx   context.Context
 	pages *pages
-	sel   *Selectors // what is looked for, which decides whose slots it takes
+	sel   *Selectors // the selectors to compare; they decide which slots it uses
 	pace  *pace
-	err   error // the context's; then no turn comes any more
+	err   error // the context's; once it is set there are no more turns
 }
 
-// turns waits for the first turn. The caller ends the last.
+// turns waits for the first turn. The caller must call end.
 func (p *pages) turns(ctx context.Context, sel *Selectors) *turns {
 	t := &turns{ctx: ctx, pages: p, sel: sel}
 	t.begin()
@@ -99,13 +100,13 @@ func (p *pages) turns(ctx context.Context, sel *Selectors) *turns {
 
 func (t *turns) begin() {
 	if t.pace, t.err = t.pages.begin(t.ctx, t.sel); t.err == nil {
-		t.pace.costly = true // a look may be at two templates of a kilobyte each
+		t.pace.costly = true // one look may compare two templates of a kilobyte each
 	}
 }
 
-// look is called before each look at a feed, and before each template that is tried. It
-// waits for the next turn when this one is over. The caller sees from err whether the
-// context has ended.
+// look waits for the next turn if this one is over. Call it before each look at a feed
+// and before each template that is tried, and check err, which is set once the context
+// has ended.
 func (t *turns) look() {
 	if t.err == nil && t.pace.over() {
 		t.pace.end()

@@ -8,13 +8,15 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A StreamID names an open stream. It is random, so that nobody can guess one.
+// A StreamID identifies an open stream. It is a random UUID of version 4 (RFC 9562 §5.4),
+// so that clients cannot guess one.
 type StreamID [16]byte
 
-// String returns the ID's text form: 22 bytes of [A-Za-z0-9_-].
+// String returns the ID's text form: 22 bytes of unpadded base64url (RFC 4648 §5).
 func (id StreamID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// ParseStreamID reads what String wrote.
+// ParseStreamID parses the text form that String returns. It reports false for any other
+// text.
 func ParseStreamID(s string) (id StreamID, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(b) != len(id) {
@@ -23,42 +25,42 @@ func ParseStreamID(s string) (id StreamID, ok bool) {
 	return StreamID(b), true
 }
 
-// A Peer is who reads a stream.
+// A Peer describes the client that reads a stream. All fields may be empty.
 type Peer struct {
-	Subject   string // of its token; "" without one
-	Remote    string // its address, or that of the proxy before it
-	UserAgent string // kept up to maxUserAgent bytes
-	TokenID   string // its token's; "" without one
-	Ticket    uint64 // the number of the ticket by which it came; 0: none
-	Payload   string // JSON that its token has for others to see; "" without one
+	Subject   string // the subject of its token; "": no token or subject
+	Remote    string // its network address, or that of the proxy before it
+	UserAgent string // only the first maxUserAgent bytes are kept
+	TokenID   string // the id of its token; "": no token or id
+	Ticket    uint64 // the number of the ticket it used; 0: none
+	Payload   string // JSON from its token that others may see; "": none
 }
 
-// maxUserAgent is enough to tell browsers apart; beyond it there is only what
-// a client makes up.
+// maxUserAgent, in bytes, is enough to distinguish browsers. Anything longer is likely
+// made up.
 const maxUserAgent = 200
 
 // A StreamState says how far behind a stream is.
 type StreamState string
 
 const (
-	CaughtUp   StreamState = "caught_up"   // it has been sent all there is for it
-	Lagging    StreamState = "lagging"     // events wait for it: its peer is slower than what is published, or its turn has not come
-	CatchingUp StreamState = "catching_up" // it reads on from the log
+	CaughtUp   StreamState = "caught_up"   // it has sent all events there are for it
+	Lagging    StreamState = "lagging"     // events wait for it in the window: its peer is slower than publishers, or its turn has not come
+	CatchingUp StreamState = "catching_up" // it reads from the log
 )
 
-// A StreamInfo is what is known of one open stream.
+// A StreamInfo describes one open stream.
 type StreamInfo struct {
 	ID StreamID
 	Peer
 	Selectors []string
-	Types     []string // nil: all
+	Types     []string // event types asked for; nil: all
 	Envelope  Envelope
 	Opened    time.Time
 	State     StreamState
-	Place     eventlog.ID // all it asked for up to here has been sent
-	Behind    int         // bytes that wait for it in the window; 0 when it reads from the log
-	Bytes     int64       // that are held for what it asked for, with those that it shares with others
-	Outcome   Outcome     // of the filter's event
+	Place     eventlog.ID // everything it asked for up to this position has been sent
+	Behind    int         // bytes in the window that it has still to send; 0 while it reads from the log
+	Bytes     int64       // bytes of memory held for its request, including what it shares with other streams
+	Outcome   Outcome     // what became of the filter's Event; "" without one
 }
 
 // An Outcome is what became of an event on one stream.
@@ -66,64 +68,67 @@ type Outcome string
 
 const (
 	Delivered     Outcome = "delivered"
-	Pending       Outcome = "lagging"        // it is on its way: the stream is not there yet
-	NotSubscribed Outcome = "not_subscribed" // no selector of the stream's has one of its topics
+	Pending       Outcome = "lagging"        // the stream has not reached the event yet
+	NotSubscribed Outcome = "not_subscribed" // none of the stream's selectors matches one of the event's topics
 	OtherType     Outcome = "type_not_asked_for"
-	Withheld      Outcome = "banned"      // the topics by which the stream gets it are banned
-	NoGrant       Outcome = "no_grant"    // the event is private, and the stream's token grants none of its topics
-	BeganLater    Outcome = "began_later" // the stream asked for what comes after it
+	Withheld      Outcome = "banned"      // the topics by which the stream would receive it are banned
+	NoGrant       Outcome = "no_grant"    // the event is private, and the stream's grant covers none of its topics
+	BeganLater    Outcome = "began_later" // the stream began after the event
 )
 
-// A StreamFilter narrows [Hub.Streams] and [Hub.End]. Zero fields narrow nothing.
+// A StreamFilter selects open streams for [Hub.Streams], [Hub.CountStreams] and
+// [Hub.End]. A stream must match every field that is not zero; the zero value selects all
+// streams.
 type StreamFilter struct {
 	ID      StreamID
-	Topics  Selectors // streams that may get events of any of these, see [Selectors.Meets]
+	Topics  Selectors // streams that may receive events of any of these, see [Selectors.Meets]
 	Subject string
 	TokenID string
 	Ticket  uint64
-	banned  *banned // streams that these leave nothing of
+	banned  *banned // streams of which these bans cover all selectors
 
-	// Selector leaves streams that asked for this one, as it is spelt.
+	// Selector selects streams that asked for exactly this selector, as it is spelled.
 	Selector string
 
-	// Event asks what became of it on each of the streams.
+	// Event does not narrow the selection. It makes [Hub.Streams] report, in Outcome,
+	// what became of this event on each stream.
 	Event *eventlog.Event
 }
 
-// presence is what a [Stream] shows of itself.
+// presence is what a [Stream] shows of itself to other goroutines.
 type presence struct {
-	mu      sync.Mutex  // guards what follows
-	reached eventlog.ID // the position up to which the client has been sent all
+	mu      sync.Mutex  // guards reached; the rest does not change once the stream is open
+	reached eventlog.ID // the client has been sent everything up to this position
 
 	id     StreamID
 	remote string
 	opened int64       // Unix time in nanoseconds
-	start  eventlog.ID // where it began
+	start  eventlog.ID // the position where it began
 }
 
-// reach notes that the client has been sent all up to a position.
+// reach records that the client has been sent everything up to a position.
 func (p *presence) reach(pos eventlog.ID) {
 	p.mu.Lock()
 	p.reached = pos
 	p.mu.Unlock()
 }
 
-// ID names the stream, to whom may end it.
+// ID returns the stream's ID, by which an operator may end it.
 func (st *Stream) ID() StreamID { return st.id }
 
-// An inquiry asks what became of an event on streams.
+// An inquiry finds out what became of an event on streams.
 type inquiry struct {
 	event *eventlog.Event
 	bans  *banned
-	open  []string // of its topics that are not banned
+	open  []string // those of the event's topics that are not banned
 	look  func()
-	feeds map[*feed]answer // streams of a feed ask for the same
+	feeds map[*feed]answer // answers by feed, since streams of a feed ask for the same
 }
 
-// An answer is what a feed has to do with an event.
+// An answer says whether a feed asks for an event.
 type answer struct {
-	asked bool // it selects one of the event's topics,
-	open  bool // one of them that is not banned
+	asked bool // it selects one of the event's topics
+	open  bool // and one of those is not banned
 }
 
 func (h *Hub) inquire(e *eventlog.Event, look func()) *inquiry {
@@ -149,13 +154,14 @@ func (q *inquiry) of(f *feed) answer {
 	return a
 }
 
-// shows reports whether a grant shows its holder the event.
+// shows reports whether a grant covers the event.
 func (q *inquiry) shows(grant *Selectors) bool {
 	return !q.event.Private || grant.matchInTurns(q.event.Topics, q.look)
 }
 
-// Watch has f called with each stream that opens, and again when it has ended.
-// It must not block. Call Watch before there are any.
+// Watch makes the hub call f when a stream has opened, and again when it has closed. f
+// runs in the goroutine that opens or closes the stream and must not block. Call Watch at
+// most once, before any stream opens.
 func (h *Hub) Watch(f func(i StreamInfo, open bool)) { h.watch = f }
 
 func (st *Stream) info(ask *inquiry) StreamInfo {
@@ -175,7 +181,7 @@ func (st *Stream) info(ask *inquiry) StreamInfo {
 	return i
 }
 
-// describe returns what is known of the stream's peer.
+// describe returns the stream's peer.
 func (st *Stream) describe() Peer {
 	of := st.weight.holder()
 	p := Peer{Subject: of.subject, TokenID: of.tokenID, Ticket: of.ticket, Remote: st.remote}
@@ -199,7 +205,7 @@ func (st *Stream) outcome(ask *inquiry, place eventlog.ID) Outcome {
 		return NoGrant
 	case e.ID.Compare(st.start) <= 0:
 		return BeganLater
-	case !feed.open && e.ID.Compare(ask.bans.since) > 0: // it came after the bans began
+	case !feed.open && e.ID.Compare(ask.bans.since) > 0: // the event was published after the bans began
 		return Withheld
 	case e.ID.Compare(place) <= 0:
 		return Delivered
@@ -207,8 +213,8 @@ func (st *Stream) outcome(ask *inquiry, place eventlog.ID) Outcome {
 	return Pending
 }
 
-// progress tells how far behind a stream is, by how many bytes of the window,
-// and up to where all has been sent.
+// progress returns the stream's state, how many bytes of the window it has still to send,
+// and the position up to which everything has been sent.
 func (st *Stream) progress() (s StreamState, behind int, sent eventlog.ID) {
 	f := st.feed
 	f.mu.Lock()
@@ -224,7 +230,7 @@ func (st *Stream) progress() (s StreamState, behind int, sent eventlog.ID) {
 	switch {
 	case !st.cursor.attached:
 		return CatchingUp, 0, sent
-	case off < f.base: // fallen out, and about to find out
+	case off < f.base: // it has fallen out of the window, and will notice at its next Peek
 		return CatchingUp, 0, sent
 	case off < f.end():
 		return Lagging, int(f.end() - off), sent

@@ -13,19 +13,19 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 )
 
-// registry holds the open streams, in parts by the first bits of their ids, so that a
-// storm of connects does not wait for one lock.
+// registry holds the open streams, in parts by the first bits of their IDs, so that many
+// connects at once do not wait for one lock.
 type registry [64]struct {
 	mu      sync.Mutex
 	streams map[StreamID]*Stream
 }
 
-// part returns the index of the part that a stream is in.
+// part returns the index of the part that holds the stream.
 func (id StreamID) part() int { return int(id[0] / 4) }
 
 func (g *registry) add(st *Stream, remote string) {
-	_, _ = rand.Read(st.id[:])                                  // never fails, as documented
-	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for who writes it so
+	_, _ = rand.Read(st.id[:])                                  // never returns an error, as documented
+	st.id[6], st.id[8] = st.id[6]&0x0f|0x40, st.id[8]&0x3f|0x80 // a UUID of version 4, for programs that write it as one
 	st.remote, st.opened = remote, time.Now().UnixNano()
 	part := &g[st.id.part()]
 	part.mu.Lock()
@@ -36,14 +36,14 @@ func (g *registry) add(st *Stream, remote string) {
 	part.streams[st.id] = st
 }
 
-// remove reports whether st was there.
+// remove removes st and reports whether it was there.
 func (g *registry) remove(st *Stream) bool {
 	part := &g[st.id.part()]
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	_, ok := part.streams[st.id]
 	if delete(part.streams, st.id); len(part.streams) == 0 {
-		part.streams = nil // a map does not shrink
+		part.streams = nil // release its memory: a Go map does not shrink
 	}
 	return ok
 }
@@ -57,11 +57,11 @@ func (g *registry) size() (n int) {
 	return n
 }
 
-// find yields the streams after an id that a filter leaves: those of each part at once,
-// in no order, but before those of the next. What it yields is valid until the next. It
-// compares selectors in turns, and only after it has released the locks, for streams that
-// open and close wait for those. It ends with the error of t, which is nil for a filter
-// that does not narrow feeds and a caller that need not take turns.
+// find yields the streams with IDs greater than after that f selects, one part of the
+// registry at a time, in no order within a part. A yielded slice is valid until the next
+// one. find compares selectors in turns, and only after it has released the locks,
+// because streams that open and close wait for those. It ends with t's error. t is nil
+// for a filter that does not narrow feeds and a caller that need not take turns.
 func (g *registry) find(f StreamFilter, after StreamID, t *turns) iter.Seq2[[]*Stream, error] {
 	return func(yield func([]*Stream, error) bool) {
 		var found []*Stream
@@ -83,7 +83,8 @@ func (g *registry) find(f StreamFilter, after StreamID, t *turns) iter.Seq2[[]*S
 	}
 }
 
-// findIn adds to found the streams of a part after an id whose peers a filter leaves.
+// findIn appends to found the streams of a part with IDs greater than after whose peers f
+// selects.
 func (g *registry) findIn(part int, f *StreamFilter, after StreamID, found []*Stream) []*Stream {
 	p := &g[part]
 	p.mu.Lock()
@@ -104,17 +105,17 @@ func (g *registry) findIn(part int, f *StreamFilter, after StreamID, found []*St
 
 func (id StreamID) before(other StreamID) bool { return bytes.Compare(id[:], other[:]) < 0 }
 
-// maxVerdicts is how many verdicts on feeds are remembered.
+// maxVerdicts is how many verdicts on feeds are cached.
 const maxVerdicts = 4096
 
-// verdicts are those of a filter on feeds: streams of a feed ask for the same.
+// verdicts caches by feed what a filter says, since streams of a feed ask for the same.
 type verdicts struct {
 	filter *StreamFilter
 	of     map[*feed]bool
 	turns  *turns
 }
 
-// keep removes from found what the filter does not leave.
+// keep removes from found the streams that the filter does not select.
 func (v *verdicts) keep(found *[]*Stream) error {
 	if v.turns == nil {
 		return nil
@@ -125,7 +126,7 @@ func (v *verdicts) keep(found *[]*Stream) error {
 	return v.turns.err
 }
 
-// on returns the filter's verdict on a feed.
+// on reports whether the filter selects the streams of a feed.
 func (v *verdicts) on(f *feed) bool {
 	ok, known := v.of[f]
 	if !known {
@@ -138,12 +139,12 @@ func (v *verdicts) on(f *feed) bool {
 	return ok
 }
 
-// isEmpty reports whether the filter leaves all streams.
+// isEmpty reports whether the filter selects all streams.
 func (f *StreamFilter) isEmpty() bool {
 	return f.ID == StreamID{} && f.Subject == "" && f.TokenID == "" && f.Ticket == 0 && !f.narrowsFeeds()
 }
 
-// narrowsFeeds reports whether it matters what streams ask for.
+// narrowsFeeds reports whether the filter depends on what streams ask for.
 func (f *StreamFilter) narrowsFeeds() bool {
 	return len(f.Topics.text) > 0 || f.banned != nil || f.Selector != ""
 }
@@ -162,28 +163,28 @@ func (f *StreamFilter) matchesFeed(of *feed, look func()) bool {
 	return (len(f.Topics.text) == 0 || f.Topics.meets(&of.sel, look)) && (f.banned == nil || f.banned.cover(&of.sel, look))
 }
 
-// maxStreamsBytes is how many bytes of what is known of streams a page has, which its
-// last stream may exceed.
+// maxStreamsBytes is how many bytes of stream descriptions a page holds. Its last stream
+// may exceed this.
 const maxStreamsBytes = 256 << 10
 
-// A StreamPage is some open streams, in the order of their ids. What it holds is counted
-// until Close.
+// A StreamPage is a list of open streams, in the order of their IDs. Its memory is
+// counted in the budget until Close.
 type StreamPage struct {
 	Streams []StreamInfo
-	More    bool // others follow the last of them
+	More    bool // more streams follow the last one
 
 	lists   *budget.Share
 	bytes   int64
-	largest int64 // likewise counted, to write one
+	largest int64 // counted as well: room to encode the largest stream
 }
 
-// Close gives back what the page holds.
+// Close releases the page and gives its bytes back to the budget.
 func (p *StreamPage) Close() {
 	p.lists.Give(p.bytes + p.largest)
 	p.Streams, p.bytes, p.largest = nil, 0, 0
 }
 
-// add reports whether there is room for i.
+// add appends i if the budget has room for it, and reports whether it has.
 func (p *StreamPage) add(i StreamInfo) bool {
 	n := i.size()
 	more := n + max(0, 2*n-p.largest)
@@ -195,10 +196,10 @@ func (p *StreamPage) add(i StreamInfo) bool {
 	return true
 }
 
-// size returns about how many bytes i takes. Most of its texts are the stream's, which
-// may be gone before the page.
+// size returns about how many bytes i takes, including its texts: most belong to the
+// stream, which may be gone before the page.
 func (i *StreamInfo) size() int64 {
-	n := 2 * int(unsafe.Sizeof(*i)) // in a slice that grows
+	n := 2 * int(unsafe.Sizeof(*i)) // twice, since append doubles the slice
 	for _, texts := range [][]string{i.Selectors, i.Types} {
 		for _, text := range texts {
 			n += len(text) + int(unsafe.Sizeof(text))
@@ -207,9 +208,10 @@ func (i *StreamInfo) size() int64 {
 	return int64(n + len(i.Subject) + len(i.TokenID) + len(i.Remote) + len(i.UserAgent) + len(i.Payload))
 }
 
-// Streams lists open streams in the order of their ids after one: at most limit, or fewer
-// that are large. It looks in turn with those who catch up. The caller closes the page.
-// The error is the context's or [ErrOverBudget].
+// Streams lists the open streams that f selects and whose IDs are greater than after, in
+// the order of their IDs: at most limit, or fewer if they are large. The zero StreamID
+// begins with the first. Streams takes turns with reads of the log, so it may wait. The
+// caller must close the page. The error is the context's or [ErrOverBudget].
 func (h *Hub) Streams(ctx context.Context, f StreamFilter, after StreamID, limit int) (*StreamPage, error) {
 	page := &StreamPage{lists: h.budget.Share(budget.Lists)}
 	var ask *inquiry
@@ -238,8 +240,8 @@ func (h *Hub) Streams(ctx context.Context, f StreamFilter, after StreamID, limit
 	return page, nil
 }
 
-// CountStreams returns how many streams are open that a filter leaves. It looks as
-// [Hub.Streams] does.
+// CountStreams returns how many open streams f selects. Like [Hub.Streams] it takes turns
+// with reads of the log, unless f is the zero value. The error is the context's.
 func (h *Hub) CountStreams(ctx context.Context, f StreamFilter) (n int, err error) {
 	if f.isEmpty() {
 		return h.registry.size(), nil
@@ -251,8 +253,9 @@ func (h *Hub) CountStreams(ctx context.Context, f StreamFilter) (n int, err erro
 	return n, err
 }
 
-// eachPart calls do with the streams after an id that a filter leaves, in parts and in
-// turns, until do returns false or an error. Do looks at each stream in these turns, too.
+// eachPart calls do with the streams that f selects and whose IDs are greater than after,
+// in parts and in turns, until do returns false or an error. If do takes long for each
+// stream, it must call t.look before each.
 func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do func(found []*Stream, t *turns) (more bool, err error)) error {
 	t := h.pages.turns(ctx, f.looksFor())
 	defer t.end()
@@ -275,7 +278,8 @@ func (f *StreamFilter) looksFor() *Selectors {
 	return &f.Topics
 }
 
-// End ends the streams that a filter leaves, and returns how many those are.
+// End calls [Stream.End] with cause on the streams that f selects, and returns how many
+// those are. It does not wait until they have closed.
 func (h *Hub) End(f StreamFilter, cause error) (n int) {
 	h.eachStream(f, func(st *Stream) {
 		st.End(cause)
@@ -284,7 +288,8 @@ func (h *Hub) End(f StreamFilter, cause error) (n int) {
 	return n
 }
 
-// PeerOf returns who reads an open stream.
+// PeerOf returns the peer of an open stream. It reports false if no open stream has the
+// ID.
 func (h *Hub) PeerOf(id StreamID) (p Peer, ok bool) {
 	h.eachStream(StreamFilter{ID: id}, func(st *Stream) {
 		p, ok = st.describe(), true
@@ -292,8 +297,8 @@ func (h *Hub) PeerOf(id StreamID) (p Peer, ok bool) {
 	return p, ok
 }
 
-// eachStream calls do with each stream that a filter leaves: in turns, if that has to compare
-// selectors.
+// eachStream calls do with each stream that f selects. It takes turns if it has to
+// compare selectors.
 func (h *Hub) eachStream(f StreamFilter, do func(*Stream)) {
 	var t *turns
 	if f.narrowsFeeds() {

@@ -10,8 +10,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// counters count what a hub does since it began. What is hot adds once for a
-// batch, not for an event.
+// counters count what a hub has done since New. Frequent events are added once per batch.
 type counters struct {
 	started                              time.Time
 	published, publishedBytes, duplicate atomic.Uint64
@@ -19,19 +18,19 @@ type counters struct {
 	disconnects                          [reasons]atomic.Uint64
 	catchUps                             atomic.Uint64
 	lateMatches                          atomic.Uint64
-	gaps                                 [3]atomic.Uint64 // as gapReasons
+	gaps                                 [3]atomic.Uint64 // by index in gapReasons
 	latency                              histogram
 
-	_                          [64]byte // what follows has cache lines of its own
+	_                          [64]byte // keeps what follows on cache lines of its own
 	deliveries, deliveredBytes atomic.Uint64
 }
 
-// totals count over all feeds, where the numbers change: to add them up would hold the
-// pump for as long as it takes to visit each feed.
+// totals are sums over all feeds, updated where a feed changes. Adding them up on demand
+// would hold up the pump for as long as it takes to visit every feed.
 type totals struct {
 	feeds    atomic.Int64
-	attached atomic.Int64 // streams with a place in a window
-	behind   atomic.Int64 // those of them that have something to take
+	attached atomic.Int64 // streams attached to a window
+	behind   atomic.Int64 // those of them with something to send
 }
 
 var gapReasons = [3]GapReason{Trimmed, OtherEpoch, Unknown}
@@ -61,30 +60,29 @@ func (c *counters) countPublished(recs []eventlog.Record, results []eventlog.Res
 	c.duplicate.Add(duplicates)
 }
 
-// delivered counts events that go out on one stream, and their bytes.
+// delivered counts events sent on one stream, and their bytes.
 func (c *counters) delivered(events, bytes int) {
 	c.deliveries.Add(uint64(events))
 	c.deliveredBytes.Add(uint64(bytes))
 }
 
-// A tally is what one goroutine has delivered since it last told the counters,
-// which all share.
+// A tally is what one goroutine has delivered since it last updated the shared counters.
 type tally struct {
 	to            *counters
 	events, bytes int
 
-	// Latencies, while they are of one bucket.
+	// Latencies of writes that fall into one bucket of the histogram.
 	bucket  int
 	writes  uint64
 	latency time.Duration
 }
 
-// add notes a write of events of which the oldest was appended at a time, in
+// add records a write of events, the oldest of which was appended at the given time, in
 // Unix nanoseconds.
 func (t *tally) add(events, bytes int, oldest int64) {
 	t.events += events
 	t.bytes += bytes
-	latency := max(time.Duration(time.Now().UnixNano()-oldest), 0) // clocks may differ
+	latency := max(time.Duration(time.Now().UnixNano()-oldest), 0) // the two clocks may differ
 	if bucket := bucketOf(latency); bucket != t.bucket {
 		t.flush()
 		t.bucket = bucket
@@ -93,7 +91,7 @@ func (t *tally) add(events, bytes int, oldest int64) {
 	t.latency += latency
 }
 
-// flush tells the counters.
+// flush adds the tally to the counters.
 func (t *tally) flush() {
 	if t.writes == 0 {
 		return
@@ -103,47 +101,48 @@ func (t *tally) flush() {
 	t.events, t.bytes, t.writes, t.latency = 0, 0, 0, 0
 }
 
-// Turnover returns how many streams were ever opened, and how many are open.
+// Turnover returns how many streams have been opened since [New], and how many are open.
 func (h *Hub) Turnover() (opened, open uint64) {
 	return h.counters.connects.Load(), uint64(h.registry.size())
 }
 
-// StreamsVersion returns a text that is another one as soon as a stream has opened or
-// closed, or the hub is another.
+// StreamsVersion returns a text that changes whenever a stream opens or closes, and that
+// differs between hubs.
 func (h *Hub) StreamsVersion() string {
 	return strconv.FormatInt(h.counters.started.UnixNano(), 36) + "-" + strconv.FormatUint(h.changes.Load(), 36)
 }
 
-// Stats is what a hub has done since it began, and what it holds now.
+// Stats is what a hub has done since [New], and what it holds now.
 type Stats struct {
 	Started time.Time
 
-	Published, PublishedBytes uint64 // events and their data
-	Duplicates                uint64 // publishes of what was there already
+	Published, PublishedBytes uint64 // events, and bytes of their data
+	Duplicates                uint64 // records that the log had already, by their key
 
-	Streams     int // open
-	Lagging     int // of them, those whose peer is slower than what is published
-	CatchingUp  int // and those that read on from the log
-	Feeds       int // different subscriptions among them
+	Streams     int // open streams
+	Lagging     int // those of them that have events of the window still to send
+	CatchingUp  int // those of them that read from the log
+	Feeds       int // different subscriptions among streams and Go subscribers
 	Connects    uint64
 	Disconnects map[DisconnectReason]uint64
 
-	Deliveries, DeliveredBytes uint64 // events on streams, and their bytes
-	CatchUps                   uint64 // times that a stream began to read from the log
+	Deliveries, DeliveredBytes uint64 // events sent on streams, and their encoded bytes
+	CatchUps                   uint64 // how often a stream began to read from the log
 	Gaps                       map[GapReason]uint64
 
-	// Latency is from when an event was appended to when it was written to a
-	// stream's socket, for the oldest event of each write.
+	// Latency is the time from when an event was appended until it was written to a
+	// stream's socket, for the oldest live event of each write.
 	Latency Histogram
 
-	LateMatches uint64 // topics whose templates took too long to try before an event was delivered
+	LateMatches uint64 // topics whose templates could not all be tried before an event was delivered
 
-	WindowBytes int // held for streams that lag
-	PageBytes   int // held for those that catch up
+	WindowBytes int // bytes held for streams that lag
+	PageBytes   int // bytes held for streams that catch up
 	Log         eventlog.Bounds
 }
 
-// Stats returns the hub's figures.
+// Stats returns the hub's figures. The error is that of the log's Bounds; the other
+// figures are valid even then.
 func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 	c := &h.counters
 	s := Stats{

@@ -1,11 +1,11 @@
 package hub
 
-// A Waker is told that there may be something to do. Wake must not block, and
-// may come for nothing.
+// A Waker is woken when there may be something to do. Wake may be called from any
+// goroutine, with locks held: it must not block. It may be called without need.
 type Waker interface{ Wake() }
 
-// signal is the [Waker] of who waits in a goroutine of its own. It holds one
-// token when there may be something to do.
+// signal is the [Waker] of a goroutine that waits on the channel. It holds one token when
+// there may be something to do.
 type signal chan struct{}
 
 func newSignal() signal { return make(signal, 1) }
@@ -13,16 +13,16 @@ func newSignal() signal { return make(signal, 1) }
 func (s signal) Wake() {
 	select {
 	case s <- struct{}{}:
-	default: // it has not looked since the last time
+	default: // a token is there already
 	}
 }
 
-// wakes wakes whoever reads a stream at the time.
+// wakes is a [Waker] that wakes the stream's current reader.
 type wakes struct{ st *Stream }
 
 func (w wakes) Wake() { w.st.wake() }
 
-// wakeStreams wakes every stream, so that it looks at the hub's state.
+// wakeStreams wakes every stream so that it notices the hub's state.
 func (h *Hub) wakeStreams() {
 	h.eachStream(StreamFilter{}, (*Stream).wake)
 }

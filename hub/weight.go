@@ -9,46 +9,46 @@ import (
 )
 
 const (
-	// heavyWeight is how many bytes all subscriptions may hold beyond what is light.
+	// heavyWeight is how many bytes all subscriptions together may hold beyond the light
+	// part of each.
 	heavyWeight = 256 << 20
-	// lightWeight is how many bytes a feed, a stream, a token's payload or a grant may
-	// take that do not count towards heavyWeight: that costs little more than a stream
-	// does.
+	// lightWeight is how many bytes of a feed, a stream, a token's payload or a grant do
+	// not count towards heavyWeight: they cost little more than a stream itself does.
 	lightWeight = 4 << 10
 
-	// streamSize is roughly what a stream takes, whatever it asks for: itself, and its
-	// places among the hub's streams, in its feed, and where it is parked.
+	// streamSize is about how many bytes a stream takes, whatever it asks for: itself,
+	// and its entries in the registry, in its feed, and where it is parked.
 	streamSize = int64(unsafe.Sizeof(Stream{})) + 400
-	// timerSize is what the end of its token takes.
+	// timerSize is about how many bytes the timer for its token's expiry takes.
 	timerSize = 250
-	// keptSize is what a text that several streams share takes beside it.
+	// keptSize is about how many bytes a shared text takes beside the text itself.
 	keptSize = 200
 )
 
-// weights counts what open streams hold because of what their requests asked for, in a
-// share of the budget.
+// weights counts, in a share of the budget, what open streams hold because of their
+// requests.
 type weights struct {
 	share *budget.Share
 	limit int64 // heavyWeight
 
 	mu    sync.Mutex
-	heavy int64 // bytes beyond what is light
+	heavy int64 // bytes beyond lightWeight
 
 	agents   keeps[string, struct{}]
 	bearers  keeps[bearer, struct{}]
 	payloads keeps[string, struct{}]
 	grants   keeps[string, *Selectors]
-	patterns map[*pattern]int // of grants: how many have each
+	patterns map[*pattern]int // patterns of grants, with how many grants have each
 }
 
 func newWeights(b *budget.Budget) *weights {
 	return &weights{share: b.Share(budget.Subscriptions), limit: heavyWeight, patterns: map[*pattern]int{}}
 }
 
-// heavyPart returns how many of n bytes count as heavy.
+// heavyPart returns how many of the n bytes of one subscription count as heavy.
 func heavyPart(n int64) int64 { return max(0, n-lightWeight) }
 
-// take counts n bytes of one subscription, and reports whether there may be so many.
+// take counts n bytes of one subscription, and reports whether there is room for them.
 func (w *weights) take(n int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +64,7 @@ func (w *weights) takeLocked(n int64) bool {
 	return true
 }
 
-// give gives back what was taken at once.
+// give gives back n bytes, which must have been taken in one call.
 func (w *weights) give(n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,7 +76,7 @@ func (w *weights) giveLocked(n int64) {
 	w.share.Give(n)
 }
 
-// move counts n of the bytes of one subscription with another one.
+// move moves n counted bytes from one subscription to another.
 func (w *weights) move(from, to *int64, n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -86,10 +86,10 @@ func (w *weights) move(from, to *int64, n int64) {
 	w.heavy += heavyPart(*from) + heavyPart(*to)
 }
 
-// keeps holds what several streams have alike, once for all of them.
+// keeps holds values that several streams share, each once.
 type keeps[K comparable, V any] map[K]*kept[K, V]
 
-// A kept is one such thing.
+// A kept is one shared value.
 type kept[K comparable, V any] struct {
 	key   K
 	value V
@@ -97,8 +97,9 @@ type kept[K comparable, V any] struct {
 	refs  int
 }
 
-// keep returns what is kept for a key, for one stream more. What is new takes so many
-// bytes of the share; keep returns nil if there is no room. w.mu is held.
+// keep returns the shared value for a key, with one more reference. A new value takes the
+// given bytes and keptSize from the share; keep returns nil if there is no room. w.mu is
+// held.
 func (k *keeps[K, V]) keep(w *weights, key K, bytes int64, make func() (K, V)) *kept[K, V] {
 	if e := (*k)[key]; e != nil {
 		e.refs++
@@ -117,7 +118,7 @@ func (k *keeps[K, V]) keep(w *weights, key K, bytes int64, make func() (K, V)) *
 	return e
 }
 
-// drop lets go of it for one stream, and reports whether that was the last. w.mu is held.
+// drop releases one reference, and reports whether that was the last. w.mu is held.
 func (k *keeps[K, V]) drop(w *weights, e *kept[K, V]) bool {
 	if e == nil {
 		return false
@@ -127,12 +128,12 @@ func (k *keeps[K, V]) drop(w *weights, e *kept[K, V]) bool {
 	}
 	w.giveLocked(e.bytes)
 	if delete(*k, e.key); len(*k) == 0 {
-		*k = nil // a map does not shrink
+		*k = nil // release its memory: a Go map does not shrink
 	}
 	return true
 }
 
-// A bearer is whose token a stream came by.
+// A bearer identifies the token that a stream came with.
 type bearer struct {
 	subject, tokenID string
 	ticket           uint64
@@ -140,8 +141,8 @@ type bearer struct {
 
 var nobody bearer
 
-// Weight returns about how many bytes a hub keeps of the subscription for one who reads what
-// is retained.
+// Weight returns about how many bytes a hub holds for the subscription while a client
+// reads what is retained.
 func (s *Subscription) Weight() int64 {
 	n := 2 * int64(s.Selectors.Size()) // once as a key
 	for _, t := range s.Types {
@@ -153,22 +154,22 @@ func (s *Subscription) Weight() int64 {
 	return n
 }
 
-// A weight is what one stream holds beside its feed. What others hold alike it shares
-// with them.
+// A weight is what one stream holds beside its feed. It shares with other streams what
+// they have in common.
 type weight struct {
 	own     int64
 	agent   *kept[string, struct{}]
-	bearer  *kept[bearer, struct{}] // nil: nobody
+	bearer  *kept[bearer, struct{}] // nil: no token
 	payload *kept[string, struct{}]
 	grant   *kept[string, *Selectors]
 }
 
-// weigh counts a stream of a peer, with a grant, that takes so many bytes of its own. It
+// weigh counts a stream with the given peer and grant that takes own bytes itself. It
 // returns [ErrTooManySelectors] if there is no room.
 func (w *weights) weigh(own int64, p Peer, grant *Selectors) (weight, error) {
 	st := weight{own: own}
 	text := func(s string) func() (string, struct{}) {
-		return func() (string, struct{}) { return strings.Clone(s), struct{}{} } // a part of a head would keep all of it
+		return func() (string, struct{}) { return strings.Clone(s), struct{}{} } // a substring would keep the whole request head in memory
 	}
 	agent := cutBytes(p.UserAgent, maxUserAgent)
 	holder := bearer{p.Subject, p.TokenID, p.Ticket}
@@ -205,7 +206,7 @@ func (w *weights) weigh(own int64, p Peer, grant *Selectors) (weight, error) {
 	return st, nil
 }
 
-// keepGrant counts the templates of all grants once, too. w.mu is held.
+// keepGrant shares a grant, and counts each template of all grants once. w.mu is held.
 func (w *weights) keepGrant(canonical string, grant *Selectors) (*kept[string, *Selectors], bool) {
 	known := w.grants[canonical] != nil
 	size := int64(unsafe.Sizeof(*grant)) + int64(len(canonical)+grant.Size()+8*len(grant.templates))
@@ -233,14 +234,15 @@ func (w *weights) dropPatterns(templates []*pattern) {
 	}
 }
 
-// part lets go of what a stream holds, which others may still look at.
+// part uncounts what a stream holds. The values stay readable, because others may still
+// look at them.
 func (w *weights) part(st *weight) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lighten(st)
 }
 
-// lighten is part with w.mu held.
+// lighten does what part does. w.mu is held.
 func (w *weights) lighten(st *weight) {
 	w.giveLocked(st.own)
 	w.agents.drop(w, st.agent)
@@ -251,7 +253,7 @@ func (w *weights) lighten(st *weight) {
 	}
 }
 
-// bytes is what the stream holds, with all that it shares.
+// bytes returns how many bytes the stream holds, including all that it shares.
 func (st *weight) bytes() int64 {
 	n := st.own
 	if st.agent != nil {
@@ -272,7 +274,7 @@ func (st *weight) bytes() int64 {
 	return n
 }
 
-// holder is whose token the stream came by.
+// holder returns the bearer that the stream came with.
 func (st *weight) holder() *bearer {
 	if st.bearer == nil {
 		return &nobody

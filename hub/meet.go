@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Meets reports whether there may be a topic that both select. Between two URI
-// Templates an expression counts as any run of the characters that its operator
-// allows (RFC 6570 §3.2): Meets is true of some pairs without a common topic, such as
-// two that differ in how many values they take, and never false of one with.
+// Meets reports whether there may be a topic that both select. Between two URI Templates,
+// an expression counts as any run of the characters that its operator allows (RFC 6570
+// §3.2). So Meets may report true for templates that have no topic in common, such as two
+// that take different numbers of values, but never false for templates that have one.
 func (s *Selectors) Meets(other *Selectors) bool { return s.meets(other, func() {}) }
 
-// meets is Meets, and calls look before each template that it compares with something.
+// meets does what Meets does, and calls look before each template that it compares.
 func (s *Selectors) meets(other *Selectors, look func()) bool {
 	if s.all || other.all {
 		return true
@@ -29,11 +29,11 @@ func (s *Selectors) meets(other *Selectors, look func()) bool {
 	return false
 }
 
-// A run of a template is a byte that stands for itself, or any number of those that
-// an expression allows.
+// A templateRun is a literal byte of a template, or any number of the characters that an
+// expression allows.
 type templateRun struct {
 	literal byte
-	allowed string // "": it is literal
+	allowed string // "": a literal
 }
 
 const (
@@ -49,7 +49,7 @@ func runsOf(template string) (runs []templateRun) {
 			continue
 		}
 		expression, rest, _ := strings.Cut(template[1:], "}")
-		allowed := unreserved + ",=" // between values, and after names
+		allowed := unreserved + ",=" // ',' between values, and '=' after names
 		switch operator := expression[0]; operator {
 		case '+', '#':
 			allowed = unreserved + reserved
@@ -64,9 +64,9 @@ func runsOf(template string) (runs []templateRun) {
 	return runs
 }
 
-// runsMeet reports whether a text matches both, in time that is the product of
-// their lengths. reached[j] says that one text leads to the place i in a and to
-// the place j in b.
+// runsMeet reports whether some text matches both a and b, in time proportional to the
+// product of their lengths. reached[j] says that some text leads to index i in a and to
+// index j in b.
 func runsMeet(a, b []templateRun) bool {
 	reached := make([]bool, len(b)+1)
 	next := make([]bool, len(b)+1)
@@ -80,7 +80,7 @@ func runsMeet(a, b []templateRun) bool {
 			inA, inB := i < len(a), j < len(b)
 			switch {
 			case inA && a[i].allowed != "" && (!inB || b[j].allowed != ""):
-				next[j] = true // both may end here
+				next[j] = true // either expression may end here
 				if inB {
 					reached[j+1] = true
 				}
@@ -101,7 +101,7 @@ func runsMeet(a, b []templateRun) bool {
 		if i == len(a) {
 			break
 		}
-		if !slices.Contains(next, true) { // as with most pairs, which begin differently
+		if !slices.Contains(next, true) { // the usual case: most pairs begin differently
 			return false
 		}
 		reached, next = next, reached

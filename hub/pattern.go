@@ -11,51 +11,51 @@ import (
 	"github.com/yosida95/uritemplate/v3"
 )
 
-// What a URI Template may have. It bounds the passes that matching makes over a
-// topic, see [pattern.cost].
+// Limits of a URI Template. They bound how many passes matching makes over a topic, see
+// [pattern.cost].
 const (
 	maxTemplateBytes       = 1024
 	maxTemplateExpressions = 8
 	maxTemplateVariables   = 16 // in all
 )
 
-// A pattern is a URI Template as a matcher. It matches what the regular expression
-// of github.com/yosida95/uritemplate matches, which is what RFC 6570 §3.2 lets
-// expressions expand to. Patterns do not change, and templates that differ only in
-// the names of their variables share one, see [internPattern].
+// A pattern is a compiled URI Template. It matches exactly what the regular expression of
+// github.com/yosida95/uritemplate matches, which is what RFC 6570 §3.2 lets expressions
+// expand to. A pattern does not change. Templates that differ only in the names of their
+// variables share one, see [internPattern].
 type pattern struct {
-	text   string // the template with each variable named x
-	prefix string // what every matching topic begins with
-	suffix string // and ends with, after that
-	parts  []part // what lies between
-	cost   int    // passes over a topic that a match makes at most
+	text   string // the template, with each variable named x
+	prefix string // the literal that every matching topic begins with
+	suffix string // and the literal that it ends with
+	parts  []part // what is between the two
+	cost   int    // upper bound of the passes over a topic that match makes
 }
 
-// A part of a pattern is a literal or an expression. An expression matches nothing,
-// or first, a value, and up to more times sep and another value.
+// A part of a pattern is a literal or an expression. An expression matches nothing; or
+// first, then a value, then up to more times sep and another value.
 type part struct {
-	literal string // "": an expression
-	first   byte   // 0: none
+	literal string // "": the part is an expression
+	first   byte   // 0: nothing precedes the first value
 	sep     byte
 	more    int
 	value   class // characters of the first value
-	next    class // and of the others
+	next    class // characters of further values
 }
 
-// A class is a set of characters. Each class also has the triplets of a percent sign
-// and two hexadecimal digits.
+// A class is a set of characters. Every class also contains percent-encoded triplets,
+// such as %2F.
 type class uint8
 
 const (
 	unreservedClass class = 1 << iota // RFC 6570 §1.5, and the comma between values
-	equalsClass                       // between a name and a value
+	equalsClass                       // '=' between a name and a value
 	reservedClass                     // RFC 6570 §1.5
-	slashClass                        // separators, where values may repeat without end
+	slashClass                        // and the separators of values that may repeat without limit
 	semicolonClass
 	ampersandClass
 )
 
-// classes holds the classes of each byte.
+// classes holds the classes that each byte belongs to.
 var classes = func() (of [256]class) {
 	for _, c := range []byte(unreserved + ",") {
 		of[c] |= unreservedClass
@@ -71,7 +71,8 @@ var classes = func() (of [256]class) {
 	return of
 }()
 
-// operators holds what RFC 6570 §3.2 says of each operator; 0 is none.
+// operators describes the expression of each operator of RFC 6570 §3.2; 0 is the absence
+// of one.
 var operators = map[byte]part{
 	0:   {sep: ',', value: unreservedClass},
 	'+': {sep: ',', value: unreservedClass | reservedClass | equalsClass},
@@ -83,7 +84,7 @@ var operators = map[byte]part{
 	'&': {first: '&', sep: '&', value: unreservedClass | equalsClass},
 }
 
-// parseTemplate returns the pattern of a URI Template.
+// parseTemplate returns the pattern of a URI Template. The error is an [InvalidError].
 func parseTemplate(template string) (*pattern, error) {
 	expressions := strings.Count(template, "{")
 	if len(template) > maxTemplateBytes || expressions > maxTemplateExpressions || expressions+strings.Count(template, ",") > maxTemplateVariables {
@@ -113,8 +114,9 @@ func parseTemplate(template string) (*pattern, error) {
 	return internPattern(text.String(), parts), nil
 }
 
-// parseExpression reads what is between two braces, and returns it with each variable
-// named x, too. How long values may be (":3") makes no difference to a match.
+// parseExpression parses the text between two braces. It also returns the expression with
+// each variable named x. The maximum length of a value (":3") makes no difference to a
+// match.
 func parseExpression(inside string) (e part, canonical string) {
 	operator := inside[0]
 	e, ok := operators[operator]
@@ -129,7 +131,7 @@ func parseExpression(inside string) (e part, canonical string) {
 	e.next, e.more = e.value, len(variables)-1
 	canonical += "x"
 	if exploded {
-		e.next |= equalsClass | classes[e.sep]&^reservedClass // a separator and all that follows it
+		e.next |= equalsClass | classes[e.sep]&^reservedClass // a separator, and names with values
 		e.more = 1
 		if strings.HasSuffix(variables[0], "*") {
 			e.value |= equalsClass
@@ -137,7 +139,7 @@ func parseExpression(inside string) (e part, canonical string) {
 		}
 	}
 	if e.value&classes[e.sep] != 0 && e.value == e.next {
-		e.more = 0 // the first value matches the others, too
+		e.more = 0 // further values are matched as part of the first
 	}
 	canonical += strings.Repeat(",x", e.more)
 	if exploded && e.more > 0 {
@@ -146,8 +148,8 @@ func parseExpression(inside string) (e part, canonical string) {
 	return e, canonical + "}"
 }
 
-// newPattern returns the pattern of a template's parts. It shares no memory with what
-// they were read from.
+// newPattern returns the pattern of a template's parts. It shares no memory with the text
+// that they were parsed from.
 func newPattern(text string, parts []part) *pattern {
 	p := &pattern{text: text, cost: 1}
 	if parts[0].literal != "" {
@@ -170,24 +172,25 @@ func newPattern(text string, parts []part) *pattern {
 	return p
 }
 
-// size is how many bytes a pattern takes.
+// size returns about how many bytes a pattern takes.
 func (p *pattern) size() int64 {
-	n := int(unsafe.Sizeof(*p)) + 2*len(p.text) + len(p.parts)*int(unsafe.Sizeof(part{})) // literals are at most as long as the text
+	n := int(unsafe.Sizeof(*p)) + 2*len(p.text) + len(p.parts)*int(unsafe.Sizeof(part{})) // twice the text: literals take at most as much again
 	return int64(n + internedSize)
 }
 
-// internedSize is what the table of patterns and the runtime keep for one.
+// internedSize is about how many bytes the table of patterns and the runtime take for
+// one.
 const internedSize = 200
 
-// patterns holds each pattern that something refers to, by its text.
+// patterns holds each pattern that is in use, by its text.
 var patterns struct {
 	mu     sync.Mutex
 	byText map[string]weak.Pointer[pattern]
 	bytes  int64
 }
 
-// internPattern returns the one pattern with a text. The table forgets a pattern once
-// the collector finds that nothing refers to it.
+// internPattern returns the only pattern with a text. The table forgets a pattern when
+// the garbage collector finds that nothing refers to it.
 func internPattern(text string, parts []part) *pattern {
 	patterns.mu.Lock()
 	defer patterns.mu.Unlock()
@@ -205,24 +208,24 @@ func internPattern(text string, parts []part) *pattern {
 		patterns.mu.Lock()
 		defer patterns.mu.Unlock()
 		patterns.bytes -= size
-		if patterns.byText[text].Value() == nil { // else it has come again meanwhile
+		if patterns.byText[text].Value() == nil { // otherwise it was made again meanwhile
 			delete(patterns.byText, text)
 		}
 	}, text)
 	return p
 }
 
-// Templates returns how many different URI Templates the process keeps compiled, for
-// subscriptions, grants and bans of all hubs, and how many bytes they take.
+// Templates returns how many different URI Templates the process holds compiled, for
+// subscriptions, grants and bans of all hubs, and about how many bytes they take.
 func Templates() (n int, bytes int64) {
 	patterns.mu.Lock()
 	defer patterns.mu.Unlock()
 	return len(patterns.byText), patterns.bytes
 }
 
-// match reports whether a topic matches. It goes through the parts, and keeps the
-// places in the topic at which what comes before may end. So it takes at most
-// p.cost passes over the topic, whatever both are.
+// match reports whether a topic matches. It goes through the parts and keeps the set of
+// places in the topic at which the parts so far may end, so it makes at most p.cost
+// passes over any topic.
 func (p *pattern) match(topic string) bool {
 	rest, ok := strings.CutPrefix(topic, p.prefix)
 	if !ok {
@@ -232,12 +235,12 @@ func (p *pattern) match(topic string) bool {
 		return false
 	}
 	var room [3][MaxTopicBytes/64 + 1]uint64
-	var sets [3]places // before a part, after it, and on the way
+	var sets [3]places // before a part, after it, and within it
 	words := len(rest)/64 + 1
 	for i := range sets {
 		if words <= len(room[i]) {
 			sets[i] = room[i][:words]
-		} else { // no topic that can be published to
+		} else { // longer than any topic that can be published
 			sets[i] = make(places, words)
 		}
 	}
@@ -257,10 +260,10 @@ func (p *pattern) match(topic string) bool {
 	return at.has(len(rest))
 }
 
-// pass adds to after the places to which the expression leads from those of at, which
-// it changes.
+// pass adds to after the places that the expression leads to from those in at. It changes
+// at and way.
 func (e *part) pass(topic string, at, after, way places) {
-	copy(after, at) // without a value
+	copy(after, at) // the expression may match nothing
 	if e.first != 0 {
 		clear(way)
 		at.passByte(topic, e.first, way)
@@ -279,10 +282,10 @@ func (e *part) pass(topic string, at, after, way places) {
 	}
 }
 
-// places is a set of places in a text, as bits: 0 is before its first byte.
+// places is a set of places in a text, as bits. Place 0 is before the first byte.
 type places []uint64
 
-// from returns the first place of s at i or after it, or -1.
+// from returns the first place in s that is at least i, or -1.
 func (s places) from(i int) int {
 	w := i / 64
 	if w >= len(s) {
@@ -300,7 +303,7 @@ func (s places) from(i int) int {
 
 func (s places) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
-// add adds the places from one to another.
+// add adds a range of places, both ends included.
 func (s places) add(from, to int) {
 	first, last := from/64, to/64
 	ones := ^uint64(0) << (from % 64)
@@ -317,7 +320,7 @@ func (s places) join(other places) {
 	}
 }
 
-// passLiteral adds to after the places to which a literal leads from those of s.
+// passLiteral adds to after the places that a literal leads to from those in s.
 func (s places) passLiteral(topic, literal string, after places) {
 	for i := s.from(0); i >= 0; i = s.from(i) {
 		n := strings.Index(topic[i:], literal)
@@ -331,7 +334,7 @@ func (s places) passLiteral(topic, literal string, after places) {
 	}
 }
 
-// passByte adds to after the places to which a byte leads from those of s.
+// passByte adds to after the places that one byte leads to from those in s.
 func (s places) passByte(topic string, b byte, after places) {
 	for i := s.from(0); i >= 0; i = s.from(i) {
 		n := strings.IndexByte(topic[i:], b)
@@ -345,8 +348,8 @@ func (s places) passByte(topic string, b byte, after places) {
 	}
 }
 
-// passRun adds to s the places to which any number of characters of a class lead from
-// those of it.
+// passRun adds to s the places that any number of characters of a class lead to from
+// those in s.
 func (s places) passRun(topic string, c class) {
 	for i := s.from(0); i >= 0; i = s.from(i) {
 		from := i

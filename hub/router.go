@@ -10,74 +10,73 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 )
 
-// ErrTooManyTemplates reports a subscription with one URI Template too many of those
-// that have to be tried on every topic.
+// ErrTooManyTemplates reports a subscription with a URI Template that would have to be
+// tried on every topic, when the hub has as many of those as it may.
 var ErrTooManyTemplates = errors.New("hub: too many distinct URI Templates that begin with an expression are subscribed to")
 
-// ErrTooManySelectors reports a subscription that would take more memory than the hub
-// has for what all subscriptions ask for: selectors, grants and all else.
+// ErrTooManySelectors reports a subscription that does not fit into the memory that the
+// hub has for what all subscriptions ask for: selectors, grants and peers.
 var ErrTooManySelectors = errors.New("hub: what all subscriptions ask for takes too much memory")
 
 const (
-	// selectorSize is what a selector or a type costs beside its text: a string,
-	// its place in a map, a feed in a list.
+	// selectorSize is about how many bytes a selector or a type costs beside its text: a
+	// string, a map entry, a feed in a list.
 	selectorSize = 128
 
-	// maxOpenCost is how many passes over a topic all templates together may make
-	// that have to be tried on every topic, see [pattern.isOpen].
+	// maxOpenCost is how many passes over a topic the templates that have to be tried on
+	// every topic may make together, see [pattern.isOpen].
 	maxOpenCost = 4096
-	// pumpWork is how many bytes of topics all passes together may look at for one
-	// event before it is delivered: less than 100 µs. What remains is not delivered
-	// by the pump, see [router.route].
+	// pumpWork is how many bytes of topics all passes together may look at for one event
+	// before it is delivered; they take less than 100 µs. The pump does not deliver the
+	// event to the feeds of templates that are then left, see [router.route].
 	pumpWork = 64 << 10
-	// tryWork is what trying one template costs beside its passes, in such bytes.
+	// tryWork is the cost of trying one template beside its passes, as bytes of pumpWork.
 	tryWork = 32
 )
 
-// A router finds the feeds that an event concerns. What that costs depends on
-// how many those are: not on the number of topics, nor of feeds. The hub's
-// lock guards it.
+// A router finds the feeds that an event concerns. The cost depends on how many feeds it
+// finds, not on the number of topics or feeds. The hub's lock guards it.
 type router struct {
 	feeds map[feedKey]*feed
 	exact map[string][]*feed // by topic
-	all   []*feed            // those that select every topic
+	all   []*feed            // feeds that select every topic
 
-	// Templates are found by what they begin with, and tried once for each new
+	// Templates are found by the literal that they begin with, and tried once on each new
 	// topic.
 	templates map[*pattern]*template
 	groups    map[groupKey]*group
-	lengths   [2][]int       // of their prefixes, the longest first, by groupKey.index
-	perLength [2]map[int]int // how many groups have each
+	lengths   [2][]int       // lengths of the groups' prefixes, the longest first, by groupKey.index
+	perLength [2]map[int]int // number of groups with each length
 	matches   matches
-	added     uint64  // templates so far
-	banned    *banned // what is withheld; its templates are among the others
+	added     uint64  // templates ever added
+	banned    *banned // the bans in force; their templates are in templates too
 	openCost  int
 	weights   *weights
 	work      int // pumpWork
 }
 
-// A template is a pattern and the feeds that have it. Without feeds, and without a ban,
-// it is gone, and its pattern with it.
+// A template is a pattern and the feeds that have it. Without feeds and without a ban it
+// is gone, and its pattern is dropped.
 type template struct {
 	*pattern
-	number uint64 // which one it is of those that were ever added
+	number uint64 // its number among all templates ever added
 	feeds  []*feed
-	bearer *feed         // the one of them that it is counted with; nil: none has it
-	banned bool          // topics that match it are withheld
-	inList *list.Element // of its group
+	bearer *feed         // the feed whose bytes include it; nil: no feed has it
+	banned bool          // a ban has it: matching topics are withheld
+	inList *list.Element // its element in group.templates
 }
 
 func (t *template) isGone() bool { return len(t.feeds) == 0 && !t.banned }
 
-// A groupKey names the templates that begin with the same literal. Plain ones are
-// apart, since there are only a few for each literal, whoever subscribes: no mass of
-// others may delay them.
+// A groupKey identifies the templates that begin with the same literal. Plain templates
+// have groups of their own: for each literal there are only a few, however many
+// subscriptions exist, so no mass of other templates can delay them.
 type groupKey struct {
 	prefix string
 	plain  bool
 }
 
-// index is the key's place where plain templates come first.
+// index is 0 for plain templates, which come first, and 1 for others.
 func (k groupKey) index() int {
 	if k.plain {
 		return 0
@@ -85,22 +84,23 @@ func (k groupKey) index() int {
 	return 1
 }
 
-// A group is the templates of a key.
+// A group is the templates with the same key.
 type group struct {
 	key       groupKey
 	templates list.List     // of *template, the oldest first
-	feeds     map[*feed]int // and how many of them each has
-	banned    int           // how many are banned
+	feeds     map[*feed]int // how many of the group's templates each feed has
+	banned    int           // how many of the templates are banned
 }
 
-// isPlain reports whether p is a literal and then one expression of the usual forms,
-// such as {x}, {+x}, {/x} and {?x}.
+// isPlain reports whether p is a literal and then one expression of a usual form, such as
+// {x}, {+x}, {/x} and {?x}.
 func (p *pattern) isPlain() bool { return p.suffix == "" && len(p.parts) == 1 && p.cost <= 3 }
 
-// isOpen reports whether p has to be tried on every topic, and is not plain.
+// isOpen reports whether p must be tried on every topic, and is not plain.
 func (p *pattern) isOpen() bool { return p.prefix == "" && !p.isPlain() }
 
-// routedSize is what the router keeps for a pattern beside it.
+// routedSize is about how many bytes the router keeps for a pattern beside the pattern
+// itself.
 const routedSize = int64(unsafe.Sizeof(template{})+unsafe.Sizeof(group{})) + 400
 
 func (p *pattern) routedSize() int64 { return p.size() + routedSize }
@@ -118,7 +118,7 @@ func newRouter(b *budget.Budget, w *weights) router {
 	}
 }
 
-// size returns how many bytes a feed's selectors and types take.
+// size returns about how many bytes a feed's selectors and types take.
 func (f *feed) size() int64 {
 	n := int(unsafe.Sizeof(*f)) + len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
 	for _, text := range f.sel.text {
@@ -130,7 +130,7 @@ func (f *feed) size() int64 {
 	return int64(n)
 }
 
-// weight is size with all templates, also those that other feeds have, too.
+// weight returns size plus all templates, including those that other feeds have too.
 func (f *feed) weight() int64 {
 	n := f.size()
 	for _, p := range f.sel.templates {
@@ -139,15 +139,15 @@ func (f *feed) weight() int64 {
 	return n
 }
 
-// add routes events to f. It fails if f has more templates, or takes more memory,
-// than there may be.
+// add routes events to f. It returns [ErrTooManyTemplates] or [ErrTooManySelectors] if
+// there is no room for it.
 func (r *router) add(f *feed) error {
 	if f.sel.all {
-		f.sel.templates = nil // they add nothing
+		f.sel.templates = nil // * selects all that they do
 	}
 	openCost, size := r.openCost, f.size()
 	for _, p := range f.sel.templates {
-		if t := r.templates[p]; t == nil || len(t.feeds) == 0 { // what a ban has is not counted
+		if t := r.templates[p]; t == nil || len(t.feeds) == 0 { // a template that only a ban has is not counted
 			size += p.routedSize()
 			if p.isOpen() {
 				openCost += p.cost
@@ -182,7 +182,7 @@ func (r *router) add(f *feed) error {
 
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
-	defer func() { r.weights.give(f.counts) }() // what is left of it when others bear its templates
+	defer func() { r.weights.give(f.counts) }() // less the templates that other feeds have taken over
 	if f.sel.all {
 		r.all = without(r.all, f)
 		return
@@ -213,9 +213,9 @@ func (r *router) remove(f *feed) {
 	}
 }
 
-// ban puts next in the place of what is banned. Its templates are routed by as those of
-// feeds are, so that what it costs to try them is bounded and what comes of it is cached;
-// what they take themselves is bounded when the ban is made.
+// ban replaces the bans in force. Their templates are routed like those of feeds, so that
+// the cost of trying them is bounded and the result is cached. The memory of the
+// templates themselves was bounded when the ban was made.
 func (r *router) ban(next *banned) {
 	before := r.banned.templates()
 	r.banned = next
@@ -234,7 +234,7 @@ func (r *router) ban(next *banned) {
 
 func (p *pattern) group() groupKey { return groupKey{p.prefix, p.isPlain()} }
 
-// addTemplate returns the template of a pattern, and adds it if there is none.
+// addTemplate returns the template of a pattern, which it adds if there is none.
 func (r *router) addTemplate(p *pattern) *template {
 	if t := r.templates[p]; t != nil {
 		return t
@@ -265,7 +265,7 @@ func (r *router) removeTemplate(t *template) {
 		delete(r.groups, g.key)
 		r.removeLength(g.key.index(), len(g.key.prefix))
 	}
-	t.pattern, t.feeds, t.inList = nil, nil, nil // cached matches may keep t for a while
+	t.pattern, t.feeds, t.inList = nil, nil, nil // a cached match may refer to t for a while
 	if len(r.templates) == 0 {
 		r.matches.clear()
 	}
@@ -288,8 +288,8 @@ func (r *router) removeLength(index, n int) {
 	}
 }
 
-// groupsOf yields the groups whose templates may match a topic: plain ones first, and
-// those with long prefixes before others.
+// groupsOf calls yield with each group whose templates may match a topic: plain ones
+// first, then longer prefixes before shorter ones.
 func (r *router) groupsOf(topic string, yield func(*group)) {
 	for index, lengths := range r.lengths {
 		for _, n := range lengths {
@@ -303,10 +303,11 @@ func (r *router) groupsOf(topic string, yield func(*group)) {
 	}
 }
 
-// route calls add with each feed that one of topics concerns, some of them more than
-// once, and skip with each that one of them may concern: finding that out, or whether the
-// topic is banned, takes longer than live delivery may wait. The streams of such a feed
-// have to read the log. route returns the topics of which that is so.
+// route calls add with each feed that one of topics concerns, with some more than once.
+// It calls skip with each feed that one of topics may concern, when finding out whether
+// it does, or whether the topic is banned, takes longer than live delivery may wait; the
+// streams of such a feed have to read the log. route returns the topics for which
+// templates remain untried.
 func (r *router) route(topics []string, add, skip func(*feed)) (late []string) {
 	if r.banned.hasAll() {
 		return nil
@@ -338,7 +339,7 @@ func (r *router) route(topics []string, add, skip func(*feed)) (late []string) {
 			add(f)
 		}
 	}
-	for _, to := range unsure { // for feeds to which the event was added, this does nothing
+	for _, to := range unsure { // skip does nothing for feeds to which the event was added
 		r.each(&to, skip)
 		for _, g := range to.untried {
 			for f := range g.feeds {
@@ -354,18 +355,18 @@ func (r *router) route(topics []string, add, skip func(*feed)) (late []string) {
 	return late
 }
 
-// routed is what is known of a topic.
+// routed is what the router knows about a topic.
 type routed struct {
 	topic    string
 	matching []*template
-	untried  []*group // those that may have more
+	untried  []*group // groups that may have more matching templates
 }
 
 func isBanned(t *template) bool { return t.banned }
 
 func mayBan(g *group) bool { return g.banned > 0 }
 
-// each calls f with the feeds that a topic is known to concern, but for those that select
+// each calls f with the feeds that a topic is known to concern, except those that select
 // every topic.
 func (r *router) each(to *routed, f func(*feed)) {
 	for _, of := range r.exact[to.topic] {
@@ -378,8 +379,8 @@ func (r *router) each(to *routed, f func(*feed)) {
 	}
 }
 
-// match returns the templates that match a topic, and the groups that work does not
-// suffice to try.
+// match returns the templates that match a topic, and the groups that were not tried
+// because work was used up.
 func (r *router) match(topic string, work *int) (matching []*template, untried []*group) {
 	m := r.matches.get(topic)
 	if m.upTo == r.added {
@@ -399,8 +400,8 @@ func (r *router) match(topic string, work *int) (matching []*template, untried [
 	return m.templates, nil
 }
 
-// try returns those of the templates after a number that match a topic. It reports
-// whether work sufficed to try them all.
+// try returns the templates, of those added after a number, that match a topic. It
+// reports whether work sufficed to try all of them.
 func (g *group) try(topic string, after uint64, work *int) (matching []*template, ok bool) {
 	for el := g.templates.Back(); el != nil; el = el.Prev() {
 		t := el.Value.(*template)
@@ -408,7 +409,7 @@ func (g *group) try(topic string, after uint64, work *int) (matching []*template
 			break
 		}
 		if *work -= t.work(topic); *work < 0 {
-			*work = 0 // templates of other groups may cost less, but there is an end to it
+			*work = 0 // end the search here, although templates of other groups may cost less
 			return nil, false
 		}
 		if t.match(topic) {
@@ -418,15 +419,15 @@ func (g *group) try(topic string, after uint64, work *int) (matching []*template
 	return matching, true
 }
 
-// work is what it costs at most to try p on a topic, in bytes that are looked at.
+// work returns the most it costs to try p on a topic, in bytes of pumpWork.
 func (p *pattern) work(topic string) int { return tryWork + p.cost*len(topic) }
 
-// A trial is what has to be tried on a topic.
+// A trial is the templates that have to be tried on a topic outside the lock.
 type trial struct {
 	topic       string
 	after, upTo uint64
 	templates   []*template
-	patterns    []*pattern // theirs, which a template loses when it is gone
+	patterns    []*pattern // their patterns, kept here because a template that is gone loses its own
 }
 
 func (r *router) trialOf(topic string) trial {
@@ -443,11 +444,11 @@ func (r *router) trialOf(topic string) trial {
 	return t
 }
 
-// run tries the templates at a pace, and keeps those that match. It needs no lock.
+// run tries the templates at a pace and keeps those that match. It needs no lock.
 func (t *trial) run(ctx context.Context, pace *pace) {
 	matching, work := t.templates[:0], 0
 	for i, p := range t.patterns {
-		if ctx.Err() != nil { // the hub closes
+		if ctx.Err() != nil { // the hub is closing
 			return
 		}
 		if work += p.work(t.topic); work > pumpWork {
@@ -461,17 +462,17 @@ func (t *trial) run(ctx context.Context, pace *pace) {
 	t.templates = slices.Clip(matching)
 }
 
-// tried takes in what came of a trial.
+// tried caches the result of a trial.
 func (r *router) tried(t trial) {
-	if len(r.templates) == 0 { // nothing would clear the cache
+	if len(r.templates) == 0 { // removeTemplate would not clear the cache again
 		return
 	}
-	if m := r.matches.get(t.topic); m.upTo == t.after { // else the topic was matched meanwhile, or has lost its place in the cache
+	if m := r.matches.get(t.topic); m.upTo == t.after { // otherwise the topic was matched meanwhile, or was evicted from the cache
 		r.matches.extend(m, t.templates, t.upTo)
 	}
 }
 
-// without returns s without v, which is in it. The order changes.
+// without removes v, which s must contain, and changes the order.
 func without[T comparable](s []T, v T) []T {
 	i := slices.Index(s, v)
 	last := len(s) - 1

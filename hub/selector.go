@@ -5,20 +5,21 @@ import (
 	"strings"
 )
 
-// Selectors is what a subscriber asks for: the union of exact topics, `*`
-// (every topic) and URI Templates (RFC 6570). The zero value selects nothing.
+// Selectors is what a subscription asks for: the union of exact topics, `*` (every topic)
+// and URI Templates (RFC 6570). The zero value selects nothing.
 type Selectors struct {
-	text      []string // canonical: sorted, each once; all but `*` are topics, too
+	text      []string // canonical: sorted, without duplicates; all but `*` are topics, too
 	all       bool
-	templates []*pattern // each once
+	templates []*pattern // without duplicates
 }
 
-// ParseSelectors reads selectors: `*`, a URI Template if the text has a brace,
-// else an exact topic. A template also selects the topic that it spells.
+// ParseSelectors parses selectors: `*`, a URI Template if the text has a brace, otherwise
+// an exact topic. A template also selects the topic that is spelled like it. The error is
+// an [InvalidError].
 func ParseSelectors(texts ...string) (Selectors, error) {
 	s := Selectors{text: slices.Compact(slices.Sorted(slices.Values(texts)))}
 	for i := range s.text {
-		s.text[i] = strings.Clone(s.text[i]) // a part of an address would keep all of it
+		s.text[i] = strings.Clone(s.text[i]) // a substring would keep the whole URL in memory
 		text := s.text[i]
 		if err := checkTopic("a selector", text); err != nil {
 			return Selectors{}, err
@@ -40,10 +41,10 @@ func ParseSelectors(texts ...string) (Selectors, error) {
 	return s, nil
 }
 
-// fewTopics are found faster by comparing each than by halves.
+// fewTopics is up to how many topics a linear search is faster than a binary one.
 const fewTopics = 4
 
-// Match reports whether any of topics is selected.
+// Match reports whether s selects any of topics.
 func (s *Selectors) Match(topics []string) bool {
 	for _, t := range topics {
 		if s.matchTopic(t) {
@@ -73,7 +74,7 @@ func (s *Selectors) names(topic string) bool {
 	return ok
 }
 
-// matchInTurns is Match, and calls look before each template that it tries.
+// matchInTurns does what Match does, and calls look before each template that it tries.
 func (s *Selectors) matchInTurns(topics []string, look func()) bool {
 	for _, topic := range topics {
 		if s.all || s.names(topic) {
@@ -88,7 +89,7 @@ func (s *Selectors) matchInTurns(topics []string, look func()) bool {
 	return false
 }
 
-// cost is how many passes over a topic its match makes at most.
+// cost returns how many passes over a topic matching makes at most.
 func (s *Selectors) cost() (passes int) {
 	for _, p := range s.templates {
 		passes += p.cost
@@ -96,10 +97,10 @@ func (s *Selectors) cost() (passes int) {
 	return passes
 }
 
-// hasPatterns reports whether topics that are not named are selected too.
+// hasPatterns reports whether s may select topics that it does not name.
 func (s *Selectors) hasPatterns() bool { return s.all || len(s.templates) > 0 }
 
-// topics returns the exact topics if they are all that is selected, else nil.
+// topics returns the exact topics if s selects nothing else, otherwise nil.
 func (s *Selectors) topics() []string {
 	if s.hasPatterns() {
 		return nil

@@ -15,9 +15,9 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestAccountIsExact uses a hub with little memory at random, and compares after each step
-// what its budget says with what is there: nothing is counted that is not held, nothing is
-// held that is not counted, and no use has more than it may.
+// TestAccountIsExact makes random calls on a hub with little memory. After each step it
+// compares the budget's figures with what the hub holds: they are equal for every use,
+// and no use exceeds its share.
 func TestAccountIsExact(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestAccountIsExact(t *testing.T) {
 
 var bannedAtTimes = []string{"a1", "b{x}", "c/{x}", "{+x}7", "{a}{+b}x{c}"}
 
-// An audit is a hub, and its users.
+// An audit is a hub with its streams and readers.
 type audit struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -45,7 +45,7 @@ type audit struct {
 	seen    map[budget.Use]int64 // the most that each use held
 }
 
-// An auditRead is a read of what is retained, which has got somewhere.
+// An auditRead is an unfinished read of retained events.
 type auditRead struct {
 	next func() (*eventlog.Event, error, bool)
 	stop func()
@@ -102,7 +102,7 @@ func (a *audit) subscription() Subscription {
 	return s
 }
 
-// may reports whether there is no error, or one that is to be expected.
+// may reports whether err is nil or an expected error.
 func (a *audit) may(err error) bool {
 	a.t.Helper()
 	for _, expected := range []error{ErrOverBudget, ErrTooManySelectors, ErrTooManyTemplates, ErrTooManyBans} {
@@ -144,7 +144,7 @@ func (a *audit) step() {
 		if st, err := h.Stream(ctx, a.subscription(), StreamOptions{Heartbeat: time.Minute, Envelope: Envelope(a.rng.IntN(2)), Chunked: a.rng.IntN(2) == 0}); a.may(err) {
 			st.Park(newSignal())
 			a.streams = append(a.streams, st)
-			for !st.cursor.attached && a.rng.IntN(20) > 0 { // most get into the window
+			for !st.cursor.attached && a.rng.IntN(20) > 0 { // most streams get into the window
 				a.serve(len(a.streams) - 1)
 			}
 		}
@@ -191,7 +191,7 @@ func (a *audit) step() {
 	}
 }
 
-// serve takes some of what a stream has.
+// serve sends some of what a stream has.
 func (a *audit) serve(i int) {
 	st := a.streams[i]
 	for range 1 + a.rng.IntN(4) {
@@ -201,7 +201,7 @@ func (a *audit) serve(i int) {
 			a.close(i)
 			return
 		}
-		for range a.rng.IntN(1000) { // else it lets go of a page that is being read
+		for range a.rng.IntN(1000) { // otherwise it leaves a page that is being read
 			if st.page == nil || st.page.done.Load() {
 				break
 			}
@@ -225,8 +225,8 @@ func (a *audit) close(i int) {
 	a.streams = without(a.streams, st)
 }
 
-// held returns what is there of each use. It takes what is in flight as it is: with the
-// locks that check holds, nothing changes.
+// held returns what the hub holds for each use. Check holds the locks, so nothing changes
+// meanwhile; bytes in flight are taken as counted.
 func (a *audit) held() map[budget.Use]int64 {
 	h, held := a.hub, map[budget.Use]int64{}
 	for _, f := range h.router.feeds {
@@ -268,7 +268,7 @@ func (a *audit) held() map[budget.Use]int64 {
 		if used := int64(cap(st.pending)) * idBytes; used > st.listed {
 			a.t.Errorf("positions of %d bytes are counted as %d", used, st.listed)
 		}
-		held[budget.Lists] += st.listed - int64(cap(st.pending))*idBytes // those that it has passed stay until the last
+		held[budget.Lists] += st.listed - int64(cap(st.pending))*idBytes // passed positions stay in memory until the last one is passed
 	}
 	for e := range pages {
 		held[budget.Pages] += e.size()
@@ -284,7 +284,7 @@ func keptBytes[K comparable, V any](k keeps[K, V]) (n int64) {
 	return n
 }
 
-// check compares the account with what is held.
+// check compares the budget's figures with what is held.
 func (a *audit) check() {
 	a.t.Helper()
 	h := a.hub
@@ -295,7 +295,7 @@ func (a *audit) check() {
 		share := h.budget.Share(use)
 		used := share.Used()
 		total += used
-		if use == budget.Lists { // readers and Go's subscribers have some, too
+		if use == budget.Lists { // readers and Go subscribers hold some too
 			if used < held[use] {
 				a.t.Errorf("%v: %d bytes are counted, and %d held by streams alone", use, used, held[use])
 			}
@@ -303,7 +303,7 @@ func (a *audit) check() {
 			a.t.Errorf("%v: %d bytes are counted, and %d held", use, used, held[use])
 		}
 		most := share.Most()
-		if use == budget.Pages { // each slot may read one more at a time
+		if use == budget.Pages { // each slot may read one page beyond the limit
 			most += int64(len(h.pages.slots[0])+len(h.pages.slots[1])+1) * 200_000
 		}
 		if used > most {
@@ -321,7 +321,7 @@ func (a *audit) check() {
 	}
 }
 
-// end drains the hub. Then all is given back.
+// end drains the hub, and checks that everything is given back.
 func (a *audit) end() {
 	h := a.hub
 	drained := make(chan error, 1)
@@ -346,7 +346,7 @@ func (a *audit) end() {
 	if _, err := h.Ban(mustSelect(a.t, bannedAtTimes...), 0); err != nil {
 		a.t.Error(err)
 	}
-	h.Close() // and with it, what is read for nobody
+	h.Close() // this also ends page reads that no stream waits for
 	for _, use := range budget.Uses() {
 		if used := h.budget.Share(use).Used(); used != 0 {
 			a.t.Errorf("%v: %d bytes are counted after all have gone", use, used)
@@ -358,8 +358,8 @@ func (a *audit) end() {
 	}
 }
 
-// TestMatchesOfNobodyAreNotCached ends the last stream that has a template while that is
-// tried on a topic.
+// TestMatchesOfNobodyAreNotCached closes the last stream with a template while that is
+// being tried on a topic.
 func TestMatchesOfNobodyAreNotCached(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "a/{x}")

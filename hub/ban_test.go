@@ -34,8 +34,8 @@ func putTopics(t testing.TB, h *Hub, data string, topics ...string) eventlog.ID 
 	return results[0].ID
 }
 
-// While a ban lasts, nobody gets the events of what it selects, whatever selectors
-// they have, and however the events come.
+// TestBanWithholds checks that during a ban no stream receives events that it selects,
+// whatever the stream's selectors are and whether events are live or from the log.
 func TestBanWithholds(t *testing.T) {
 	subscriptions := [][]string{{"*"}, {"{+x}"}, {"{a}", "{a}/{b}"}, {"users/42", "news"}, {"users/{name}", "news"}, {"users{/name}", "news"}}
 	history := func(h *Hub) {
@@ -46,8 +46,8 @@ func TestBanWithholds(t *testing.T) {
 	for _, tt := range []struct {
 		why    string
 		from   From
-		before bool // the history is published before the streams open, else it waits in their windows
-		banned bool // the ban begins before they open
+		before bool // the history is published before the streams open; otherwise it waits in their windows
+		banned bool // the ban begins before the streams open
 	}{
 		{"live", From{}, false, false},
 		{"from history", From{LastEventID: Earliest}, true, true},
@@ -96,7 +96,7 @@ func TestBanWithholds(t *testing.T) {
 	}
 }
 
-// What Go code and reads get is withheld likewise.
+// TestBanWithholdsFromReaders checks the same for Subscribe and Retained.
 func TestBanWithholdsFromReaders(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	put(t, h, "users/42", "secret")
@@ -129,8 +129,8 @@ func TestBanWithholdsFromReaders(t *testing.T) {
 	}
 }
 
-// A ban ends the streams whose selectors it covers, and Banned reports new subscriptions
-// of that kind.
+// TestBanEnds checks that a ban ends the streams whose selectors it covers, and that
+// Banned reports the same of new subscriptions.
 func TestBanEnds(t *testing.T) {
 	for _, tt := range []struct {
 		ban, selectors []string
@@ -167,8 +167,8 @@ func TestBanEnds(t *testing.T) {
 	}
 }
 
-// An event that was withheld is passed: no stream gets it out of order when the ban is
-// over, and one that resumes before it does get it.
+// TestBanIsOver checks that no stream receives a withheld event out of order when the ban
+// is over, and that a stream which resumes before the event then receives it.
 func TestBanIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newTestHub(t, eventlog.Retention{})
@@ -181,11 +181,11 @@ func TestBanIsOver(t *testing.T) {
 		put(t, h, "users/42", "2")
 		put(t, h, "news", "3")
 		during := openStream(t, h, From{LastEventID: before.String()}, "*")
-		if got := dataUntil(t, during, "3"); len(got) != 1 { // a page without the event is in the cache now
+		if got := dataUntil(t, during, "3"); len(got) != 1 { // the cache now holds a page without the event
 			t.Errorf("while the ban lasts: %q", got)
 		}
 		synctest.Wait()
-		late := openStream(t, h, From{LastEventID: before.String()}, "*", "x") // which has read nothing when the ban ends
+		late := openStream(t, h, From{LastEventID: before.String()}, "*", "x") // has read nothing when the ban ends
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		put(t, h, "other", "4")
@@ -212,8 +212,9 @@ func TestBanIsOver(t *testing.T) {
 	})
 }
 
-// A stream that is in the midst of an event goes on with it when bans begin and end,
-// unless that event is banned: then it ends, and its client drops the part.
+// TestBanInMidEvent checks that a stream in the middle of an event continues with it when
+// bans begin and end, unless that event is banned. Then the stream ends, and its client
+// discards the part.
 func TestBanInMidEvent(t *testing.T) {
 	for _, fromLog := range []bool{false, true} {
 		for _, cut := range []bool{false, true} {
@@ -257,8 +258,9 @@ func banInMidEvent(t *testing.T, fromLog, cut bool) {
 	}
 }
 
-// Whatever bans begin and end while events are published: streams get what is never
-// banned, each event once and in order, and nothing of a topic while that is banned.
+// TestBansComeAndGo begins and ends bans while events are published. Streams receive
+// events that are never banned once each and in order, and none of a topic while it is
+// banned.
 func TestBansComeAndGo(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	const events = 2000
@@ -285,7 +287,7 @@ func TestBansComeAndGo(t *testing.T) {
 				if n == events {
 					break
 				}
-				if i == 3 && n%100 == 0 { // one that lags
+				if i == 3 && n%100 == 0 { // stream 3 lags
 					time.Sleep(time.Millisecond)
 				}
 			}
@@ -352,7 +354,8 @@ func TestBansAreBounded(t *testing.T) {
 	}
 }
 
-// The list says of an event that is withheld why a stream did not get it.
+// TestOutcomeOfABan checks that the list of streams says why a stream did not receive a
+// withheld event.
 func TestOutcomeOfABan(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "*")
@@ -407,7 +410,8 @@ func TestSelectorsMeet(t *testing.T) {
 	}
 }
 
-// Two selectors that a topic matches meet, whatever they are.
+// FuzzSelectorsMeet checks that Meets is true of any two selectors that match the same
+// topic.
 func FuzzSelectorsMeet(f *testing.F) {
 	for _, s := range [][3]string{{"users/{id}", "{+x}", "users/42"}, {"a{?q}", "a{#b}{c*}", "a"}, {"{/a,b}", "{;x}", "/1/2"}, {"{.x}", "{&y:3}", "&y=1"}} {
 		f.Add(s[0], s[1], s[2])
@@ -428,9 +432,9 @@ func FuzzSelectorsMeet(f *testing.F) {
 	})
 }
 
-// Bans with templates that take long to try hold up nobody: what the pump has not found
-// out, streams find out as they read the log, and the next event to the topic is
-// delivered live.
+// TestBansDoNotHoldUpLiveDelivery bans templates that take long to try. The pump does not
+// try them all; streams find the rest out as they read the log, and the next event to the
+// topic is delivered live.
 func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	var slow []string
@@ -447,7 +451,7 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 	for i, tt := range []struct {
 		why    string
 		topics []string
-		late   uint64    // of the topics
+		late   uint64    // late matches counted
 		come   [3]string // what the streams get
 	}{
 		{"a topic that is banned by its name", []string{"exact"}, 0, [3]string{}},
@@ -460,7 +464,7 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 		{"another that takes long, and one that is open", []string{shut + "/x!", "other"}, 1, [3]string{"x", "", ""}},
 	} {
 		for _, st := range streams {
-			for !st.cursor.attached { // else it reads the log, whatever the pump does
+			for !st.cursor.attached { // otherwise it reads the log, whatever the pump does
 				if b, err := st.Peek(); err != nil || len(b) > 0 {
 					t.Fatalf("%q, %v", b, err)
 				}
@@ -479,7 +483,7 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 				t.Errorf("%s: stream %d gets %q, want %q", tt.why, j, got, tt.come[j]+end)
 			}
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until what was left is known
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until the remaining templates have been tried
 			h.mu.Lock()
 			left := len(h.inLate)
 			h.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestDeleteReachesCachedPages deletes an event that a cached page holds, in each way
-// that there is. A stream that reads the log afterwards does not get it.
+// TestDeleteReachesCachedPages deletes an event that a cached page holds, in each
+// possible way. A stream that reads the log afterwards does not receive it.
 func TestDeleteReachesCachedPages(t *testing.T) {
 	for _, tt := range []struct {
 		why   string
@@ -31,7 +31,7 @@ func TestDeleteReachesCachedPages(t *testing.T) {
 		}
 		put(t, h, "c/d", "end")
 		idle(t, h)
-		before := openStream(t, h, From{LastEventID: Earliest}, "*") // its feed, and so the cache, stays
+		before := openStream(t, h, From{LastEventID: Earliest}, "*") // keeps its feed, and so the cache, in use
 		if got := dataUntil(t, before, "end"); len(got) == 0 || got[0] != "secret" {
 			t.Fatalf("%s: before, a stream begins with %.20q", tt.why, got)
 		}

@@ -16,26 +16,26 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// A loop serves streams as a shard does, to peers in memory.
+// A loop serves streams, as a shard does, with peers in memory.
 type loop struct {
 	t       *testing.T
 	hub     *Hub
 	rng     *rand.Rand
 	fo      *Fanout
 	peers   []*peer // by tag
-	alone   []*peer // to be served by themselves
+	alone   []*peer // peers to be served alone
 	bell    signal
-	writes  int         // in one go of the Fanout
-	wrote   []time.Time // when those were made
+	writes  int         // writes in one call of Serve
+	wrote   []time.Time // when those writes were made
 	stories []story
 
-	selectors []string // that the streams ask for
+	selectors []string // what the streams ask for
 
 	mu   sync.Mutex
 	rung []*peer
 }
 
-// A peer takes so many bytes, and then no more until it is given room.
+// A peer accepts a number of bytes, and then no more until it is given room.
 type peer struct {
 	loop     *loop
 	st       *Stream
@@ -44,11 +44,11 @@ type peer struct {
 	gone     bool
 	room     int
 	got      bytes.Buffer
-	sees     bool // what is private, too
-	next     int  // of the stories that it has to be told
+	sees     bool // it may see private events
+	next     int  // index of the story it must receive next
 }
 
-// A story is what was published.
+// A story is a published event.
 type story struct {
 	data   string
 	secret bool
@@ -94,7 +94,7 @@ func (l *loop) separate(p *peer) {
 	}
 }
 
-// serve serves a peer by itself.
+// serve serves a peer alone.
 func (l *loop) serve(p *peer) {
 	if p.gone {
 		return
@@ -114,7 +114,7 @@ func (l *loop) serve(p *peer) {
 	p.st.Rest()
 }
 
-// turn serves some of those who can be, and reports whether there are more.
+// turn serves some peers, and reports whether there is more to do.
 func (l *loop) turn(n int) bool {
 	l.mu.Lock()
 	l.alone, l.rung = append(l.alone, l.rung...), nil
@@ -166,7 +166,7 @@ func (l *loop) close(p *peer) {
 func (l *loop) publish() {
 	size := 1 + l.rng.IntN(300)
 	if l.rng.IntN(9) == 0 {
-		size = 200_000 // a few make a window
+		size = 200_000 // a few of these fill a window
 	}
 	s := story{data: fmt.Sprint(len(l.stories), " ", strings.Repeat("x", size)), secret: l.rng.IntN(8) == 0}
 	topic := "news"
@@ -185,8 +185,8 @@ func (l *loop) publish() {
 	l.stories = append(l.stories, s)
 }
 
-// check sees that what a peer got since it was last checked is what it had to
-// get, and reports whether that is all.
+// check verifies what a peer has received since the last check, and reports whether it
+// has received everything.
 func (l *loop) check(p *peer) (all bool) {
 	skip := func() {
 		for p.next < len(l.stories) && l.stories[p.next].secret && !p.sees {
@@ -221,7 +221,7 @@ func (l *loop) step() {
 		}
 	case 2: // a socket that fills
 		some.room = l.rng.IntN(2000)
-	case 3, 4: // and one that has room again
+	case 3, 4: // a socket that has room again
 		some.room = 1 << 40
 		l.alone = append(l.alone, some)
 	case 5: // a heartbeat
@@ -239,7 +239,7 @@ func (l *loop) step() {
 	}
 }
 
-// settle gives all of them room, and serves them until they have everything.
+// settle gives all peers room, and serves them until they have everything.
 func (l *loop) settle() {
 	for _, p := range l.peers {
 		if p.room = 1 << 40; !p.together {
@@ -261,8 +261,8 @@ func (l *loop) settle() {
 	}
 }
 
-// Streams that are served together and by themselves by turns, whose peers take
-// all, some or nothing, get what a stream that is alone gets.
+// TestFanout serves streams together and alone by turns, to peers that accept everything,
+// something or nothing. Each receives what a stream that is always served alone receives.
 func TestFanout(t *testing.T) {
 	scribble(t)
 	for seed := range uint64(20) {
@@ -270,7 +270,7 @@ func TestFanout(t *testing.T) {
 			h, _ := newTestHub(t, eventlog.Retention{})
 			l := &loop{t: t, hub: h, rng: rand.New(rand.NewPCG(seed, 7)), bell: newSignal(), selectors: []string{"news", "sport"}}
 			l.fo = h.Fanout(l)
-			if seed%4 == 0 { // a template that the pump does not get to try, but for topics that come again
+			if seed%4 == 0 { // a template that the pump has no time to try, except on cached topics
 				l.selectors = []string{"{x}"}
 				h.setWork(0)
 			}
@@ -284,7 +284,7 @@ func TestFanout(t *testing.T) {
 				}
 				l.settle()
 				idle(t, h)
-				l.settle() // what some may not see came perhaps when all had what they may
+				l.settle() // events that some streams may not see can arrive after those had everything else
 				l.ask(round)
 			}
 			for _, p := range l.peers {
@@ -298,7 +298,7 @@ func TestFanout(t *testing.T) {
 	}
 }
 
-// ask sees that all streams are said to have what they have.
+// ask checks that the hub lists every stream as caught up, and as having the last event.
 func (l *loop) ask(round int) {
 	open := 0
 	for _, p := range l.peers {
@@ -332,8 +332,9 @@ func (l *loop) ask(round int) {
 	}
 }
 
-// A stream that was served from the window with others, and then falls out of
-// it, catches up anew, though it never took from the window by itself.
+// TestFanoutCatchUpsAreCounted checks that a stream which leaves a Fanout and falls out
+// of the window counts as catching up again, although it never sent from the window
+// alone.
 func TestFanoutCatchUpsAreCounted(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	l := &loop{t: t, hub: h, rng: rand.New(rand.NewPCG(1, 1)), bell: newSignal()}
@@ -344,7 +345,7 @@ func TestFanoutCatchUpsAreCounted(t *testing.T) {
 		}
 	}
 	publish(1)
-	l.openFrom(From{}, "news") // who is the first of its feed is alone
+	l.openFrom(From{}, "news") // the first stream of a feed is served alone
 	for range 3 {
 		l.openFrom(From{LastEventID: Earliest}, "news")
 	}
@@ -372,7 +373,7 @@ func TestFanoutCatchUpsAreCounted(t *testing.T) {
 	}
 }
 
-// catchUp serves until nobody reads from the log.
+// catchUp serves until no stream reads from the log.
 func (l *loop) catchUp() {
 	for {
 		for l.turn(8) {
@@ -388,8 +389,8 @@ func (l *loop) catchUp() {
 	}
 }
 
-// A cohort rests for the time that its own streams took, not for that of others
-// which were served just before.
+// TestFanoutCohortsRestForThemselves checks that a cohort rests for as long as its own
+// streams took, not for the time of cohorts served just before.
 func TestFanoutCohortsRestForThemselves(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	l := &loop{t: t, hub: h, rng: rand.New(rand.NewPCG(1, 1)), bell: newSignal()}
@@ -417,14 +418,14 @@ func TestFanoutCohortsRestForThemselves(t *testing.T) {
 	t.Error("the second cohort began before the first was served")
 }
 
-// idleSink is a Sink to which nothing is written.
+// idleSink is a Sink that expects no writes.
 type idleSink struct{ Waker }
 
 func (idleSink) Write(int32, []byte) (int, error) { return 0, nil }
 func (idleSink) Leave(int32, error)               {}
 
-// TestFanoutForgetsFeeds checks that a Fanout keeps next to nothing of feeds whose streams
-// have left it: a crowd of subscriptions may come and go, and a few may stay.
+// TestFanoutForgetsFeeds checks that a Fanout holds almost nothing for feeds whose
+// streams have left it, whether many subscriptions come and go or a few stay.
 func TestFanoutForgetsFeeds(t *testing.T) {
 	const feeds = 20_000
 	h, _ := newTestHub(t, eventlog.Retention{})

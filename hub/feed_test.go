@@ -13,7 +13,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A booth is a feed on its own.
+// A booth is a feed without a hub.
 type booth struct {
 	t    *testing.T
 	feed *feed
@@ -51,13 +51,13 @@ func (s *booth) add(b []byte) {
 	s.feed.add(e, 0, func(*feed) ([]byte, guard) { return b, guardOf(e) })
 }
 
-// take takes all of a run.
+// take sends all of a run.
 func (s *booth) take(c *cursor, r run) {
 	s.feed.advance(c, len(r.bytes), r.marks[len(r.marks)-1].id, eventlog.ID{}, 0)
 }
 
-// scribble writes over the memory that windows have let go of, until the test ends:
-// who looks at it still sees that.
+// scribble overwrites memory that windows have released, until the test ends, so that a
+// stream that still refers to it is found out.
 func scribble(t *testing.T) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -85,8 +85,8 @@ func scribble(t *testing.T) {
 	})
 }
 
-// TestWindowMemory has a window go, in each way that it can, while somebody has a
-// part of it, and others look for memory.
+// TestWindowMemory empties a window in each possible way while a stream refers to a part
+// of it and other windows need memory.
 func TestWindowMemory(t *testing.T) {
 	for _, tt := range []struct {
 		why string
@@ -134,8 +134,8 @@ func TestWindowMemory(t *testing.T) {
 	}
 }
 
-// TestWindowMemoryReused counts what an event costs a feed of one stream that
-// takes it at once.
+// TestWindowMemoryReused counts the allocations that an event costs a feed of one stream
+// that sends it at once.
 func TestWindowMemoryReused(t *testing.T) {
 	held := budget.New(0).Share(budget.Windows)
 	s := newBooth(t, held)
@@ -145,7 +145,7 @@ func TestWindowMemoryReused(t *testing.T) {
 		s.add(b)
 		s.take(c, s.feed.peek(c))
 	})
-	if got > 2 { // one is the event; the race detector has pools forget
+	if got > 2 { // one is the event; under the race detector, sync.Pool drops some items
 		t.Errorf("%v allocations", got)
 	}
 	if held.Used() != 0 || s.feed.behind != 0 {
@@ -153,8 +153,8 @@ func TestWindowMemoryReused(t *testing.T) {
 	}
 }
 
-// TestWindowsKeepToBudget publishes to a stream that takes nothing and to one that
-// takes all, until the budget has no room: both are then told to read the log.
+// TestWindowsKeepToBudget publishes to a stream that sends nothing and to one that sends
+// everything, until the budget has no room. Both must then read the log.
 func TestWindowsKeepToBudget(t *testing.T) {
 	held := budget.New(200 << 10).Share(budget.Windows)
 	s := newBooth(t, held)
@@ -176,8 +176,8 @@ func TestWindowsKeepToBudget(t *testing.T) {
 	}
 }
 
-// TestLargeEventsKeepToBudget adds an event for which the window drops those before it,
-// and that alone takes more than there is room for.
+// TestLargeEventsKeepToBudget adds an event that pushes all earlier ones out of the
+// window, and for which alone there is no room.
 func TestLargeEventsKeepToBudget(t *testing.T) {
 	held := budget.New(20 << 20).Share(budget.Windows)
 	s := newBooth(t, held)
@@ -195,8 +195,8 @@ func TestLargeEventsKeepToBudget(t *testing.T) {
 	}
 }
 
-// TestGuardsAreCounted checks that the topics which guard private events are counted, and
-// that a window keeps nothing else of the events.
+// TestGuardsAreCounted checks that the topics of private events in a window are counted,
+// and that the window holds nothing else of the events.
 func TestGuardsAreCounted(t *testing.T) {
 	held := budget.New(0).Share(budget.Windows)
 	s := newBooth(t, held)

@@ -44,7 +44,8 @@ func openGranted(t testing.TB, h *Hub, from From, selector string, envelope Enve
 	return st
 }
 
-// dataUntil reads a stream's events up to one with that data.
+// dataUntil reads a stream up to the event with the given data, and returns the data of
+// all.
 func dataUntil(t testing.TB, st *Stream, last string) (all []string) {
 	t.Helper()
 	for e, err := range decode(t.Context(), st) {
@@ -58,8 +59,9 @@ func dataUntil(t testing.TB, st *Stream, last string) (all []string) {
 	return all
 }
 
-// What grants reveal costs no feed of its own, live and from the log, and the
-// topic that grants may be another than the one that selects.
+// TestPrivateEventsShareAFeed checks that streams with different grants share a feed,
+// live and from the log, and that a grant may name another topic of an event than the
+// selector does.
 func TestPrivateEventsShareAFeed(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	fill := func() {
@@ -89,7 +91,7 @@ func TestPrivateEventsShareAFeed(t *testing.T) {
 			t.Errorf("%d feeds, want one", n)
 		}
 		if from == (From{}) {
-			for _, st := range streams { // each is at the end, so that what comes is live
+			for _, st := range streams { // each stream has caught up, so what comes is live
 				if _, err := nextWrite(t.Context(), st); err != nil {
 					t.Fatal(err)
 				}
@@ -106,7 +108,7 @@ func TestPrivateEventsShareAFeed(t *testing.T) {
 	idle(t, h)
 }
 
-// An envelope names the topics that are granted, and not who else got it.
+// TestEnvelopeHidesTopics checks that an envelope lists only the granted topics.
 func TestEnvelopeHidesTopics(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	fill := func() {
@@ -141,7 +143,8 @@ func TestEnvelopeHidesTopics(t *testing.T) {
 	}
 }
 
-// A secret that fills pages and windows is stepped over, and what follows comes.
+// TestManySecretsInARow checks that a stream passes private events that fill pages and
+// windows, and receives what follows them.
 func TestManySecretsInARow(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	blind := openGranted(t, h, From{}, "a", Bare)
@@ -160,15 +163,15 @@ func TestManySecretsInARow(t *testing.T) {
 	}
 }
 
-// TestExpiryByTheWallClock sets the system's clock while streams are open: each ends
-// when its token has expired by that clock, whatever time has passed.
+// TestExpiryByTheWallClock sets the system's clock while streams are open. Each ends when
+// its token has expired by that clock, however much time has passed.
 func TestExpiryByTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newTestHub(t, eventlog.Retention{})
 		var ahead atomic.Int64
 		h.clock.now = func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }
 		begun := time.Now()
-		ended := map[time.Duration]time.Duration{} // by when the token expires
+		ended := map[time.Duration]time.Duration{} // by the time until the token expires
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for _, expires := range []time.Duration{10 * time.Minute, time.Hour, 3 * time.Hour} {
@@ -191,7 +194,7 @@ func TestExpiryByTheWallClock(t *testing.T) {
 			})
 		}
 		time.Sleep(5 * time.Minute)
-		ahead.Store(int64(-30 * time.Minute)) // back: tokens hold for longer
+		ahead.Store(int64(-30 * time.Minute)) // back: tokens are valid for longer
 		time.Sleep(10 * time.Minute)
 		mu.Lock()
 		if len(ended) != 0 {
@@ -245,11 +248,11 @@ func TestStreamEnds(t *testing.T) {
 	})
 }
 
-// TestTopicsSeenOfSecrets hides a topic's last public event behind private ones. A client
-// without a grant learns of the topic only if that event is among the newest glimpse.
+// TestTopicsSeenOfSecrets publishes private events after a topic's last public one. A
+// client without a grant learns of the topic only if that event is among the newest 1000.
 func TestTopicsSeenOfSecrets(t *testing.T) {
 	for _, tt := range []struct {
-		secrets int // newer than the public event
+		secrets int // private events after the public one
 		seen    bool
 	}{{glimpse - 1, true}, {glimpse, false}, {2 * glimpse, false}} {
 		h, _ := newTestHub(t, eventlog.Retention{})

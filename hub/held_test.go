@@ -13,8 +13,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog/disklog"
 )
 
-// newDiskHub returns a hub on a log that keeps next to nothing in memory, so that what
-// is read is held by its reader.
+// newDiskHub returns a hub on a log that holds almost nothing in memory, so that memory
+// in use belongs to the readers.
 func newDiskHub(t *testing.T, b *budget.Budget) *Hub {
 	t.Helper()
 	log, err := disklog.Open(t.TempDir(), disklog.Options{Window: 1, MinFree: -1, Relaxed: true})
@@ -36,15 +36,15 @@ func newDiskHub(t *testing.T, b *budget.Budget) *Hub {
 
 func liveHeap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one has only found
+	runtime.GC() // frees what the first one only marked
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
 // TestNewestHoldsPositions checks that streams and readers that ask for many large events
-// and take none of them hold their positions alone, that those are counted, and that
-// all events come nevertheless.
+// and read none hold only their positions, that these are counted, and that all events
+// arrive in the end.
 func TestNewestHoldsPositions(t *testing.T) {
 	const events, size, clients = 1000, 20_000, 10
 	h := newDiskHub(t, nil)
@@ -136,7 +136,8 @@ func TestNewestHoldsPositions(t *testing.T) {
 	}
 }
 
-// TestNewestIsRefusedOverBudget checks that a stream is refused whose positions do not fit.
+// TestNewestIsRefusedOverBudget checks that a stream is refused if the budget has no room
+// for its positions.
 func TestNewestIsRefusedOverBudget(t *testing.T) {
 	h := newDiskHub(t, nil)
 	for i := range 100 {
@@ -154,9 +155,9 @@ func TestNewestIsRefusedOverBudget(t *testing.T) {
 	}
 }
 
-// TestStalledStreamsHoldFewPages checks both ways of delivery: streams whose peers take a
-// little of a large event and then nothing hold no more than half of what pages may
-// take, and all come to the event's end when their peers go on.
+// TestStalledStreamsHoldFewPages checks Serve and parking. Streams whose peers accept a
+// little of a large event and then nothing hold at most half of the share of pages. All
+// finish the event when their peers read again.
 func TestStalledStreamsHoldFewPages(t *testing.T) {
 	const streams, size = 60, 900_000
 	for name, take := range map[string]func(st *Stream) (n int){
@@ -222,8 +223,8 @@ func TestStalledStreamsHoldFewPages(t *testing.T) {
 	}
 }
 
-// TestPagesAreNotReadAhead checks that the log is read for no more streams at a time than
-// pages may take, however many ask at once, and that all get their turn.
+// TestPagesAreNotReadAhead checks that, however many streams ask at once, the log is read
+// only for as many as the share of pages allows, and that all get their turn.
 func TestPagesAreNotReadAhead(t *testing.T) {
 	const streams, size = 60, 900_000
 	h := newDiskHub(t, budget.New(100<<20)) // of which pages have 20
@@ -258,8 +259,8 @@ type wakeFunc func()
 
 func (f wakeFunc) Wake() { f() }
 
-// TestPagesOfPrivateEventsAreBounded checks that topics that guard events are counted,
-// and end a page.
+// TestPagesOfPrivateEventsAreBounded checks that the topics of private events are
+// counted, and count towards the end of a page.
 func TestPagesOfPrivateEventsAreBounded(t *testing.T) {
 	h := newDiskHub(t, nil)
 	for i := range 100 {
@@ -299,8 +300,8 @@ func mustParse(t testing.TB, texts ...string) Selectors {
 }
 
 // TestPublishIsRefusedOverBudget checks that records for which there is no memory are
-// refused before the log has any of them, and that those for which there is are counted
-// only until the log has them.
+// refused before the log has any of them, and that other records are counted only until
+// the log has them.
 func TestPublishIsRefusedOverBudget(t *testing.T) {
 	log := &appendLog{Log: eventlog.NewMemory(eventlog.Retention{})}
 	b := budget.New(1 << 20)
@@ -326,7 +327,7 @@ func TestPublishIsRefusedOverBudget(t *testing.T) {
 	}
 }
 
-// appendLog notes what is appended, and how much is held then.
+// appendLog records what is appended, and how much is held at that time.
 type appendLog struct {
 	eventlog.Log
 	held     func() int64

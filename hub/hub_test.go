@@ -61,17 +61,17 @@ func selectors(t *testing.T, texts ...string) hub.Selectors {
 	return s
 }
 
-// A tail is a stream as its browser reads it.
+// A tail is a stream as a browser sees it.
 type tail struct {
 	*hub.Stream
 	begins string // its first position
 	gapped bool
 	events chan sse.Event // without positions; closed when the stream has ended
-	retry  time.Duration  // that its drain gave, once it has ended
-	err    error          // why it ended, likewise
+	retry  time.Duration  // the reconnection time of the drain, once it has ended
+	err    error          // why it ended, once it has
 }
 
-// open opens a stream on topics, and reads it as fast as its events are taken.
+// open opens a stream on topics, and reads it as fast as the test receives its events.
 func open(t *testing.T, h *hub.Hub, from hub.From, topics ...string) *tail {
 	t.Helper()
 	return openSubscription(t, h, hub.Subscription{Selectors: selectors(t, topics...), From: from})
@@ -196,7 +196,7 @@ func TestSubscribeFrom(t *testing.T) {
 			want := append(slices.Clone(tt.want), "live")
 			wantData(t, tt.why, take(t, sub, len(want)), want...)
 
-			// The position it began with leads to the same, or to more.
+			// Resuming from its first position gives the same events, or more.
 			again := open(t, h, hub.From{LastEventID: sub.begins}, tt.topics...)
 			if sub.gapped || again.gapped {
 				t.Fatal("there is no gap here")
@@ -235,7 +235,7 @@ func TestGap(t *testing.T) {
 		why    string
 		from   func(first, last eventlog.ID) hub.From
 		reason hub.GapReason
-		want   []string // what follows, before the live event
+		want   []string // events after the gap, before the live one
 	}{
 		{"retention has passed it", func(first, _ eventlog.ID) hub.From { return hub.From{LastEventID: first.String()} }, "trimmed", []string{"6", "7", "8", "9"}},
 		{"a time that retention has passed", func(_, _ eventlog.ID) hub.From { return hub.From{Since: time.Now().Add(-time.Hour)} }, "trimmed", []string{"6", "7", "8", "9"}},
@@ -277,8 +277,9 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// Streams resume from what was deleted, by either id, also where a publisher
-// repeats its own; and the id is the next event's that has it.
+// TestResumeFromDeleted resumes streams after deleted events, by the hub's id and by the
+// publisher's, also where the publisher repeats one. That id then belongs to the next
+// event that has it.
 func TestResumeFromDeleted(t *testing.T) {
 	h := newHub(t, eventlog.Retention{})
 	named := eventlog.Record{Topics: []string{"a"}, Data: []byte("named"), PublisherID: "mine"}
@@ -316,7 +317,8 @@ func TestResumeFromDeleted(t *testing.T) {
 	resume(first.String(), "between", "after")
 }
 
-// A stream that lags gets a gap in place of what retention drops meanwhile.
+// TestGapUnderASlowSubscriber checks that a lagging stream receives a gap in place of
+// what retention drops.
 func TestGapUnderASlowSubscriber(t *testing.T) {
 	h := newHub(t, eventlog.Retention{Events: 10})
 	sub := open(t, h, hub.From{}, "a")
@@ -407,8 +409,8 @@ func TestSelectors(t *testing.T) {
 	}
 }
 
-// Subscribers that come, go and resume at any moment, while others publish,
-// see every event once and in order.
+// TestNothingLostNothingTwice checks that subscribers which come, go and resume at any
+// time while events are published receive every event once and in order.
 func TestNothingLostNothingTwice(t *testing.T) {
 	h := newHub(t, eventlog.Retention{})
 	const publishers, each, subscribers = 4, 500, 16
@@ -457,7 +459,8 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	wg.Wait()
 }
 
-// A heartbeat names the position, also past events that a stream did not ask for.
+// TestHeartbeatNamesThePosition checks that a heartbeat reports the position, also past
+// events that the stream did not ask for.
 func TestHeartbeatNamesThePosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, eventlog.Retention{})
@@ -538,7 +541,7 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// A loop over Subscribe ends within the drain, too.
+// TestDrainEndsSubscribe checks that a drain ends a loop over Subscribe as well.
 func TestDrainEndsSubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, eventlog.Retention{})

@@ -14,12 +14,12 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A crowd of subscribers that come and go holds the pump up for as long as one of them
-// takes, not all.
+// TestPumpGoesBeforeTheCrowd checks that many subscribers that come and go hold up the
+// pump only for as long as one of them takes.
 func TestPumpGoesBeforeTheCrowd(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	const crowd = 100
-	h.mu.Lock() // as the pump at the event before
+	h.mu.Lock() // as the pump does for the event before
 	streams := make(chan *Stream, crowd)
 	for i := range crowd {
 		go func() { streams <- openStream(t, h, From{}, fmt.Sprint("topic ", i)) }()
@@ -41,7 +41,8 @@ func TestPumpGoesBeforeTheCrowd(t *testing.T) {
 	}
 }
 
-// Lists of topics are made a few at a time, also while those who make them wait.
+// TestFewListsAtATime checks that only a few lists of topics are made at a time,
+// including those that wait for their consumer.
 func TestFewListsAtATime(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	put(t, h, "a", "x")
@@ -67,7 +68,7 @@ func TestFewListsAtATime(t *testing.T) {
 	}
 }
 
-// blockedIn waits until n goroutines wait in a function.
+// blockedIn waits until n goroutines are blocked in a function.
 func blockedIn(t *testing.T, function string, n int) {
 	t.Helper()
 	stacks := make([]byte, 4<<20)
@@ -87,8 +88,8 @@ func blockedIn(t *testing.T, function string, n int) {
 	}
 }
 
-// A large event is in the windows of all feeds, and in memory once: a copy for each
-// would hold up live delivery.
+// TestLargeEventIsNotCopied checks that a large event is in memory once, however many
+// windows refer to it: a copy for each feed would hold up live delivery.
 func TestLargeEventIsNotCopied(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), maxWindow-1000)
 	var first *byte

@@ -14,9 +14,9 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// BenchmarkMillion is the hub's own part in a million streams, without sockets:
-// what it holds for each, and how long it takes from a publish until every
-// stream of the topic has been woken and has taken the event.
+// BenchmarkMillion measures the hub's own part in serving a million streams, without
+// sockets: the memory for each, and the time from a publish until every stream of the
+// topic has been woken and has sent the event.
 //
 //	go test -run '^$' -bench Million -benchtime 10x ./hub
 func BenchmarkMillion(b *testing.B) {
@@ -73,23 +73,23 @@ func million(b *testing.B, topics, streams int) {
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what finalizers and pools held
+	runtime.GC() // frees what finalizers and pools held
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
 }
 
-// A hall has those who were woken stand in line, as a shard does that writes,
-// unless they are served together.
+// A hall queues the streams that were woken, as a shard does, except those that its
+// Fanout serves.
 type hall struct {
 	data     []byte
 	together *hub.Fanout
-	taken    int // by those
+	taken    int // streams of the Fanout that have sent the event
 	seats    []seat
 	mu       sync.Mutex
 	line     []*seat
 	awake    bool // together has something to serve
 	come     sync.Cond
-	last     time.Time // when somebody was woken
+	last     time.Time // when a stream was last woken
 }
 
 func (ha *hall) Wake() {
@@ -110,7 +110,7 @@ func (ha *hall) Leave(tag int32, _ error) {
 	ha.line = append(ha.line, &ha.seats[tag])
 }
 
-// fill opens streams, on topics in turn, as a shard parks them.
+// fill opens streams on topics in turn, and parks them as a shard does.
 func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []seat {
 	seats := make([]seat, streams)
 	ha.seats = seats
@@ -152,7 +152,7 @@ func (s *seat) Wake() {
 	s.hall.come.Signal()
 }
 
-// take takes what there is, and reports whether data is in it.
+// take sends what there is, and reports whether data is in it.
 func (s *seat) take(data []byte) (found bool, err error) {
 	for {
 		p, err := s.st.Peek()
@@ -164,7 +164,7 @@ func (s *seat) take(data []byte) (found bool, err error) {
 	}
 }
 
-// serve goes through the line until so many have had the event.
+// serve serves the queue until want streams have sent the event.
 func (ha *hall) serve(b *testing.B, want int) {
 	for want > 0 {
 		ha.mu.Lock()

@@ -19,11 +19,11 @@ import (
 	"github.com/tidings-sse/tidings/eventlog/disklog"
 )
 
-// A model is a hub as a plain slice: what was published, in order.
+// A model is a hub and a plain slice of what was published, in order.
 type model struct {
 	t         *testing.T
 	rng       *rand.Rand
-	disk      *vfs.MemFS // whose power can be cut; nil is a log in memory
+	disk      *vfs.MemFS // the disk, whose power can be cut; nil: the log is in memory
 	retention eventlog.Retention
 	log       eventlog.Log
 	hub       *Hub
@@ -33,15 +33,15 @@ type model struct {
 
 type published struct {
 	id     eventlog.ID
-	name   string // on the wire
+	name   string // the id on the wire
 	topics []string
 	typ    string
 	data   string
 	secret bool
-	gone   bool // deleted: only those who had it under way may get it
+	gone   bool // deleted: only streams that had begun to send it may still deliver it
 }
 
-// A modelStream is a stream and the place that it has been delivered up to.
+// A modelStream is a stream and how far it has been delivered.
 type modelStream struct {
 	selectors []string
 	types     []string
@@ -49,13 +49,13 @@ type modelStream struct {
 	mercure   bool
 	positions Positions
 	st        *Stream
-	at        int    // index in all of what may come next
-	lastID    string // what a client would send to resume
+	at        int    // index in all of the event that may come next
+	lastID    string // the id that a client would send to resume
 }
 
-// TestModel publishes, subscribes, reads, cuts, resumes, deletes and restarts
-// at random, cleanly or with the power cut, and finds that every stream gets
-// what a plain slice says it must.
+// TestModel publishes, subscribes, reads, disconnects, resumes, deletes, and restarts the
+// hub, cleanly or with a power cut, all at random. It checks that every stream receives
+// what the plain slice says.
 func TestModel(t *testing.T) {
 	scribble(t)
 	for name, disk := range map[string]func() *vfs.MemFS{
@@ -94,8 +94,8 @@ func (m *model) open() eventlog.Log {
 
 func (m *model) start() {
 	var err error
-	// Templates are tried by the pump, or some or all of them take too long for it.
-	// What matched is cached, or there is no room.
+	// The pump tries all templates, some or none; the rest take too long for it. The
+	// cache of matches has room or has none.
 	b := budget.New(0)
 	if matches := b.Share(budget.Matches); m.rng.IntN(2) == 0 {
 		matches.Take(matches.Most())
@@ -109,7 +109,7 @@ func (m *model) start() {
 	}
 }
 
-// setWork says how much the pump may do to match one event.
+// setWork sets how much the pump may do to match one event, see pumpWork.
 func (h *Hub) setWork(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -123,7 +123,7 @@ func (m *model) stop() {
 	m.hub.Close()
 }
 
-// restart has the hub stop and start, with a log on disk closed and opened.
+// restart stops the hub and starts a new one, and closes and opens a log on disk.
 func (m *model) restart() {
 	m.stop()
 	if m.disk != nil {
@@ -135,9 +135,9 @@ func (m *model) restart() {
 	m.start()
 }
 
-// cutPower ends the hub in the middle of publishing, and starts it with what
-// the disk has. All that was acknowledged by then is there, and what was not
-// is there as it was published or not at all.
+// cutPower ends the hub in the middle of publishing, and starts a new one with what the
+// disk has. Acknowledged events must be there; the others are there as they were
+// published, or not at all.
 func (m *model) cutPower() {
 	recs := make([]eventlog.Record, 1+m.rng.IntN(20))
 	for i := range recs {
@@ -160,7 +160,7 @@ func (m *model) cutPower() {
 	}
 	least := int(acked.Load())
 	after := m.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: m.rng.IntN(101), RNG: m.rng})
-	<-published // on a disk that is no more
+	<-published // on a disk that has been cut off
 	m.stop()
 	_ = m.log.Close()
 	m.disk = after
@@ -224,7 +224,7 @@ func (m *model) publish(n int) {
 	}
 }
 
-// record is the n-th to be published.
+// record returns the n-th record to publish.
 func (m *model) record(n int) eventlog.Record {
 	r := eventlog.Record{
 		Topics: []string{"a", "b", "orders/1", "orders/2", "other"}[m.rng.IntN(5):][:1],
@@ -250,7 +250,7 @@ func (m *model) add(id eventlog.ID, r eventlog.Record) {
 	m.all = append(m.all, published{id: id, name: name, topics: r.Topics, typ: r.Type, data: string(r.Data), secret: r.Private})
 }
 
-// delete takes an event away, if it is still there.
+// delete deletes an event, if it is still there.
 func (m *model) delete(i int) {
 	p := &m.all[i]
 	n, err := m.hub.DeleteID(context.Background(), p.name)
@@ -272,8 +272,8 @@ func (m *model) subscribe() {
 	m.subs = append(m.subs, s)
 }
 
-// reopen opens a stream where a client would: after the last id that it saw, or
-// live if it has seen none.
+// reopen opens a stream as its client would: after the last id that it saw, or live if it
+// has seen none.
 func (m *model) reopen(s *modelStream) {
 	if s.lastID == "" {
 		s.at = len(m.all)
@@ -297,13 +297,13 @@ func (m *model) resume(s *modelStream) {
 	m.reopen(s)
 }
 
-// drainStream reads at most n events, and checks each.
+// drainStream reads at most n events and checks each.
 func (m *model) drainStream(s *modelStream, n int) {
 	for read := 0; read < n; {
 		expected := m.next(s)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		if expected == len(m.all) {
-			ctx, cancel = context.WithTimeout(context.Background(), time.Millisecond) // there must be nothing
+			ctx, cancel = context.WithTimeout(context.Background(), time.Millisecond) // there must be no more
 		}
 		b, err := nextWrite(ctx, s.st)
 		cancel()
@@ -330,7 +330,7 @@ func (m *model) drainStream(s *modelStream, n int) {
 			}
 			i := m.next(s)
 			for k := s.at; k < i; k++ {
-				if m.all[k].gone && m.all[k].wire(s) == e.id { // it was under way
+				if m.all[k].gone && m.all[k].wire(s) == e.id { // the stream had begun to send it
 					i = k
 				}
 			}
@@ -342,8 +342,8 @@ func (m *model) drainStream(s *modelStream, n int) {
 	}
 }
 
-// position checks that a position is true: the stream wants nothing up to there
-// that it has not been given.
+// position checks that a reported position is right: the stream has received all that it
+// asked for up to there.
 func (m *model) position(s *modelStream, e block) {
 	at, err := parseID(e.id)
 	if e.event != (s.positions == PositionEvents) || e.event && e.data != "{}" || s.positions == NoPositions || err != nil {
@@ -354,8 +354,8 @@ func (m *model) position(s *modelStream, e block) {
 	}
 }
 
-// next is the index of the next event that a stream wants, retained or not, and
-// that nobody has deleted.
+// next returns the index of the next event that a stream asks for, retained or not, that
+// has not been deleted.
 func (m *model) next(s *modelStream) int {
 	for i := s.at; i < len(m.all); i++ {
 		p := m.all[i]
@@ -366,7 +366,7 @@ func (m *model) next(s *modelStream) int {
 	return len(m.all)
 }
 
-// wire is the event's id on a stream.
+// wire returns the event's id on a stream.
 func (p *published) wire(s *modelStream) string {
 	if s.mercure && p.name == p.id.String() {
 		return p.id.URN()
@@ -388,8 +388,8 @@ func (p *published) selectedBy(selectors []string) bool {
 	})
 }
 
-// gap checks that a gap is true: retention has passed the stream's place. If
-// that was a publisher's id, nobody knows any more where it was.
+// gap checks that a reported gap is right: retention has passed the stream's position. If
+// that was a publisher's id, the hub may no longer know where it was.
 func (m *model) gap(s *modelStream, data string) {
 	var g Gap
 	if err := json.Unmarshal([]byte(data), &g); err != nil || g.Reason != Trimmed && (g.Reason != Unknown || g.Requested[0] != 'p') {
@@ -421,8 +421,8 @@ type block struct {
 	id, typ, data string
 }
 
-// parse splits what a stream gives into blocks, by the bytes alone. Lines that
-// no blank line ends are a block as well, without an event.
+// parse splits the bytes of a stream into blocks. Lines at the end without a blank line
+// count as a block, without an event.
 func parse(t *testing.T, b []byte) (blocks []block) {
 	t.Helper()
 	e, lines := block{typ: "message"}, 0

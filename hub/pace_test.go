@@ -11,12 +11,12 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// TestPaceRests measures the rest after a turn of reading the log.
+// TestPaceRests measures how long pace rests after a slice.
 func TestPaceRests(t *testing.T) {
 	const long, short = 3 * turn, turn / 2
 	for _, tt := range []struct {
 		why        string
-		took, last time.Duration // of the turn; since something was published
+		took, last time.Duration // took is the length of the slice, last the time since an event
 		want       time.Duration
 	}{
 		{"while events are published it lasts as long as the turn", long, liveFor / 2, long},
@@ -37,8 +37,9 @@ func TestPaceRests(t *testing.T) {
 	}
 }
 
-// A clock that is set back makes nothing live: catching up would rest until it is past
-// the time before.
+// TestActivityOutlivesNoStepOfTheClock checks that nothing counts as live after the clock
+// is set back. Catching up would otherwise rest until the clock reaches the old time
+// again.
 func TestActivityOutlivesNoStepOfTheClock(t *testing.T) {
 	var live activity
 	live.note()
@@ -47,7 +48,7 @@ func TestActivityOutlivesNoStepOfTheClock(t *testing.T) {
 	}
 }
 
-// slowLog takes a while for each event that it looks at.
+// slowLog takes a while to match each event.
 type slowLog struct {
 	eventlog.Log
 	took   time.Duration
@@ -64,9 +65,8 @@ func (l *slowLog) Read(ctx context.Context, after eventlog.ID, q eventlog.Query)
 	return l.Log.Read(ctx, after, q)
 }
 
-// TestPagesArePaced reads one page of a subscription that no event matches. It ends when
-// enough events have been looked at, or when that has taken long enough; and while events
-// are published it rests.
+// TestPagesArePaced reads one page for a subscription that no event matches. The page
+// ends after enough events or enough time. While events are published, the read rests.
 func TestPagesArePaced(t *testing.T) {
 	records := make([]eventlog.Record, 2*pageScan)
 	for i := range records {
@@ -129,8 +129,8 @@ func listStreams(t *testing.T, h *Hub, f StreamFilter) {
 	page.Close()
 }
 
-// TestWalksTakeTurns checks that what goes through all streams, or through the templates of
-// all feeds, waits for a slot and gives it to others before it is done.
+// TestWalksTakeTurns checks that walks through all streams, or through the templates of
+// all feeds, wait for a slot and release it to others before they are done.
 func TestWalksTakeTurns(t *testing.T) {
 	templates := func(first string) (texts []string) {
 		for i := range MaxTopics {

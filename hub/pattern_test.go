@@ -13,8 +13,8 @@ import (
 	"github.com/yosida95/uritemplate/v3"
 )
 
-// randomTemplate makes a template of few characters, so that topics of the same ones
-// match it now and then.
+// randomTemplate returns a template of few different characters, so that random topics of
+// the same characters sometimes match.
 func randomTemplate(rng *rand.Rand) string {
 	var b strings.Builder
 	for range 1 + rng.IntN(3) {
@@ -39,8 +39,8 @@ func randomText(rng *rand.Rand, from []string, most int) string {
 	return b.String()
 }
 
-// sameAsRegexp checks that a template's pattern matches a topic if and only if the
-// template's regular expression does, and returns whether they do.
+// sameAsRegexp checks that a template's pattern and its regular expression agree on a
+// topic, and returns their answer.
 func sameAsRegexp(t *testing.T, template string, re *regexp.Regexp, topic string) bool {
 	t.Helper()
 	p, err := parseTemplate(template)
@@ -57,7 +57,8 @@ func sameAsRegexp(t *testing.T, template string, re *regexp.Regexp, topic string
 	return want
 }
 
-// Templates match what their regular expressions do.
+// TestPatternsMatchLikeRegexps compares patterns with the regular expressions of
+// uritemplate.
 func TestPatternsMatchLikeRegexps(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	alphabet := []string{"a", "a", "/", ".", ",", ";", "&", "?", "=", "#", "%41", "%4", "%", "é", "x=", "!"}
@@ -83,8 +84,8 @@ func TestPatternsMatchLikeRegexps(t *testing.T) {
 	}
 }
 
-// A long topic has more places than fit in a word, or in the room that there is for
-// topics that can be published.
+// TestPatternsMatchLongTopics matches topics with more places than fit into one word, or
+// into the buffer for topics that can be published.
 func TestPatternsMatchLongTopics(t *testing.T) {
 	for _, n := range []int{60, 63, 64, 65, 127, 128, 129, MaxTopicBytes - 2, MaxTopicBytes, 3 * MaxTopicBytes} {
 		for _, topic := range []string{strings.Repeat("a", n), strings.Repeat("a/", n/2), strings.Repeat("%41", n/3), strings.Repeat("é", n/2)} {
@@ -104,7 +105,7 @@ func FuzzPattern(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, template, topic string) {
 		if len(template) > 100 || len(topic) > 200 {
-			return // what is compared with takes too long
+			return // the regular expression takes too long
 		}
 		if _, err := parseTemplate(template); err != nil || !strings.Contains(template, "{") || !utf8.ValidString(topic) {
 			return
@@ -113,8 +114,8 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// The largest template, on the longest topic that leads it everywhere, makes no more
-// than so many passes.
+// TestPatternsAreLinear matches a template close to the limits against a long topic that
+// keeps every expression busy. One match must take at most 50 ms.
 func TestPatternsAreLinear(t *testing.T) {
 	template := "{/a,b,c,d,e,f,g,h,i,j,k}{+l}a{m}a{+n}"
 	p, err := parseTemplate(template)
@@ -136,8 +137,9 @@ func TestPatternsAreLinear(t *testing.T) {
 	}
 }
 
-// Templates that are spelt alike but for their variables' names share a pattern, and
-// nothing keeps it once nobody has it.
+// TestPatternsAreShared checks that templates that differ only in the names of their
+// variables share a pattern, and that nothing keeps the pattern in memory once it is
+// unused.
 func TestPatternsAreShared(t *testing.T) {
 	a, b := mustSelect(t, "shared/{id}/{+rest}"), mustSelect(t, "shared/{order}/{+more}", "shared/{id}/{+rest}")
 	if len(b.templates) != 1 || a.templates[0] != b.templates[0] {

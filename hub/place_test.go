@@ -8,7 +8,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// A search for last is limited, and the answer says when it stopped early.
+// TestLastLooksAtSoMuch checks that a search for From.Last is limited, and that OnPartial
+// is called when it stopped early.
 func TestLastLooksAtSoMuch(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	recs := make([]eventlog.Record, 1000)
@@ -48,8 +49,8 @@ func TestLastLooksAtSoMuch(t *testing.T) {
 	}
 }
 
-// Reads of what is retained, searches and lists of topics wait for slots, those with
-// slow selectors for one that keeps no others waiting.
+// TestReadsWaitForSlots checks that reads, searches and lists of topics wait for slots,
+// and that those with slow selectors have a slot of their own.
 func TestReadsWaitForSlots(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	put(t, h, "a", "x")

@@ -14,7 +14,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// next returns what a stream gives next as text.
+// next returns what a stream writes next, as text.
 func next(t *testing.T, st *Stream) string {
 	t.Helper()
 	b, err := nextWrite(t.Context(), st)
@@ -140,9 +140,9 @@ func TestStreamsInPages(t *testing.T) {
 	}
 }
 
-// TestStreamPages checks that pages have all streams that a filter leaves once, by id, and
-// that what a page holds is counted and bounded, however many streams there are and
-// however long what they ask for.
+// TestStreamPages checks that pages contain each selected stream once, ordered by ID, and
+// that the memory of a page is counted and bounded, however many streams there are and
+// however much they ask for.
 func TestStreamPages(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	lists := h.budget.Share(budget.Lists)
@@ -207,8 +207,8 @@ func TestStreamPages(t *testing.T) {
 	}
 }
 
-// TestStreamsWaitForTheirTurn checks that a list is made in turn with those who read the
-// log, and that a client which goes does not wait.
+// TestStreamsWaitForTheirTurn checks that listing streams takes turns with reads of the
+// log, and that the call returns when its context ends.
 func TestStreamsWaitForTheirTurn(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	openStream(t, h, From{}, "a")
@@ -243,7 +243,7 @@ func TestStreamStates(t *testing.T) {
 	state := func(st *Stream) StreamInfo { return one(t, h, StreamFilter{ID: st.ID()}) }
 
 	next(t, st)
-	if b, err := st.Peek(); len(b) > 0 || err != nil { // it is caught up, and the window is there for it
+	if b, err := st.Peek(); len(b) > 0 || err != nil { // it has caught up, so the feed keeps a window for it
 		t.Fatalf("%q, %v", b, err)
 	}
 	first := put(t, h, "a", "1")
@@ -361,7 +361,7 @@ func TestEnd(t *testing.T) {
 	if err := <-ended; !errors.Is(err, ErrKicked) {
 		t.Errorf("the stream ended with %v", err)
 	}
-	st.End(ErrExpired) // too late to be the reason
+	st.End(ErrExpired) // the first cause counts, not this one
 	st.Close()
 	st.Close()
 
@@ -373,7 +373,7 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// An event that is being sent in parts is sent whole before the stream ends.
+// TestEndBetweenEvents checks that a stream sends an event whole before it ends.
 func TestEndBetweenEvents(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "a")

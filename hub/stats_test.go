@@ -8,8 +8,8 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// checkTotals compares the totals with what the feeds say one by one. Nothing but the
-// pump may work on the hub meanwhile.
+// checkTotals compares the totals with the sums over all feeds. Only the pump may change
+// anything meanwhile.
 func checkTotals(t *testing.T, h *Hub) {
 	t.Helper()
 	h.mu.Lock()
@@ -28,7 +28,8 @@ func checkTotals(t *testing.T, h *Hub) {
 	}
 }
 
-// A scrape waits for none of the locks that the pump takes.
+// TestStatsLeavesThePumpAlone checks that Stats takes none of the locks that the pump
+// needs.
 func TestStatsLeavesThePumpAlone(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "a")
@@ -51,8 +52,8 @@ func TestStatsLeavesThePumpAlone(t *testing.T) {
 	h.mu.Unlock()
 }
 
-// BenchmarkStats asks a hub with 100,000 feeds for its figures. Of the three, Stats alone
-// takes a time that does not grow with them; none of them holds the pump's lock.
+// BenchmarkStats measures figures of a hub with 100,000 feeds. Only the time of Stats
+// does not grow with the feeds; none of the three holds the pump's lock.
 func BenchmarkStats(b *testing.B) {
 	h, _ := newTestHub(b, eventlog.Retention{})
 	for i := range 100_000 {

@@ -47,7 +47,7 @@ func newTestHub(t testing.TB, r eventlog.Retention) (*Hub, *countingLog) {
 	return newTestHubWith(t, r, Options{})
 }
 
-// newBudgetedHub returns a hub in memory that draws from b.
+// newBudgetedHub returns a hub on a log in memory, with budget b.
 func newBudgetedHub(t testing.TB, b *budget.Budget) *Hub {
 	t.Helper()
 	h, _ := newTestHubWith(t, eventlog.Retention{}, Options{Budget: b})
@@ -106,7 +106,7 @@ func nextWrite(ctx context.Context, st *Stream) (written []byte, err error) {
 	return written, err
 }
 
-// body makes an io.Reader of a stream, as a response's body is one.
+// body reads a stream as the body of a response.
 type body struct {
 	st   *Stream
 	ctx  context.Context
@@ -119,7 +119,7 @@ func (r *body) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		r.left = bytes.Clone(b) // valid until the next call
+		r.left = bytes.Clone(b) // b is valid until the next call
 	}
 	n := copy(p, r.left)
 	r.left = r.left[n:]
@@ -137,7 +137,7 @@ func decode(ctx context.Context, st *Stream) iter.Seq2[sse.Event, error] {
 	}
 }
 
-// idle waits until the hub has routed all and no window holds anything.
+// idle waits until the hub has routed everything and no window holds anything.
 func idle(t testing.TB, h *Hub) {
 	t.Helper()
 	b, err := h.log.Bounds(context.Background())
@@ -150,8 +150,9 @@ func idle(t testing.TB, h *Hub) {
 	}
 }
 
-// Streams that come and go, read slowly or fast, fall out of the window and
-// resume wherever they were cut see every event once, in order.
+// TestStreamsNothingLostNothingTwice checks that streams which come and go, read slowly
+// or fast, fall out of the window and resume anywhere receive every event once and in
+// order.
 func TestStreamsNothingLostNothingTwice(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	const publishers, each, streams = 4, 400, 24
@@ -208,8 +209,9 @@ func TestStreamsNothingLostNothingTwice(t *testing.T) {
 	}
 }
 
-// Who reads nothing while more than a window is published reads on from the
-// log, and the window never holds more than its limit.
+// TestFallingOutOfTheWindow checks that a stream which reads nothing while more than a
+// window is published continues from the log, and that the window never exceeds its
+// limit.
 func TestFallingOutOfTheWindow(t *testing.T) {
 	h, log := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "a")
@@ -230,7 +232,7 @@ func TestFallingOutOfTheWindow(t *testing.T) {
 	})
 	for i := range n {
 		put(t, h, "a", fmt.Sprint(i, " ", big))
-		if held := h.budget.Share(budget.Windows).Used(); held > maxWindow*3/2+int64(len(big)) { // memory grows by a quarter
+		if held := h.budget.Share(budget.Windows).Used(); held > maxWindow*3/2+int64(len(big)) { // append may grow the buffer by a quarter
 			t.Fatalf("the window holds %d bytes", held)
 		}
 	}
@@ -250,7 +252,8 @@ func TestFallingOutOfTheWindow(t *testing.T) {
 	idle(t, h)
 }
 
-// A herd that comes back to one place has each page read once.
+// TestPagesAreShared checks that each page is read once for many streams that resume at
+// one position.
 func TestPagesAreShared(t *testing.T) {
 	h, log := newTestHub(t, eventlog.Retention{})
 	const n, herd = 2000, 200
@@ -285,8 +288,8 @@ func TestPagesAreShared(t *testing.T) {
 	}
 }
 
-// Those who come back to different places soon read the same pages, whatever
-// the pattern of their events in the log.
+// TestPagesConverge checks that streams that resume at different positions soon read the
+// same pages, however their events are spread in the log.
 func TestPagesConverge(t *testing.T) {
 	for _, every := range []int{1, 3, 20} {
 		h, log := newTestHub(t, eventlog.Retention{})
@@ -319,8 +322,8 @@ func TestPagesConverge(t *testing.T) {
 	}
 }
 
-// What was cached for a feed goes with it: subscriptions that come and go, each
-// a feed of its own, must not leave theirs behind.
+// TestPagesGoWithTheirFeed checks that the cache drops the pages of a feed that is gone:
+// many subscriptions with a feed each may come and go.
 func TestPagesGoWithTheirFeed(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	for i := range 500 {
@@ -342,13 +345,13 @@ func TestPagesGoWithTheirFeed(t *testing.T) {
 	}
 }
 
-// A page that is being read while its events are deleted is for nobody who
-// comes later.
+// TestDeleteReachesPagesBeingRead checks that no later stream gets a page that was being
+// read while its events were deleted.
 func TestDeleteReachesPagesBeingRead(t *testing.T) {
 	h, log := newTestHub(t, eventlog.Retention{})
 	secret := put(t, h, "a", "secret")
 	put(t, h, "a", "other")
-	idle(t, h) // else they are delivered live, and no page is read
+	idle(t, h) // otherwise they are delivered live, and no page is read
 	reading, deleted := make(chan struct{}), make(chan struct{})
 	log.afterFirst = func() {
 		close(reading)
@@ -373,8 +376,8 @@ func TestDeleteReachesPagesBeingRead(t *testing.T) {
 	}
 }
 
-// An event larger than what a stream takes at a time goes out in parts, also
-// when the window drops it half-way, and nothing comes in between.
+// TestLargeEventsInParts checks that a stream sends a large event in parts, even if the
+// window drops it meanwhile, and nothing in between.
 func TestLargeEventsInParts(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "a")
@@ -418,8 +421,8 @@ func TestLargeEventsInParts(t *testing.T) {
 	}
 }
 
-// A stream that has given a part of an event ends if the rest is gone, and says
-// whether retention or an operator took it.
+// TestEventGoneInMidWrite checks that a stream which has sent part of an event ends if
+// the rest is gone, and that the error says whether retention or an operator removed it.
 func TestEventGoneInMidWrite(t *testing.T) {
 	for want, retained := range map[error]int64{ErrEventTrimmed: 1, ErrEventDeleted: 0} {
 		h, _ := newTestHub(t, eventlog.Retention{Events: retained})
@@ -427,7 +430,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		if _, err := nextWrite(t.Context(), st); err != nil { // the beginning
 			t.Fatal(err)
 		}
-		if _, err := st.Peek(); err != nil || !st.cursor.attached { // a page would keep the event for the stream
+		if _, err := st.Peek(); err != nil || !st.cursor.attached { // a page would keep the event in memory
 			t.Fatalf("the stream is not caught up: %v", err)
 		}
 		id := put(t, h, "a", strings.Repeat("0123456789", maxWindow/20))
@@ -478,8 +481,8 @@ func TestPageCacheIsBounded(t *testing.T) {
 	}
 }
 
-// Of templates that have to be tried on every topic there may be few, and whoever has
-// them keeps nobody from ordinary ones.
+// TestOpenTemplatesAreBounded checks that the hub limits the templates that have to be
+// tried on every topic, and that ordinary templates are accepted even then.
 func TestOpenTemplatesAreBounded(t *testing.T) {
 	b := budget.New(0)
 	h := newBudgetedHub(t, b)
@@ -512,8 +515,8 @@ func TestOpenTemplatesAreBounded(t *testing.T) {
 	}
 }
 
-// The matches of more topics than there is room for push each other out; so do those
-// that grow as templates come.
+// TestMatchesAreBounded checks that the cache evicts matches when topics, or matches that
+// grow with new templates, exceed its share.
 func TestMatchesAreBounded(t *testing.T) {
 	const limit = 4 << 20
 	b := budget.New(limit)
@@ -541,7 +544,7 @@ func TestMatchesAreBounded(t *testing.T) {
 	for i := range 3000 {
 		look(fmt.Sprintf("t/%d/7", i), 1)
 	}
-	for i := range 15 { // each match of these grows, and no topic is new
+	for i := range 15 { // each of these matches grows, and no topic is new
 		openStream(t, h, From{}, fmt.Sprintf("t/{x}/{y}%s%s", strings.Repeat("{/z}", i%5), strings.Repeat("{?v,w}", i/5)))
 		for j := range 300 {
 			look(fmt.Sprintf("t/%d/7", 2700+j), 2+i)
@@ -552,8 +555,8 @@ func TestMatchesAreBounded(t *testing.T) {
 	}
 }
 
-// What templates say of a topic holds for those that come and go after it was
-// first seen.
+// TestTemplatesComeAndGo checks that cached matches of a topic stay right when templates
+// are added and removed.
 func TestTemplatesComeAndGo(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	match := func() int {
@@ -591,7 +594,8 @@ func TestTemplatesComeAndGo(t *testing.T) {
 	}
 }
 
-// One event with several topics that a feed selects is one event.
+// TestEventOfManyTopicsComesOnce checks that a feed delivers an event once, even if it
+// selects several of its topics.
 func TestEventOfManyTopicsComesOnce(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	st := openStream(t, h, From{}, "a", "b", "{x}")
@@ -612,7 +616,7 @@ func TestEventOfManyTopicsComesOnce(t *testing.T) {
 	}
 }
 
-// waitRouted waits until the hub has routed all up to a place.
+// waitRouted waits until the hub has routed everything up to a position.
 func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 	t.Helper()
 	for moved := newSignal(); ; <-moved {
@@ -624,7 +628,8 @@ func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 	}
 }
 
-// The selectors of all feeds together are bounded in bytes.
+// TestSelectorsAreBounded checks that the total bytes of all feeds' selectors are
+// limited.
 func TestSelectorsAreBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	h.weights.limit = 1 << 20
@@ -671,8 +676,8 @@ func TestSelectorsAreBounded(t *testing.T) {
 	}
 }
 
-// A feed does not keep the address that it was asked for by, nor a copy of each
-// template.
+// TestFeedsKeepNothingElse checks that a feed holds neither the URL of its request nor
+// copies of its templates.
 func TestFeedsKeepNothingElse(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	address := "topic=a/{id}&type=price&" + strings.Repeat("x", 1000)
@@ -710,8 +715,8 @@ func TestFeedsKeepNothingElse(t *testing.T) {
 	}
 }
 
-// A mass of templates that take long to try delays nobody but their own streams, and
-// those get everything in order all the same.
+// TestTemplatesDoNotHoldUpLiveDelivery checks that many templates that take long to try
+// delay only their own streams, which still receive everything in order.
 func TestTemplatesDoNotHoldUpLiveDelivery(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	const streams = 60
@@ -752,8 +757,8 @@ func TestTemplatesDoNotHoldUpLiveDelivery(t *testing.T) {
 	}
 }
 
-// One subscription is bounded in bytes and in types, and what its token has for others
-// is kept once for all streams that come with it.
+// TestSubscriptionIsBounded checks the limits of a subscription's bytes and types, and
+// that a token's payload is held once for all its streams.
 func TestSubscriptionIsBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	sel := func(n, size int) Selectors {

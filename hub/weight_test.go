@@ -13,10 +13,10 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// requests are what streams may ask for, each parsed apart: the i-th of its kind.
+// requests are subscriptions by kind. Each call parses the i-th of its kind anew.
 var requests = map[string]struct {
 	ask    func(t *testing.T, i int) (Subscription, StreamOptions)
-	shared bool // all are alike, and what they ask for is kept once
+	shared bool // all are alike, so that their memory is shared
 }{
 	"one topic": {func(t *testing.T, _ int) (Subscription, StreamOptions) {
 		return Subscription{Selectors: mustParse(t, "news")}, StreamOptions{}
@@ -79,8 +79,9 @@ func newLimitedHub(t *testing.T, limit int64) *Hub {
 	return h
 }
 
-// TestWeightOfStreams opens streams that ask for something, and compares what is counted
-// with the heap. What is alike is held once, and all is given back.
+// TestWeightOfStreams opens streams of each kind, and compares the bytes counted with the
+// growth of the heap. What streams have in common is held once, and everything is given
+// back.
 func TestWeightOfStreams(t *testing.T) {
 	for name, r := range requests {
 		t.Run(name, func(t *testing.T) {
@@ -122,9 +123,9 @@ func TestWeightOfStreams(t *testing.T) {
 	}
 }
 
-// TestStreamsKeepToBudget opens streams that ask for something each until one is refused:
-// with a limit for the whole when they take their share of it, and without one when
-// they take what is heavy.
+// TestStreamsKeepToBudget opens streams of each kind until one is refused: with a limit
+// on the whole because they have used up their share, and without one because they have
+// used up heavyWeight.
 func TestStreamsKeepToBudget(t *testing.T) {
 	for name, r := range requests {
 		if r.shared || name == "a browser each" || name == "templates" || name == "a token each, with templates" { // no stream of those is heavy
@@ -170,7 +171,7 @@ func TestStreamsKeepToBudget(t *testing.T) {
 }
 
 // TestTemplatesAreCountedOnce checks that a template of several feeds is counted with one
-// of them as long as there is one.
+// of them, as long as any has it.
 func TestTemplatesAreCountedOnce(t *testing.T) {
 	h := newLimitedHub(t, 0)
 	share := h.budget.Share(budget.Subscriptions)

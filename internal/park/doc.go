@@ -1,28 +1,41 @@
-// Package park serves streams that are idle most of the time without a
-// goroutine, a buffer or a request for each.
+// Package park serves streams that are idle most of the time without a goroutine, a
+// buffer or an http.Request for each. It takes over the connection of a response and
+// writes the stream with epoll.
+//
+// # Use
+//
+// [New] makes a [Lot]. A handler asks [Lot.Suits] whether the stream of a request can be
+// parked, and calls [Lot.Take] once the headers of the response have been sent. If Take
+// reports true, the handler returns; otherwise it serves the stream itself. [Lot.Close]
+// ends what is left.
 //
 // # Promises
 //
-//   - A parked stream is a descriptor in an epoll set, a [hub.Stream] and a few
-//     words. A few loops, the shards, write to all of them, and none waits for
-//     a peer: a full socket waits for its peer to take something.
-//   - Streams that ask for the same and are caught up are written to in one go.
-//   - What is written is what the window or the page holds, uncopied. A stream
-//     whose socket is full holds an offset, and pins none of it.
-//   - A stream ends when its peer has gone, or has closed its half; when it takes
-//     not one byte for the write timeout while there is something to send; when
-//     it sends more than 64 KiB, which is discarded; or when the hub ends it.
-//     Its response gets a last chunk only if the end is for good.
-//     Its descriptor has one owner: the goroutine that parks it until the shard
-//     has taken the stream in, then the shard. Only the owner closes it.
-//   - A stream that has been silent for the heartbeat says so. Heartbeats are
-//     spread, so that streams opened or written to at once do not beat at once.
-//   - What a parked stream takes counts as memory of connections, which its connection did
-//     before. It is never refused: it takes less than that.
+//   - A parked stream is a descriptor in an epoll set, a [hub.Stream] and a few words. A
+//     few loops, the shards, write all of them, and none blocks on a peer: a stream whose
+//     socket is full waits until the peer has read something.
+//   - Caught-up streams that asked for the same are written in one pass.
+//   - The bytes of a window or page are written without a copy. A stream whose socket is
+//     full holds an offset and no part of a window. It gives up its page when pages are
+//     short of memory, see [hub.Stream.Rest].
+//   - A stream ends when its peer has closed the connection, or its half of it; when the
+//     peer accepts not one byte for the write timeout while there is something to send;
+//     when the peer sends more than 64 KiB, which is discarded; or when the hub ends it.
+//     Its response gets a last chunk only if the end is final, see [hub.IsFinal].
+//   - Its descriptor has one owner: the goroutine that parks it until the shard has
+//     accepted the stream, then the shard. Only the owner closes it.
+//   - A stream that has been silent for the heartbeat interval sends a heartbeat.
+//     Heartbeats are spread in time, so that streams opened or written to at once do not
+//     send theirs at once.
+//   - A parked stream counts 3 KiB as memory of connections, which its connection counted
+//     before. It is never refused for lack of memory, because it takes less than the
+//     connection did.
 //   - The shards end with the hub, or with [Lot.Close].
 //
-// Parking takes Linux and a connection that speaks HTTP/1 in the clear. For all
-// else [Lot.Take] says no, and the caller serves the stream itself.
+// # Expectations
+//
+// Parking needs Linux and an unencrypted HTTP/1 connection that the handler may hijack.
+// For anything else [Lot.Suits] reports false.
 package park
 
 import (
@@ -32,12 +45,12 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 )
 
-// Options configures a [Lot].
+// Options configures a [Lot]. Heartbeat, WriteTimeout and Logger are required.
 type Options struct {
-	Heartbeat    time.Duration // how long a stream may be silent
-	WriteTimeout time.Duration // how long a stream may take no byte
-	Retry        time.Duration // after how long, at least, a client comes back that was turned away
+	Heartbeat    time.Duration // after how long without data a stream sends a heartbeat; must be positive
+	WriteTimeout time.Duration // after how long a stream ends whose peer accepts not one byte; must be positive
+	Retry        time.Duration // reconnection time, with jitter up to five times that, for a client whose stream cannot be parked
 	Logger       *slog.Logger
-	Held         *budget.Share // of the memory of connections, where what is parked counts; nil: it does not
-	Shards       int           // 0: as many as there are processors
+	Held         *budget.Share // the share of connections' memory in which parked streams are counted; nil: they are not
+	Shards       int           // number of shards; 0: one for each processor that Go may use
 }

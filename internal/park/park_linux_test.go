@@ -49,9 +49,9 @@ func openStream(t *testing.T, l *Lot) *hub.Stream {
 	return st
 }
 
-// TestOneOwnerClosesTheDescriptor wakes a stream that is not yet in the hands of its
-// shard, which then ends. The stream's descriptor must be closed once: by then the
-// number may be another file's.
+// TestOneOwnerClosesTheDescriptor wakes a stream before its shard has it, and then ends
+// the shard. The stream's descriptor must be closed only once, because its number may
+// belong to another file by then.
 func TestOneOwnerClosesTheDescriptor(t *testing.T) {
 	l := newLot(t)
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -64,7 +64,7 @@ func TestOneOwnerClosesTheDescriptor(t *testing.T) {
 	p.Wake()
 	l.Close()
 	var other [8]int
-	for i := range other { // they take the lowest numbers that are free: the shard had two, and one is the stream's
+	for i := range other { // they get the lowest free numbers: two were the shard's and one is the stream's
 		if other[i], err = unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -80,8 +80,8 @@ func TestOneOwnerClosesTheDescriptor(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorLeft takes in a stream when there is no descriptor for it. Its client
-// learns where to go on and after how long, in a body that is cut off.
+// TestNoDescriptorLeft parks a stream when no descriptor is left. Its client receives the
+// position to resume from and a reconnection time, in a body that is cut off.
 func TestNoDescriptorLeft(t *testing.T) {
 	l := newLot(t)
 	l.o.Retry = time.Minute
@@ -119,7 +119,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 }
 
 // TestHandToAnEndedShard checks that the shard closes the descriptor of a stream that it
-// has taken, and the goroutine that hands it over closes any other.
+// has accepted, and that hand closes any other.
 func TestHandToAnEndedShard(t *testing.T) {
 	for _, ended := range []bool{false, true} {
 		l := newLot(t)
@@ -139,7 +139,7 @@ func TestHandToAnEndedShard(t *testing.T) {
 		}
 		p.hand()
 		l.Close()
-		if _, err := io.ReadAll(r); err != nil { // ends when nobody has the other end
+		if _, err := io.ReadAll(r); err != nil { // ends when the other end is closed
 			t.Error(err)
 		}
 		_ = r.Close()

@@ -8,17 +8,17 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// A Lot holds parked streams: here, none.
+// A Lot holds parked streams. Only Linux has epoll, so here it holds none.
 type Lot struct{}
 
 // New returns a lot for the streams of a hub.
 func New(*hub.Hub, Options) *Lot { return new(Lot) }
 
-// Suits reports whether a request's stream can be parked.
+// Suits returns false: no stream can be parked.
 func (*Lot) Suits(http.ResponseWriter, *http.Request) bool { return false }
 
-// Take parks the stream of a response whose headers have been sent.
+// Take returns false: the handler must serve the stream itself.
 func (*Lot) Take(http.ResponseWriter, *hub.Stream) bool { return false }
 
-// Close waits for the streams to end.
+// Close does nothing.
 func (*Lot) Close() {}

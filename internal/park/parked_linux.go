@@ -9,47 +9,48 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// maxInput is how much a peer may send on a connection that is only written to.
+// maxInput is how many bytes a peer may send on a connection that is only written to.
 const maxInput = 64 << 10
 
-// A parked stream is one descriptor and what it is sent. Its shard's loop alone
-// touches it, apart from Wake.
+// A parked is a parked stream: its descriptor and its state. Only its shard's loop may
+// use it, apart from Wake.
 type parked struct {
 	st    *hub.Stream
 	shard *shard
 	fd    int32
-	input int // bytes that the peer has sent
-	key   key // among the shard's
+	input int // bytes that the peer has sent so far
+	key   key // its key in the shard's table
 
-	queued   atomic.Bool // it is in the shard's inbox or its queue
-	parked   bool        // it is in the epoll set, and the table
-	together bool        // it is served with others of its feed
+	queued   atomic.Bool // it is in the shard's inbox or one of its queues
+	parked   bool        // it is in the epoll set and in the table
+	together bool        // it is in the shard's Fanout
 	gone     bool        // it has been closed
-	full     bool        // the socket takes no more for now
-	jitter   int32       // ticks that its heartbeats come early
-	ring     links       // in a slot of the wheel of heartbeats,
-	slot     int64       // which is this one
-	stuck    links       // in the list of those that are full
+	full     bool        // the socket accepts no more for now
+	jitter   int32       // how many ticks early its heartbeats come
+	ring     links       // its links in a slot of the wheel
+	slot     int64       // the index of that slot
+	stuck    links       // its links in the list of full streams
 }
 
-// entry is p's in the table. It has been parked.
+// entry returns p's entry in the table. p must be parked.
 func (p *parked) entry() *entry { return &p.shard.table[p.key.slot] }
 
-// A key finds a parked stream for an event of its descriptor, unless another has
-// taken its place since.
+// A key finds the parked stream of an epoll event. The generation shows whether another
+// stream has the slot by now.
 type key struct{ slot, generation int32 }
 
-// Wake has the shard look at the stream.
+// Wake makes the shard serve the stream.
 func (p *parked) Wake() {
 	if p.queued.CompareAndSwap(false, true) {
 		p.shard.push(p)
 	}
 }
 
-// turns is how many writes a stream gets before it is the next one's turn.
+// turns is how many writes a stream makes before the next one is served.
 const turns = 4
 
-// run writes what there is to write, and reports whether there is more.
+// run writes what there is to send, at most turns times, and reports whether there is
+// more.
 func (p *parked) run() (more bool, err error) {
 	for range turns {
 		b, err := p.st.Peek()
@@ -77,8 +78,8 @@ func (p *parked) run() (more bool, err error) {
 	return true, nil
 }
 
-// drain discards what the peer has sent. A peer that has closed its half has
-// gone: no browser does that and reads on.
+// drain discards what the peer has sent. A peer that has closed its half of the
+// connection counts as gone: browsers never do that and read on.
 func (p *parked) drain() error {
 	for {
 		n, err := receive(p.fd, p.shard.scratch[:])
@@ -99,15 +100,15 @@ func (p *parked) drain() error {
 
 var errInput = errors.New("park: the peer sends, on a stream that is only written to")
 
-// cause tells why a stream ended, of what came of reading or writing it.
+// cause returns the cause of a stream's end, given the error from reading or writing.
 func cause(err error) error {
 	var errno syscall.Errno
 	switch {
 	case errors.Is(err, errInput):
 		return context.Canceled
-	case errors.Is(err, syscall.ETIMEDOUT): // what TCP_USER_TIMEOUT gives
+	case errors.Is(err, syscall.ETIMEDOUT): // TCP_USER_TIMEOUT has expired
 		return hub.ErrStalled
-	case errors.As(err, &errno): // the peer's end, in one of many forms
+	case errors.As(err, &errno): // the peer has gone, in one of many ways
 		return context.Canceled
 	}
 	return err

@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// batch is how many streams a shard serves before it looks at its events
-	// again, and lets the process's other goroutines run.
+	// batch is how many streams a shard serves before it polls its descriptors again and
+	// lets other goroutines run.
 	batch = 256
-	// maxEvents is how many events of descriptors are taken at a time.
+	// maxEvents is how many epoll events are read at a time.
 	maxEvents = 256
-	// wakeSlot is the slot of the descriptor by which a shard is woken.
+	// wakeSlot stands for the descriptor that wakes the shard.
 	wakeSlot = -1
 )
 
@@ -34,36 +34,36 @@ type shard struct {
 	epoll  int
 	waker  int // an eventfd
 
-	mu       sync.Mutex // guards what follows; push takes it with locks of the hub held
-	inbox    []*parked  // to be served
-	sleeping bool       // and so has to be woken
+	mu       sync.Mutex // guards what follows; push locks it with locks of the hub held
+	inbox    []*parked  // streams to be served
+	sleeping bool       // the loop waits in epoll_wait, and has to be woken
 	awake    bool       // together has something to serve
 	shutting bool
 	ended    bool
 
-	// The loop alone uses what follows.
-	together   *hub.Fanout // serves those that are caught up
-	next       time.Time   // when it next has something to serve; zero: when it says so
-	queue      queue       // of those that are served by themselves with what is published now
-	history    queue       // of those that are served from the log
-	restsUntil time.Time   // when the history may go on
+	// Only the loop uses what follows.
+	together   *hub.Fanout // serves streams that are caught up
+	next       time.Time   // when to call together.Serve next; zero: when awake is set
+	queue      queue       // streams to be served alone, from their windows
+	history    queue       // streams to be served from the log
+	restsUntil time.Time   // when history may be served again
 	begun      time.Time
 	tick       time.Duration
-	now        int64 // in ticks since begun
+	now        int64 // ticks since begun
 	stall      int64 // the write timeout, in ticks
 	table      []entry
-	free       []int32 // slots of the table
+	free       []int32 // free slots of table
 	beats      wheel
-	stuck      list // of those that are full, the longest first
+	stuck      list // full streams, the longest ones first
 	events     [maxEvents]unix.EpollEvent
 	scratch    [4 << 10]byte
 }
 
-// An entry is a slot of a shard's table, and how often it has been used. What a
-// write takes is in it, so that the parked stream need not be touched.
+// An entry is a slot of a shard's table. It holds all that a write needs, so that the
+// parked stream itself need not be touched.
 type entry struct {
 	p          *parked
-	last       int64 // the tick at which it last took something, or began to be full
+	last       int64 // the tick when the socket last accepted data, or became full
 	fd         int32
 	generation int32
 }
@@ -100,7 +100,7 @@ func (s *shard) watch(fd int32, events uint32, k key) error {
 	return os.NewSyscallError("epoll_ctl", watch(s.epoll, fd, e))
 }
 
-// push has p served, and reports whether the shard is still there to do so.
+// push queues p to be served, and reports false if the shard has ended.
 func (s *shard) push(p *parked) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *shard) push(p *parked) bool {
 	return true
 }
 
-// shut has the shard end its streams, and then itself.
+// shut makes the loop end its streams and return.
 func (s *shard) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,14 +120,14 @@ func (s *shard) shut() {
 	s.rouse()
 }
 
-// rouse wakes the loop. s.mu is held.
+// rouse wakes the loop if it sleeps. s.mu is held.
 func (s *shard) rouse() {
 	if !s.sleeping {
 		return
 	}
 	s.sleeping = false
 	one := [8]byte{1}
-	_, _ = unix.Write(s.waker, one[:]) // full only if it has been woken already
+	_, _ = unix.Write(s.waker, one[:]) // fails only if the loop has been woken already
 }
 
 func (s *shard) loop() {
@@ -136,8 +136,8 @@ func (s *shard) loop() {
 	s.end()
 }
 
-// turn waits until there is something to do and does some of it. It reports whether
-// the shard is to end.
+// turn waits until there is something to do and does some of it. It reports whether the
+// shard is to end.
 func (s *shard) turn() (shut bool) {
 	wait, shut := s.collect()
 	if shut {
@@ -146,18 +146,18 @@ func (s *shard) turn() (shut bool) {
 	s.poll(wait)
 	s.keepTime()
 	if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveTogether() > 0 {
-		runtime.Gosched() // publishers have to run, too
+		runtime.Gosched() // let publishers run
 	}
 	return false
 }
 
-// historySlice is how long those who catch up are served at a time, before those
-// who wait for what is published now.
+// historySlice is how long streams that catch up are served at a time, before live
+// streams are served again.
 const historySlice = 250 * time.Microsecond
 
-// serveHistory serves those who catch up. While something is being published
-// they then rest as long, or longer: a processor that history fills is one that
-// nobody else has, publishers and the peers' side of the network included.
+// serveHistory serves streams that catch up. While events are being published it then
+// rests for at least as long, because publishers and the peers' side of the network need
+// the CPU as well.
 func (s *shard) serveHistory() (n int) {
 	if len(s.history) == 0 {
 		return 0
@@ -177,7 +177,7 @@ func (s *shard) serveHistory() (n int) {
 	return n
 }
 
-// serveTogether serves those that are served together.
+// serveTogether serves the streams in the Fanout when they are due.
 func (s *shard) serveTogether() int {
 	now := time.Now()
 	if s.next.IsZero() || now.Before(s.next) {
@@ -190,12 +190,12 @@ func (s *shard) serveTogether() int {
 	return 1
 }
 
-// collect takes in what is to be served, and returns for how many milliseconds
-// the shard may sleep.
+// collect queues what is in the inbox, and returns for how many milliseconds the shard
+// may sleep: -1 means until it is woken.
 func (s *shard) collect() (wait int, shut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.inbox)+len(s.queue)+len(s.history) == 0 && len(s.free) == len(s.table) { // a crowd's memory goes with it
+	if len(s.inbox)+len(s.queue)+len(s.history) == 0 && len(s.free) == len(s.table) { // release the memory that a crowd needed
 		s.table, s.free, s.inbox, s.queue, s.history = nil, nil, nil, nil, nil
 	}
 	for _, p := range s.inbox {
@@ -224,7 +224,8 @@ func (s *shard) collect() (wait int, shut bool) {
 
 const forever time.Duration = math.MaxInt64
 
-// rest is how long there is nothing to do unless an event comes.
+// rest returns how long there is nothing to do unless the shard is woken or a descriptor
+// has an event.
 func (s *shard) rest() time.Duration {
 	rest := forever
 	if len(s.free) < len(s.table) {
@@ -239,7 +240,7 @@ func (s *shard) rest() time.Duration {
 	return rest
 }
 
-// sort puts p into the queue that is its.
+// sort appends p to the queue it belongs to.
 func (s *shard) sort(p *parked) {
 	if p.st.CatchingUp() {
 		s.history = append(s.history, p)
@@ -251,8 +252,8 @@ func (s *shard) sort(p *parked) {
 // A queue holds streams in the order in which they are to be served.
 type queue []*parked
 
-// take serves the first n, or as many as there are, and returns how many those
-// are. More may be added meanwhile.
+// take serves the first n streams, or all if there are fewer, and returns how many.
+// Streams may be added meanwhile.
 func (q *queue) take(n int, serve func(*parked)) int {
 	first := (*q)[:min(n, len(*q))]
 	n = len(first)
@@ -260,20 +261,21 @@ func (q *queue) take(n int, serve func(*parked)) int {
 		serve(p)
 	}
 	left := copy(*q, (*q)[n:])
-	clear((*q)[left:]) // it must not keep those that have gone
+	clear((*q)[left:]) // do not keep streams that have gone in memory
 	*q = (*q)[:left]
 	return n
 }
 
-// poll handles events of descriptors, waiting for the first.
+// poll handles the events of descriptors. It waits for the first, at most wait
+// milliseconds.
 func (s *shard) poll(wait int) {
-	// The wait blocks a thread, not the runtime's poller: that looks at its
-	// descriptors when a processor is idle, and when none is, every 10 ms.
+	// EpollWait blocks a thread instead of using the runtime's poller. That one looks at
+	// its descriptors when a processor is idle, and otherwise only every 10 ms.
 	n := 0
 	if wait == 0 {
 		n = look(s.epoll, s.events[:])
 	} else {
-		n, _ = unix.EpollWait(s.epoll, s.events[:], wait) // EINTR is no event
+		n, _ = unix.EpollWait(s.epoll, s.events[:], wait) // an error, such as EINTR, counts as no event
 		s.mu.Lock()
 		s.sleeping = false
 		s.mu.Unlock()
@@ -312,7 +314,7 @@ func (s *shard) handle(p *parked, events uint32) {
 	}
 }
 
-// unblock has a stream served whose socket takes more.
+// unblock queues a stream whose socket accepts data again.
 func (s *shard) unblock(p *parked) {
 	p.full = false
 	s.stuck.remove(p)
@@ -354,7 +356,7 @@ func (s *shard) serve(p *parked) {
 	}
 }
 
-// separate has p be served by itself.
+// separate removes p from the Fanout, so that it is served alone.
 func (s *shard) separate(p *parked) {
 	if p.together {
 		s.together.Remove(p.st)
@@ -362,8 +364,8 @@ func (s *shard) separate(p *parked) {
 	}
 }
 
-// add puts p into the epoll set: once, for all it is ever asked, and by edges,
-// so that neither a write nor a full socket costs a call.
+// add adds p to the epoll set: once, for all events and edge-triggered, so that neither a
+// write nor a full socket needs another system call.
 func (s *shard) add(p *parked) error {
 	if n := len(s.free); n > 0 {
 		p.key.slot, s.free = s.free[n-1], s.free[:n-1]
@@ -378,7 +380,7 @@ func (s *shard) add(p *parked) error {
 	return s.watch(p.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, p.key)
 }
 
-// close ends p, for a cause.
+// close ends and closes p.
 func (s *shard) close(p *parked, cause error) {
 	p.gone = true
 	s.separate(p)
@@ -390,7 +392,7 @@ func (s *shard) close(p *parked, cause error) {
 		s.stuck.remove(p)
 	}
 	if end := p.st.Farewell(); end != "" && !p.full {
-		_, _ = send(p.fd, []byte(end)) // a client that it does not reach sees a broken response, and is refused when it comes back
+		_, _ = send(p.fd, []byte(end)) // a client that does not receive it sees a broken response, and is refused when it reconnects
 	}
 	if !hub.WasEnded(cause) && s.hub.Err() == nil && cause != context.Canceled && cause != hub.ErrStalled && !hub.LostEvent(cause) {
 		s.logger.Error("a stream ended", "err", cause)
@@ -400,16 +402,16 @@ func (s *shard) close(p *parked, cause error) {
 	hold(s.held, -parkedSize)
 }
 
-// block notes that p's socket takes no more from now on.
+// block records that p's socket is full from now on.
 func (s *shard) block(p *parked) {
 	p.entry().last = s.now
 	s.stuck.push(p)
 	p.full = true
 }
 
-// keepTime lets streams beat that are due, and ends those that have stalled. When
-// the process has not run for a while, a peer may have read everything meanwhile, and
-// poll may not have come to its event yet: so keepTime asks the socket first.
+// keepTime sends heartbeats that are due, and ends streams that have stalled. After the
+// process has been suspended for a while, a peer may have read everything without poll
+// having seen the event yet, so keepTime asks the socket before it ends a stream.
 func (s *shard) keepTime() {
 	now := int64(time.Since(s.begun) / s.tick)
 	if now == s.now {
@@ -432,7 +434,7 @@ func (s *shard) keepTime() {
 	}
 }
 
-// end closes all that is left.
+// end closes all remaining streams and the shard's descriptors.
 func (s *shard) end() {
 	cause := s.hub.Err()
 	if cause == nil {
@@ -449,7 +451,7 @@ func (s *shard) end() {
 		}
 	}
 	s.mu.Lock()
-	late := s.inbox // woken, or parked, meanwhile
+	late := s.inbox // streams that were woken or parked meanwhile
 	s.ended, s.inbox = true, nil
 	s.mu.Unlock()
 	for _, p := range late {

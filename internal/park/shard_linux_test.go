@@ -17,8 +17,8 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 )
 
-// A manualLot has one shard, which the test runs turn by turn. A tick is an hour, so
-// that ticks pass only when the test says so.
+// A manualLot has one shard, whose turns the test runs. A tick is an hour, so that time
+// passes only when the test moves it.
 type manualLot struct {
 	*Lot
 	t     *testing.T
@@ -31,7 +31,7 @@ const (
 	stallTicks = 100        // and the write timeout
 )
 
-// newManualLot returns a lot on a hub that begins after some events.
+// newManualLot returns a lot on a hub whose log holds the given events already.
 func newManualLot(t *testing.T, before ...eventlog.Record) *manualLot {
 	t.Helper()
 	log := eventlog.NewMemory(eventlog.Retention{})
@@ -58,7 +58,8 @@ func newManualLot(t *testing.T, before ...eventlog.Record) *manualLot {
 	return l
 }
 
-// until runs turns until a condition holds. Each turn waits for something to do.
+// until runs turns until a condition holds. Each turn blocks until there is something to
+// do.
 func (l *manualLot) until(so func() bool) {
 	l.t.Helper()
 	for !so() {
@@ -68,7 +69,7 @@ func (l *manualLot) until(so func() bool) {
 	}
 }
 
-// settle runs turns until nothing is left to do. No turn waits.
+// settle runs turns until there is nothing left to do, without blocking.
 func (l *manualLot) settle() {
 	l.t.Helper()
 	s := l.shard
@@ -86,7 +87,7 @@ func (l *manualLot) settle() {
 	}
 }
 
-// pass moves the time on by some ticks, then settles.
+// pass moves the time forward by some ticks, then settles.
 func (l *manualLot) pass(ticks int) {
 	l.t.Helper()
 	l.shard.begun = l.shard.begun.Add(-time.Duration(ticks) * manualTick)
@@ -100,7 +101,7 @@ func (l *manualLot) publish(data string) {
 	}
 }
 
-// park parks a stream of everything on one end of a connection.
+// park parks a stream of all topics on one end of a connection.
 func (l *manualLot) park(fd int, from hub.From) *parked {
 	l.t.Helper()
 	st, err := l.hub.Stream(l.t.Context(), hub.Subscription{Selectors: hub.Everything(), From: from}, hub.StreamOptions{Heartbeat: time.Hour})
@@ -121,7 +122,7 @@ type peer struct {
 	gone bool // the stream has ended
 }
 
-// pair returns the two ends of a connection that has no timeout of its own.
+// pair returns the two ends of a connection that has no timeout.
 func pair(t *testing.T) (fd int, p *peer) {
 	t.Helper()
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -177,7 +178,7 @@ func TestStalledPeersAreEnded(t *testing.T) {
 	if slow.take() == 0 {
 		t.Fatal("a peer gets nothing")
 	}
-	l.pass(1) // and the stream takes note
+	l.pass(1) // the stream notices that its peer reads
 	if a.gone || b.gone {
 		t.Fatal("a stream has ended before the write timeout")
 	}
@@ -197,9 +198,9 @@ func TestStalledPeersAreEnded(t *testing.T) {
 	}
 }
 
-// TestLastChance stops the shard while a peer takes everything. When the shard runs again
-// the write timeout is over, and the socket's event has not been read yet: the stream
-// goes on.
+// TestLastChance stops the shard while a peer reads everything. When the shard runs
+// again, the write timeout has passed but the socket's event has not been read: the
+// stream must not end.
 func TestLastChance(t *testing.T) {
 	l := newManualLot(t)
 	fd, other := pair(t)

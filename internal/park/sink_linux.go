@@ -2,7 +2,7 @@ package park
 
 import "github.com/tidings-sse/tidings/hub"
 
-// A sink has a shard write for the streams that the hub serves together.
+// A sink writes, as a [hub.Sink], for the streams in a shard's Fanout.
 type sink struct{ s *shard }
 
 var _ hub.Sink = sink{}

@@ -1,12 +1,12 @@
 package park
 
-// wheelSlots is in how many moments of a heartbeat streams may beat.
+// wheelSlots is how many ticks the shorter of heartbeat and write timeout has.
 const wheelSlots = 64
 
-// links are a place in a ring of parked streams; which one, its owner says.
+// links connect a parked stream to its neighbours in a ring.
 type links struct{ next, prev *parked }
 
-// A list is a ring of parked streams in the order in which they were put there.
+// A list is a ring of parked streams in the order in which they were added.
 type list struct {
 	head *parked
 	in   func(*parked) *links
@@ -26,7 +26,7 @@ func (l *list) push(p *parked) {
 	l.in(last).next, l.in(l.head).prev = p, p
 }
 
-// remove takes p out, if it is in any list.
+// remove removes p, if it is in a list.
 func (l *list) remove(p *parked) {
 	at := l.in(p)
 	if at.next == nil {
@@ -43,12 +43,12 @@ func (l *list) remove(p *parked) {
 	*at = links{}
 }
 
-// A wheel has one list for each tick of a round. A stream is in that of the tick
-// at which it has to be looked at next; that it has been written to meanwhile
-// shows then.
+// A wheel has one list for each tick of a round. A stream is in the list of the tick at
+// which it has to be checked next. Writes do not move it; the check finds out whether it
+// has been silent since.
 type wheel struct {
-	beat  int64 // ticks of a heartbeat
-	done  int64 // the tick up to which it has turned
+	beat  int64 // the heartbeat, in ticks
+	done  int64 // the tick up to which turn has run
 	slots [2 * wheelSlots]list
 }
 
@@ -60,7 +60,8 @@ func newWheel(beat int64) wheel {
 	return w
 }
 
-// due is when a stream has to beat, unless something is written before.
+// due returns the tick at which a stream has to send a heartbeat, unless something is
+// written before.
 func (w *wheel) due(p *parked) int64 { return p.entry().last + w.beat - int64(p.jitter) }
 
 func (w *wheel) put(p *parked) {
@@ -70,7 +71,7 @@ func (w *wheel) put(p *parked) {
 
 func (w *wheel) remove(p *parked) { w.slots[p.slot].remove(p) }
 
-// turn calls beat with each stream that has been silent until now.
+// turn advances the wheel to now and calls beat with each stream whose heartbeat is due.
 func (w *wheel) turn(now int64, beat func(*parked)) {
 	for w.done < now {
 		w.done++

@@ -535,7 +535,8 @@ func TestDrain(t *testing.T) {
 		if first := slices.Min(back); first < over+base {
 			t.Errorf("someone comes back after %v, before the next hub can be up", first)
 		}
-		if _, err := h.Stream(t.Context(), hub.Subscription{Selectors: selectors(t, "a")}, hub.StreamOptions{}); !errors.Is(err, hub.ErrDrained) {
+		late := hub.StreamOptions{OnClose: func() { t.Error("OnClose is called for a stream that did not open") }}
+		if _, err := h.Stream(t.Context(), hub.Subscription{Selectors: selectors(t, "a")}, late); !errors.Is(err, hub.ErrDrained) {
 			t.Errorf("a stream that opens late: %v, want ErrDrained", err)
 		}
 	})

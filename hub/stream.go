@@ -17,7 +17,7 @@ type StreamOptions struct {
 	Chunked   bool          // whether each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
 	Expires   time.Time     // when the stream ends with [ErrExpired]; zero: never
 	Peer      Peer          // the client, as [Hub.Streams] lists it; zero: unknown
-	OnClose   func()        // called once when the stream closes; not if [Hub.Stream] fails, except with [ErrDrained]; nil: nothing is called
+	OnClose   func()        // called once when the stream closes; not if [Hub.Stream] fails; nil: nothing is called
 	Request   int64         // bytes of its request that the caller holds while it is open; 0: none are counted
 
 	Positions Positions // how the stream reports its position; zero: [PositionEvents]
@@ -126,6 +126,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	}
 	h.counters.connects.Add(1)
 	if _, draining := h.Draining(); draining { // Drain may have listed the streams before
+		st.onClose = nil // the caller learns it from the error
 		st.End(ErrDrained)
 		st.Close()
 		return nil, ErrDrained

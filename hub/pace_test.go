@@ -99,7 +99,7 @@ func TestPagesArePaced(t *testing.T) {
 			defer h.Close()
 			st := openStream(t, h, From{}, "other/{x}")
 			if tt.live {
-				h.live.last.Store(time.Now().Add(time.Hour).UnixNano())
+				h.live.note() // for longer than the page takes
 			}
 			pace, err := h.pages.begin(t.Context(), &st.feed.sel)
 			if err != nil {

@@ -22,7 +22,8 @@ import (
 // refused, and all end at the write timeout.
 func TestListsNobodyReads(t *testing.T) {
 	const answers, streams, selectors = 300, 200, 15 // of 4,000 bytes each: a list of 12 MB
-	r := runHub(t, "--no-auth", "--mercure-subscriptions", "--write-timeout", "2s")
+	const timeout = 2 * time.Second
+	r := runHub(t, "--no-auth", "--mercure-subscriptions", "--write-timeout", timeout.String())
 	c := r.client(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
 	t.Cleanup(c.CloseIdleConnections)
 	var batch strings.Builder
@@ -51,6 +52,7 @@ func TestListsNobodyReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
+		asked := time.Now()
 		framer := askWithoutWindow(t, conn, path, answers)
 		begun := map[uint32]bool{}
 		for len(begun) < answers {
@@ -63,7 +65,9 @@ func TestListsNobodyReads(t *testing.T) {
 		}
 		held := listBytes(t, c)
 		t.Logf("%s: %d answers hold %d bytes", path, answers, held)
-		if held > answers*(600<<10) || held < answers*(100<<10) {
+		// On a slow machine, the first answers have ended before the last begins.
+		all := time.Since(asked) < timeout
+		if held > answers*(600<<10) || all && held < answers*(100<<10) {
 			t.Errorf("%s: %d answers hold %d bytes", path, answers, held)
 		}
 		for len(begun) > 0 {
@@ -83,7 +87,7 @@ func TestListsNobodyReads(t *testing.T) {
 // server may send no data (RFC 9113 §6.9.2).
 func askWithoutWindow(t *testing.T, conn net.Conn, path string, times int) *http2.Framer {
 	t.Helper()
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	f := http2.NewFramer(conn, conn)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {

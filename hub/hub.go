@@ -352,6 +352,14 @@ func (h *Hub) part(f *feed, parted *bool) bool {
 
 func (h *Hub) headNow() eventlog.ID { return *h.head.Load() }
 
+// headRouted returns the head once the event that is being routed is behind it: a feed
+// wakes its readers before the head moves.
+func (h *Hub) headRouted() eventlog.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.headNow()
+}
+
 // Bounds returns the current ends and size of the log. The errors are the log's.
 func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.log.Bounds(ctx) }
 

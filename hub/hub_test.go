@@ -572,6 +572,38 @@ func TestDrainEndsSubscribe(t *testing.T) {
 	})
 }
 
+// A loop over Subscribe gets each event when it is published, not with the next one.
+func TestSubscribeGetsTheLastEvent(t *testing.T) {
+	h := newHub(t, eventlog.Retention{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	got := make(chan string)
+	ended := make(chan struct{})
+	first := publish(t, h, "a", "first").String()
+	go func() {
+		defer close(ended)
+		for e, err := range h.Subscribe(ctx, hub.Subscription{Selectors: selectors(t, "a"), From: hub.From{LastEventID: first}}) {
+			if err != nil {
+				return
+			}
+			got <- string(e.Data)
+		}
+	}()
+	for i := range 5000 {
+		publish(t, h, "a", fmt.Sprint(i))
+		select {
+		case data := <-got:
+			if data != fmt.Sprint(i) {
+				t.Fatalf("%s comes, want %d", data, i)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("event %d does not come", i)
+		}
+	}
+	cancel()
+	<-ended
+}
+
 func TestDrainWithoutSubscribers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, eventlog.Retention{})

@@ -80,7 +80,7 @@ func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) e
 			return err
 		}
 		r.feed.wait(&r.cursor) // wait first, so that no event is missed between reading and waiting
-		events, err := r.next(ctx, r.hub.headNow(), nil)
+		events, err := r.next(ctx, r.hub.headRouted(), nil)
 		for _, e := range events {
 			if !yield(e) {
 				return nil

@@ -192,6 +192,21 @@ func TestTokensAreHeldOnce(t *testing.T) {
 	}
 }
 
+// openOn opens a stream on a topic that no client serves, until the test ends.
+func openOn(t *testing.T, h *hub.Hub, topic string) *hub.Stream {
+	t.Helper()
+	sel, err := hub.ParseSelectors(topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := h.Stream(t.Context(), hub.Subscription{Selectors: sel}, hub.StreamOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.Close)
+	return st
+}
+
 // TestAnswersForgetHeads sends requests with long heads on an HTTP/2 connection whose
 // window is 0, and checks that the waiting answers do not keep those heads.
 func TestAnswersForgetHeads(t *testing.T) {
@@ -201,15 +216,7 @@ func TestAnswersForgetHeads(t *testing.T) {
 		s.publish(t, fmt.Sprint("topic", i), "hello")
 	}
 	for i := range 3000 { // a waiting answer does not keep the hub's audience, either
-		sel, err := hub.ParseSelectors(fmt.Sprint("other", i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		st, err := s.hub.Stream(t.Context(), hub.Subscription{Selectors: sel}, hub.StreamOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		openOn(t, s.hub, fmt.Sprint("other", i))
 	}
 	served := httptest.NewUnstartedServer(s.Config.Handler)
 	served.Config.Protocols = new(http.Protocols)

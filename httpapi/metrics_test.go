@@ -9,7 +9,6 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
-	"github.com/tidings-sse/tidings/hub"
 )
 
 // blockingWaker blocks the pump while it routes an event and holds the hub's lock and a
@@ -28,15 +27,7 @@ func (w *blockingWaker) Wake() {
 // If it took one to visit everything, it would hold up every stream.
 func TestScrapesLeaveThePumpAlone(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
-	sel, err := hub.ParseSelectors("news")
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := s.hub.Stream(t.Context(), hub.Subscription{Selectors: sel}, hub.StreamOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := openOn(t, s.hub, "news")
 	if b, err := st.Peek(); err != nil || !st.Advance(len(b)) { // the beginning
 		t.Fatal(err)
 	}

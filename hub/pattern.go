@@ -152,11 +152,11 @@ func parseExpression(inside string) (e part, canonical string) {
 // that they were parsed from.
 func newPattern(text string, parts []part) *pattern {
 	p := &pattern{text: text, cost: 1}
-	if parts[0].literal != "" {
+	if len(parts) > 0 && parts[0].literal != "" {
 		p.prefix = strings.Clone(parts[0].literal)
 		parts = parts[1:]
 	}
-	if last := len(parts) - 1; parts[last].literal != "" {
+	if last := len(parts) - 1; last >= 0 && parts[last].literal != "" {
 		p.suffix = strings.Clone(parts[last].literal)
 		parts = parts[:last]
 	}

@@ -6,8 +6,9 @@
 //     fails when either would be exceeded; nothing blocks.
 //   - The account counts what its holders report: a holder takes bytes before it keeps
 //     something, and gives back exactly as many when it lets go.
-//   - Uses that can fall back to the log are refused first and publishers last, so that
-//     pressure costs speed before it costs service. See the table of shares for the order.
+//   - Uses that can fall back to the log are refused first and publishers late, so that
+//     pressure costs speed before it costs service. What live delivery itself needs, a
+//     small window for each feed, is refused last. See the table of shares for the order.
 //   - A [Budget] without a limit still limits each use to a fixed share.
 //   - Connections have an account of their own: no other use takes from it, and they
 //     take from no other use.
@@ -32,11 +33,12 @@ const (
 	Tickets                  // refused with 429
 	Subscriptions            // what open streams hold because of what they asked for; a refused client is asked to reconnect later
 	Publishes                // bodies being read and events on their way to the log; refused with 503
+	SmallWindows             // newest events of streams that keep up, a few KiB a feed; if refused, a stream reads the log
 	Connections              // connections, their heads, and requests of HTTP/2: an account of its own, see [Budget.LimitConnections]; new connections wait, requests are refused with 503
 	uses
 )
 
-var names = [uses]string{"pages", "matches", "windows", "lists", "tickets", "subscriptions", "publishes", "connections"}
+var names = [uses]string{"pages", "matches", "windows", "lists", "tickets", "subscriptions", "publishes", "small_windows", "connections"}
 
 // String returns the name that metrics use.
 func (u Use) String() string { return names[u] }
@@ -60,7 +62,8 @@ var shares = [uses]struct{ fixed, own, whole int64 }{
 	Lists:         {256 << 20, 15, 75},
 	Tickets:       {64 << 20, 5, 80},
 	Subscriptions: {math.MaxInt64, 40, 85},
-	Publishes:     {math.MaxInt64, 30, 100},
+	Publishes:     {math.MaxInt64, 30, 95},
+	SmallWindows:  {64 << 20, 5, 100},
 	Connections:   {}, // see LimitConnections
 }
 

@@ -231,12 +231,17 @@ func (a *audit) held() map[budget.Use]int64 {
 	h, held := a.hub, map[budget.Use]int64{}
 	for _, f := range h.router.feeds {
 		f.mu.Lock()
-		held[budget.Windows] += int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
+		n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
 		for _, m := range f.marks {
 			for _, t := range m.private {
-				held[budget.Windows] += int64(len(t)) + 16
+				n += int64(len(t)) + 16
 			}
 		}
+		use := budget.Windows
+		if n <= smallWindow {
+			use = budget.SmallWindows
+		}
+		held[use] += n
 		f.mu.Unlock()
 		held[budget.Subscriptions] += f.size()
 	}

@@ -12,10 +12,34 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// maxWindow is how many bytes of events one feed keeps for streams that are behind. All
-// windows together are counted in a share of the budget; when it is used up, a window
-// keeps nothing, and its streams read the log.
-const maxWindow = 1 << 20
+const (
+	// maxWindow is how many bytes of events one feed keeps for streams that are behind.
+	// When the budget has no room, a window keeps its newest events up to smallWindow.
+	// When it has no room for those either, the window keeps nothing, and its streams
+	// read the log.
+	maxWindow = 1 << 20
+	// smallWindow is how large a window may be that draws from a share of its own. That
+	// share is for streams that keep up: those that lag cannot take it all from them.
+	smallWindow = 4 << 10
+)
+
+// A windowShare is the shares of the budget that windows draw from.
+type windowShare struct{ small, large *budget.Share }
+
+func newWindowShare(b *budget.Budget) *windowShare {
+	return &windowShare{b.Share(budget.SmallWindows), b.Share(budget.Windows)}
+}
+
+// used returns how many bytes all windows hold.
+func (s *windowShare) used() int64 { return s.small.Used() + s.large.Used() }
+
+// of returns the share for a window of n bytes.
+func (s *windowShare) of(n int64) *budget.Share {
+	if n <= smallWindow {
+		return s.small
+	}
+	return s.large
+}
 
 // A feed is what subscriptions with the same selectors, types and form share: the newest
 // events, encoded once, in a contiguous window. A stream is an offset into the window.
@@ -26,7 +50,7 @@ type feed struct {
 	sel   Selectors
 	types map[string]struct{} // nil: all
 	grant Selectors           // only for feeds with envelopes: the grant of their subscribers
-	held  *budget.Share       // bytes of the windows of all feeds
+	held  *windowShare        // bytes of the windows of all feeds
 	all   *totals             // totals over all feeds
 
 	refs   int   // subscribers; guarded by the hub's lock, as is counts
@@ -36,7 +60,7 @@ type feed struct {
 	window              // contents never change while a stream may refer to them
 	room     *room      // the origin of the window's memory; nil: the window is empty
 	guards   int64      // bytes of the topics that guard private events in the window
-	counted  int64      // bytes of the window, as taken from held
+	counted  int64      // bytes of the window, as taken from held.of(counted)
 	attached int        // cursors with an offset in the window
 	behind   int        // those of them with something to send
 	joining  int        // cursors that are about to attach
@@ -91,7 +115,7 @@ type form struct {
 	mercure  bool
 }
 
-func newFeed(s Subscription, as form, held *budget.Share) (*feed, error) {
+func newFeed(s Subscription, as form, held *windowShare) (*feed, error) {
 	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), form: as}}
 	if as.envelope != Bare {
 		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
@@ -246,14 +270,25 @@ func (f *feed) restart(head eventlog.ID) {
 	f.start = head
 }
 
-// shrink drops the oldest events beyond maxWindow, and all events if the budget has no
-// room for them. Streams that are behind then read the log.
+// shrink drops the oldest events beyond maxWindow, and more or all of them if the budget
+// has no room. Streams that are behind then read the log.
 func (f *feed) shrink() {
 	if len(f.bytes) > maxWindow {
-		f.drop(f.upTo(f.end() - maxWindow/2)) // keep half, so that this does not happen at each event
+		f.keep(maxWindow / 2) // half, so that this does not happen at each event
 	}
-	if !f.count() { // one large event may take more than was counted before
+	if f.count() { // one large event may take more than was counted before
+		return
+	}
+	f.keep(smallWindow / 8) // the events' marks take several times as much
+	if !f.count() {
 		f.empty()
+	}
+}
+
+// keep drops all events but the newest, of about n bytes and at least one.
+func (f *feed) keep(n int) {
+	if len(f.bytes) > n {
+		f.drop(f.upTo(f.end() - uint64(n)))
 	}
 }
 
@@ -261,11 +296,16 @@ func (f *feed) shrink() {
 // for them.
 func (f *feed) count() bool {
 	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{})) + f.guards
-	if n > f.counted && !f.held.Take(n-f.counted) {
+	old, share := f.held.of(f.counted), f.held.of(n)
+	if share != old {
+		old.Give(f.counted)
+		f.counted = 0
+	}
+	if n > f.counted && !share.Take(n-f.counted) {
 		return false
 	}
 	if n < f.counted {
-		f.held.Give(f.counted - n)
+		share.Give(f.counted - n)
 	}
 	f.counted = n
 	return true
@@ -290,7 +330,7 @@ func (f *feed) drop(n int) {
 func (f *feed) empty() {
 	f.start, f.base = f.last(), f.end()
 	f.bytes, f.marks, f.room, f.guards = nil, nil, nil, 0
-	f.held.Give(f.counted)
+	f.held.of(f.counted).Give(f.counted)
 	f.counted = 0
 }
 

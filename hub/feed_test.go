@@ -20,9 +20,9 @@ type booth struct {
 	n    uint64 // events so far
 }
 
-func newBooth(t *testing.T, held *budget.Share) *booth {
+func newBooth(t *testing.T, b *budget.Budget) *booth {
 	t.Helper()
-	f, err := newFeed(Subscription{Selectors: Everything()}, form{}, held)
+	f, err := newFeed(Subscription{Selectors: Everything()}, form{}, newWindowShare(b))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,24 +90,25 @@ func scribble(t *testing.T) {
 func TestWindowMemory(t *testing.T) {
 	for _, tt := range []struct {
 		why string
-		let func(s *booth, c *cursor, held *budget.Share)
+		let func(s *booth, c *cursor)
 	}{
-		{"windows hold too much", func(s *booth, _ *cursor, held *budget.Share) {
-			held.Add(held.Most())
+		{"windows hold too much", func(s *booth, _ *cursor) {
+			large := s.feed.held.large
+			large.Add(large.Most())
 			s.add(bytes.Repeat([]byte("more"), 1000))
-			held.Give(held.Most())
+			large.Give(large.Most())
 		}},
-		{"the pump was too slow", func(s *booth, _ *cursor, _ *budget.Share) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
-		{"another leaves, who has it, too", func(s *booth, _ *cursor, _ *budget.Share) {
+		{"the pump was too slow", func(s *booth, _ *cursor) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
+		{"another leaves, who has it, too", func(s *booth, _ *cursor) {
 			c := s.enterAt(s.feed.start)
 			s.feed.peek(c)
 			s.feed.leave(c)
 		}},
-		{"another is done with it", func(s *booth, _ *cursor, _ *budget.Share) {
+		{"another is done with it", func(s *booth, _ *cursor) {
 			c := s.enterAt(s.feed.start)
 			s.take(c, s.feed.peek(c))
 		}},
-		{"two others come and go", func(s *booth, _ *cursor, _ *budget.Share) {
+		{"two others come and go", func(s *booth, _ *cursor) {
 			a, b := s.enterAt(s.feed.start), s.enter()
 			s.add([]byte("more"))
 			s.take(b, s.feed.peek(b))
@@ -115,14 +116,14 @@ func TestWindowMemory(t *testing.T) {
 			s.take(a, s.feed.peek(a))
 		}},
 	} {
-		held := budget.New(0).Share(budget.Windows)
+		held := budget.New(0)
 		s := newBooth(t, held)
 		c := s.enter()
 		want := bytes.Repeat([]byte("x"), 1000)
 		s.add(want)
 		r := s.feed.peek(c)
 		before := fmt.Sprint(r.marks)
-		tt.let(s, c, held)
+		tt.let(s, c)
 		for range 10 {
 			others := newBooth(t, held)
 			others.enter()
@@ -137,7 +138,7 @@ func TestWindowMemory(t *testing.T) {
 // TestWindowMemoryReused counts the allocations that an event costs a feed of one stream
 // that sends it at once.
 func TestWindowMemoryReused(t *testing.T) {
-	held := budget.New(0).Share(budget.Windows)
+	held := budget.New(0)
 	s := newBooth(t, held)
 	c := s.enter()
 	b := bytes.Repeat([]byte("x"), 1000)
@@ -156,31 +157,70 @@ func TestWindowMemoryReused(t *testing.T) {
 // TestWindowsKeepToBudget publishes to a stream that sends nothing and to one that sends
 // everything, until the budget has no room. Both must then read the log.
 func TestWindowsKeepToBudget(t *testing.T) {
-	held := budget.New(200 << 10).Share(budget.Windows)
-	s := newBooth(t, held)
+	b := budget.New(200 << 10)
+	small, large := b.Share(budget.SmallWindows), b.Share(budget.Windows)
+	s := newBooth(t, b)
 	slow, fast := s.enter(), s.enter()
-	for range 100 {
-		s.add(bytes.Repeat([]byte("x"), 1000))
-		if held.Used() > held.Most() {
-			t.Fatalf("the window takes %d bytes of %d", held.Used(), held.Most())
+	lag := func() (read bool) {
+		for range 100 {
+			s.add(bytes.Repeat([]byte("x"), 1000))
+			if large.Used() > large.Most() || small.Used() > small.Most() {
+				t.Fatalf("the window takes %d and %d bytes of %d and %d", large.Used(), small.Used(), large.Most(), small.Most())
+			}
+			r := s.feed.peek(fast)
+			if len(r.bytes) == 0 {
+				return false
+			}
+			s.take(fast, r)
 		}
-		r := s.feed.peek(fast)
-		if len(r.bytes) == 0 {
-			break
-		}
-		s.take(fast, r)
+		return true
+	}
+	if !lag() || large.Refused() == 0 {
+		t.Errorf("one that keeps up has to read the log after %d refusals", large.Refused())
 	}
 	s.feed.peek(slow)
-	if slow.attached || fast.attached || held.Used() != 0 || held.Refused() == 0 {
-		t.Errorf("%d bytes are held after %d refusals, slow %v, fast %v", held.Used(), held.Refused(), slow.attached, fast.attached)
+	if slow.attached {
+		t.Error("one that lags does not read the log")
+	}
+	slow = s.enter()
+	b.Share(budget.Publishes).Add(b.Limit()) // the whole account is full, so there is not even room for small windows
+	if lag() || small.Refused() == 0 || s.feed.held.used() != 0 {
+		t.Errorf("%d bytes are held after %d refusals", s.feed.held.used(), small.Refused())
+	}
+	s.feed.peek(slow)
+	if slow.attached || fast.attached {
+		t.Errorf("they do not read the log: slow %v, fast %v", slow.attached, fast.attached)
+	}
+}
+
+// TestLagLeavesRoomToKeepUp fills all of the budget but the part of small windows with
+// what lagging streams and others hold. A stream that keeps up must not have to read the
+// log.
+func TestLagLeavesRoomToKeepUp(t *testing.T) {
+	b := budget.New(1 << 20)
+	for _, u := range budget.Uses() {
+		for u != budget.SmallWindows && u != budget.Connections && b.Share(u).Take(1000) {
+		}
+	}
+	s := newBooth(t, b)
+	s.enter() // lags
+	fast := s.enter()
+	for range 100 {
+		s.add(bytes.Repeat([]byte("x"), 1000))
+		r := s.feed.peek(fast)
+		if len(r.bytes) == 0 {
+			t.Fatalf("it has to read the log, with %d of %d bytes held", b.Used(), b.Limit())
+		}
+		s.take(fast, r)
 	}
 }
 
 // TestLargeEventsKeepToBudget adds an event that pushes all earlier ones out of the
 // window, and for which alone there is no room.
 func TestLargeEventsKeepToBudget(t *testing.T) {
-	held := budget.New(20 << 20).Share(budget.Windows)
-	s := newBooth(t, held)
+	b := budget.New(20 << 20)
+	held := b.Share(budget.Windows)
+	s := newBooth(t, b)
 	c := s.enter()
 	s.add(make([]byte, maxWindow/2))
 	held.Add(held.Most() - held.Used() - maxWindow/4)
@@ -198,7 +238,7 @@ func TestLargeEventsKeepToBudget(t *testing.T) {
 // TestGuardsAreCounted checks that the topics of private events in a window are counted,
 // and that the window holds nothing else of the events.
 func TestGuardsAreCounted(t *testing.T) {
-	held := budget.New(0).Share(budget.Windows)
+	held := budget.New(0)
 	s := newBooth(t, held)
 	s.enter()
 	event := strings.Repeat("x", 1<<20)

@@ -38,6 +38,7 @@ type Hub struct {
 	bans   bans
 
 	weights *weights
+	windows *windowShare
 
 	late    chan string    // topics to match outside the pump, see matchLater
 	matcher sync.WaitGroup // runs matchLate
@@ -89,6 +90,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		inLate:  map[string]struct{}{},
 		router:  newRouter(o.Budget, weights),
 		weights: weights,
+		windows: newWindowShare(o.Budget),
 		late:    make(chan string, maxLate),
 		drain:   drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
@@ -308,7 +310,7 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 	if n := len(s.Selectors.text); n == 0 || n > MaxSelectors || len(s.Selectors.templates) > MaxTopics {
 		return nil, invalid("name from 1 to %d topics, of which %d may be URI Templates, as in /events/NAME, topic=NAME or topic=*, not %d", MaxSelectors, MaxTopics, n)
 	}
-	f, err := newFeed(s, as, h.budget.Share(budget.Windows))
+	f, err := newFeed(s, as, h.windows)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func TestLargeEventIsNotCopied(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), maxWindow-1000)
 	var first *byte
 	for range 2 {
-		s := newBooth(t, budget.New(0).Share(budget.Windows))
+		s := newBooth(t, budget.New(0))
 		c := s.enter()
 		for i := range 2 { // the second takes the place of the first
 			s.add(data[i:])

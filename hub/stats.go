@@ -158,7 +158,7 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 		Gaps:           map[GapReason]uint64{},
 		Latency:        c.latency.snapshot(),
 		LateMatches:    c.lateMatches.Load(),
-		WindowBytes:    int(h.budget.Share(budget.Windows).Used()),
+		WindowBytes:    int(h.windows.used()),
 		PageBytes:      int(h.budget.Share(budget.Pages).Used()),
 	}
 	for r := range reasons {

@@ -145,7 +145,7 @@ func idle(t testing.TB, h *Hub) {
 		t.Fatal(err)
 	}
 	waitRouted(t, h, b.Last)
-	if n := h.budget.Share(budget.Windows).Used(); n != 0 {
+	if n := h.windows.used(); n != 0 {
 		t.Errorf("the windows hold %d bytes, and nobody is behind", n)
 	}
 }
@@ -232,7 +232,7 @@ func TestFallingOutOfTheWindow(t *testing.T) {
 	})
 	for i := range n {
 		put(t, h, "a", fmt.Sprint(i, " ", big))
-		if held := h.budget.Share(budget.Windows).Used(); held > maxWindow*3/2+int64(len(big)) { // append may grow the buffer by a quarter
+		if held := h.windows.used(); held > maxWindow*3/2+int64(len(big)) { // append may grow the buffer by a quarter
 			t.Fatalf("the window holds %d bytes", held)
 		}
 	}

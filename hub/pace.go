@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// activity records when an event was last routed.
-type activity struct{ last atomic.Int64 } // in Unix nanoseconds
+// activity records when an event was last routed, and how much works in the background.
+type activity struct {
+	last  atomic.Int64 // in Unix nanoseconds
+	paces atomic.Int64 // paces that have begun and not ended
+}
 
 // liveFor is how long after an event catching up makes room for live delivery.
 const liveFor = 100 * time.Millisecond
@@ -25,9 +28,10 @@ func (a *activity) recent(now time.Time) bool {
 const turn = 500 * time.Microsecond
 
 // pace limits background work to half the time while events are being published: after
-// each slice it sleeps for as long as the slice took. A published event passes through
-// half a dozen goroutines, and through the peers' side of the network, which all need a
-// CPU.
+// each slice it sleeps for as long as the slice took, and longer while much other work
+// is paced, so that all of it together takes half of the processors at most. A published
+// event passes through half a dozen goroutines, and through the peers' side of the
+// network, which all need a CPU.
 type pace struct {
 	begun  time.Time // start of the slice
 	spent  time.Duration
@@ -35,6 +39,29 @@ type pace struct {
 	costly bool // each look takes long, so over calls keep every time
 	live   *activity
 	slot   chan struct{} // released by end; nil: none
+}
+
+// begin returns a pace. The caller must call its end method.
+func (a *activity) begin(costly bool, slot chan struct{}) *pace {
+	a.paces.Add(1)
+	return &pace{begun: time.Now(), costly: costly, live: a, slot: slot}
+}
+
+// end ends the pace and releases its slot.
+func (p *pace) end() {
+	p.live.paces.Add(-1)
+	if p.slot != nil {
+		<-p.slot
+	}
+}
+
+// half is half the number of processors, at least 1: how many paces may each run half the
+// time.
+var half = max(time.Duration(runtime.GOMAXPROCS(0)/2), 1)
+
+// rest returns how long work rests after a slice.
+func (a *activity) rest(took time.Duration) time.Duration {
+	return took * max(time.Duration(a.paces.Load()), half) / half
 }
 
 // keep ends the slice and rests if the slice has lasted for turn. Call it often.
@@ -46,7 +73,7 @@ func (p *pace) keep() {
 	}
 	p.spent += took
 	if p.live.recent(now) {
-		time.Sleep(took)
+		time.Sleep(p.live.rest(took))
 	} else {
 		runtime.Gosched()
 	}
@@ -76,9 +103,6 @@ func (h *Hub) Rest(begun time.Time) (again time.Time) {
 	}
 	return time.Now()
 }
-
-// end releases the slot.
-func (p *pace) end() { <-p.slot }
 
 // turns limits work that goes through all streams or feeds. The work takes turns with
 // reads of the log, at their pace: each turn holds a slot, and ends when others are to

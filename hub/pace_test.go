@@ -17,17 +17,25 @@ func TestPaceRests(t *testing.T) {
 	for _, tt := range []struct {
 		why        string
 		took, last time.Duration // took is the length of the slice, last the time since an event
+		others     time.Duration // how many other paces there are
 		want       time.Duration
 	}{
-		{"while events are published it lasts as long as the turn", long, liveFor / 2, long},
-		{"in the middle of a turn there is none", short, liveFor / 2, 0},
-		{"on a quiet hub there is none", long, 2 * liveFor, 0},
+		{"while events are published it lasts as long as the turn", long, liveFor / 2, 0, long},
+		{"beside others that may run, too, it does so still", long, liveFor / 2, half - 1, long},
+		{"beside many others it lasts longer", long, liveFor / 2, 4*half - 1, 4 * long},
+		{"in the middle of a turn there is none", short, liveFor / 2, 0, 0},
+		{"on a quiet hub there is none", long, 2 * liveFor, 4*half - 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var live activity
 			live.note()
 			time.Sleep(tt.last)
-			p := pace{begun: time.Now().Add(-tt.took), live: &live}
+			for range tt.others {
+				defer live.begin(false, nil).end()
+			}
+			p := live.begin(false, nil)
+			defer p.end()
+			p.begun = p.begun.Add(-tt.took)
 			begun := time.Now()
 			p.keep()
 			if rest := time.Since(begun); rest != tt.want {

@@ -112,7 +112,7 @@ func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
 	select {
 	case slot <- struct{}{}:
 		takesLong := slow || p.bans.now.Load().cost() > costly
-		return &pace{begun: time.Now(), live: p.live, costly: takesLong, slot: slot}, nil
+		return p.live.begin(takesLong, slot), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

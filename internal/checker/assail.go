@@ -54,7 +54,7 @@ type assailant struct {
 }
 
 func assail(ctx context.Context, a attack.Attack, t attack.Target) (*assailant, error) {
-	cmd, err := background(ctx, nice, "assail", a.Name)
+	cmd, err := background(ctx, "assail", a.Name)
 	if err != nil {
 		return nil, err
 	}

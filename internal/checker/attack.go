@@ -29,8 +29,7 @@ type attackCheck struct {
 	Scale       float64       `default:"1" help:"Multiplies the sizes of attacks."`
 	Files       int           `default:"8000" help:"How many descriptors the hub may have."`
 	MemoryLimit string        `placeholder:"BYTES" help:"The hub's --memory-limit, which its memory must stay below; it is only reported unless given."`
-	Elsewhere   bool          `help:"Attack another hub beside this one, which shares nothing with it but the machine: what the honest get then, no hub can better."`
-	Noise       float64       `default:"3" help:"The p99 of the honest under attack may be so many times the one before; 0 does not judge."`
+	Noise       float64       `default:"3" help:"The p99 of the honest under attack may be so many times that of as many on a hub beside it that nobody attacks, at the same time; 0 does not judge, and starts no such hub."`
 }
 
 // memoryRetained is how much a hub with a memory limit retains when its store is
@@ -87,10 +86,11 @@ type attackRun struct {
 	target attack.Target
 	token  string // of the honest clients
 	honest crowd
+	beside crowd // of a hub that nobody attacks; nil: there is none
 	begun  time.Duration
 	trims  bool // the hub drops some of what is published
 
-	quiet, attacked, after *latency
+	quiet, attacked, spared, after *latency // spared is that of the crowd beside
 	before, peak, end      int64 // the hub's memory
 	cpu                    time.Duration
 	attacks                []*assailant
@@ -113,13 +113,6 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 		return err
 	}
 	defer h.kill()
-	victim := h
-	if c.Elsewhere {
-		if victim, err = own.startHub(flags...); err != nil {
-			return err
-		}
-		defer victim.kill()
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // without a hub there is nothing left to measure
@@ -132,9 +125,15 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 	}
 	run := &attackRun{attackCheck: c, hub: h, begun: now(), trims: s.Store == "memory"}
 	run.token = strings.TrimSpace(string(token))
-	run.target = attack.Target{Addr: victim.addr, Key: key, Files: c.Files, Scale: c.Scale}
+	run.target = attack.Target{Addr: h.addr, Key: key, Files: c.Files, Scale: c.Scale}
 	if run.honest, err = gatherCrowd(ctx, h, c.Publishers, c.Streams, run.token); err != nil {
 		return err
+	}
+	if c.Noise > 0 {
+		if run.beside, err = c.gatherBeside(ctx, &own, run.token, flags); err != nil {
+			return err
+		}
+		defer run.beside.hub().kill()
 	}
 	err = run.measure(ctx, attacks)
 	select {
@@ -151,6 +150,19 @@ func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []at
 		return run.judgeCost(ctx, r)
 	}
 	return run.judge(ctx, r)
+}
+
+// gatherBeside starts another hub and connects as many honest clients to it.
+func (c *attackCheck) gatherBeside(ctx context.Context, s *setup, token string, flags []string) (crowd, error) {
+	h, err := s.startHub(flags...)
+	if err != nil {
+		return nil, err
+	}
+	them, err := gatherCrowd(ctx, h, c.Publishers, c.Streams, token)
+	if err != nil {
+		h.kill()
+	}
+	return them, err
 }
 
 // measure measures the honest clients before, during and after the attacks.
@@ -170,7 +182,13 @@ func (r *attackRun) measure(ctx context.Context, attacks []attack.Attack) (err e
 		return err
 	}
 	var errs [4]error
-	r.attacked, errs[0] = r.honest.measure(ctx, r.Rate, func() error { return r.attack(ctx, attacks) })
+	r.attacked, errs[0] = r.honest.measure(ctx, r.Rate, func() (err error) {
+		if r.beside == nil {
+			return r.attack(ctx, attacks)
+		}
+		r.spared, err = r.beside.measure(ctx, r.Rate, func() error { return r.attack(ctx, attacks) })
+		return err
+	})
 	r.cpu, errs[1] = cpuTime(pid)
 	r.cpu -= cpuBefore
 	r.after, errs[2] = r.honest.measure(ctx, r.Rate, func() error { return r.settle(ctx) })
@@ -310,7 +328,10 @@ func (r *attackRun) judgeCost(ctx context.Context, rep *report) error {
 	rep.must("hub memory after", mib(r.end), r.end <= r.before+kept, "≤ "+mib(kept)+" more than before")
 	rep.add("hub processor time, s", fmt.Sprintf("%.1f", r.cpu.Seconds()))
 	rep.latencies("before", []*latency{r.quiet})
-	rep.latenciesWithin("under attack", []*latency{r.attacked}, r.Noise, []*latency{r.quiet})
+	if r.spared != nil {
+		rep.latencies("beside, not attacked", []*latency{r.spared})
+	}
+	rep.latenciesWithin("under attack", []*latency{r.attacked}, r.Noise, []*latency{r.spared})
 	rep.add("publish to receive, longest, under attack", millis(time.Duration(r.attacked.max.Load())))
 	rep.latencies("after", []*latency{r.after})
 	rep.add("honest streams that reconnected", r.honest.reconnects())

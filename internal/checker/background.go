@@ -11,22 +11,16 @@ import (
 	"syscall"
 )
 
-// A process in the background stands for machines elsewhere. At idle priority it runs
-// on processors that nothing else wants; a nice one gets a little time in any case,
-// however busy the hub is.
-var (
-	idle = []string{"chrt", "--idle", "0"}
-	nice = []string{"nice", "-n", "19"}
-)
-
-// background returns a command that runs this program again at a priority.
-func background(ctx context.Context, priority []string, command ...string) (*exec.Cmd, error) {
+// background returns a command that runs this program again at idle priority. It stands
+// for machines elsewhere, and so takes only the time of processors that nothing else
+// wants.
+func background(ctx context.Context, command ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := slices.Concat(priority[1:], []string{self}, command)
-	cmd := exec.CommandContext(ctx, priority[0], args...)
+	args := slices.Concat([]string{"--idle", "0", self}, command)
+	cmd := exec.CommandContext(ctx, "chrt", args...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, nil
@@ -53,7 +47,7 @@ func (spinCmd) Run(ctx context.Context) error {
 func besides(ctx context.Context, do func() error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	cmd, err := background(ctx, idle, "spin")
+	cmd, err := background(ctx, "spin")
 	if err != nil {
 		return err
 	}

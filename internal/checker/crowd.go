@@ -31,6 +31,9 @@ func gatherCrowd(ctx context.Context, h *process, publishers, members int, token
 	return c, nil
 }
 
+// hub returns the hub that all are connected to.
+func (c crowd) hub() *process { return c[0].publisher.hub }
+
 // measure measures all audiences at once, each at rate events a second. It returns the
 // latencies even with an error.
 func (c crowd) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {

@@ -146,7 +146,7 @@ type resuming struct {
 
 // startResuming starts the process, in the background.
 func startResuming(ctx context.Context, plan *resumePlan) (*resuming, error) {
-	cmd, err := background(ctx, idle, "resume")
+	cmd, err := background(ctx, "resume")
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ const (
 	// leastMemory is the smallest limit, in bytes, with which a hub still works.
 	leastMemory = 128 << 20
 	// processMemory is how many bytes a hub without clients takes, besides its store.
-	processMemory = 48 << 20
+	processMemory = 32 << 20
 )
 
 // A memoryPlan divides the process's memory. All fields are in bytes.
@@ -35,7 +35,7 @@ type memoryPlan struct {
 	connections int64 // for connections' goroutines and buffers, and HTTP/2 requests
 }
 
-// planMemory divides the memory limit. It leaves a tenth to the garbage collector and
+// planMemory divides the memory limit. It leaves a fifth to the garbage collector and
 // the allocator.
 func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 	if p.limit, err = c.memoryLimit(root); err != nil || p.limit == 0 {
@@ -54,7 +54,7 @@ func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 		p.store += p.store / 10 // retention counts bytes to within a tenth
 	}
 	p.connections = p.limit / 8
-	p.clients = p.limit - p.store - p.limit/10 - p.connections - processMemory
+	p.clients = p.limit - p.store - p.limit/5 - p.connections - processMemory
 	if most := budget.New(p.clients).Share(budget.Publishes).Most() / 4; int64(c.MaxBody) > most {
 		return p, fmt.Errorf("--max-body %s: with a memory limit of %s, a body may have %s at most", c.MaxBody, ByteSize(p.limit), ByteSize(most))
 	}
@@ -132,9 +132,9 @@ func (c *Config) limitRuntime(logger *slog.Logger) {
 		offHeap = disklog.Options{Memory: p.store}.OffHeap()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		// 15 % of the limit is left for what Go does not count, above all the program
+		// A fifth of the limit is left for what Go does not count, above all the program
 		// itself, and for the heap's growth during a collection.
-		debug.SetMemoryLimit(p.limit/100*85 - offHeap)
+		debug.SetMemoryLimit(p.limit/100*80 - offHeap)
 	}
 	logger.Info("memory is limited", "limit", ByteSize(p.limit), "for_clients", ByteSize(p.clients), "for_events", ByteSize(p.store), "for_connections", ByteSize(p.connections))
 }

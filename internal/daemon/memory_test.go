@@ -38,7 +38,7 @@ func TestMemoryLimit(t *testing.T) {
 		if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, want %q", tt.why, err, tt.says)
 		}
-		if p := c.memory; err == nil && ((p.limit > 0) != (p.clients > 0) || p.store+p.clients > p.limit*9/10) {
+		if p := c.memory; err == nil && ((p.limit > 0) != (p.clients > 0) || p.store+p.clients > p.limit*4/5) {
 			t.Errorf("%s: %+v", tt.why, p)
 		}
 	}
@@ -103,7 +103,7 @@ func TestRuntimeLimit(t *testing.T) {
 	for _, tt := range []struct {
 		env  string
 		want int64
-	}{{"", 512 << 20 / 100 * 85}, {"1GiB", math.MaxInt64}} {
+	}{{"", 512 << 20 / 100 * 80}, {"1GiB", math.MaxInt64}} {
 		t.Setenv("GOMEMLIMIT", tt.env)
 		debug.SetMemoryLimit(math.MaxInt64)
 		c.limitRuntime(slog.New(slog.DiscardHandler))

@@ -33,7 +33,7 @@ const (
 	Tickets                  // refused with 429
 	Subscriptions            // what open streams hold because of what they asked for; a refused client is asked to reconnect later
 	Publishes                // bodies being read and events on their way to the log; refused with 503
-	SmallWindows             // newest events of streams that keep up, a few KiB a feed; if refused, a stream reads the log
+	SmallWindows             // newest events of feeds with streams that keep up, a few KiB each; if refused, they draw on Windows
 	Connections              // connections, their heads, and requests of HTTP/2: an account of its own, see [Budget.LimitConnections]; new connections wait, requests are refused with 503
 	uses
 )

@@ -238,7 +238,7 @@ func (a *audit) held() map[budget.Use]int64 {
 			}
 		}
 		use := budget.Windows
-		if n <= smallWindow {
+		if f.countedIn == f.held.small {
 			use = budget.SmallWindows
 		}
 		held[use] += n

@@ -18,9 +18,11 @@ const (
 	// When it has no room for those either, the window keeps nothing, and its streams
 	// read the log.
 	maxWindow = 1 << 20
-	// smallWindow is how large a window may be that draws from a share of its own. That
-	// share is for streams that keep up: those that lag cannot take it all from them.
-	smallWindow = 4 << 10
+	// smallWindow is how many bytes a window may take that draws from a share of its own.
+	// That share is for feeds with a stream that lags by no more than nearEvents: those
+	// that lag further cannot take it all from them.
+	smallWindow = 8 << 10
+	nearEvents  = 3
 )
 
 // A windowShare is the shares of the budget that windows draw from.
@@ -32,14 +34,6 @@ func newWindowShare(b *budget.Budget) *windowShare {
 
 // used returns how many bytes all windows hold.
 func (s *windowShare) used() int64 { return s.small.Used() + s.large.Used() }
-
-// of returns the share for a window of n bytes.
-func (s *windowShare) of(n int64) *budget.Share {
-	if n <= smallWindow {
-		return s.small
-	}
-	return s.large
-}
 
 // A feed is what subscriptions with the same selectors, types and form share: the newest
 // events, encoded once, in a contiguous window. A stream is an offset into the window.
@@ -56,15 +50,17 @@ type feed struct {
 	refs   int   // subscribers; guarded by the hub's lock, as is counts
 	counts int64 // bytes counted for its selectors and types, and for the templates it is the bearer of
 
-	mu       sync.Mutex // guards all below; taken inside the hub's lock
-	window              // contents never change while a stream may refer to them
-	room     *room      // the origin of the window's memory; nil: the window is empty
-	guards   int64      // bytes of the topics that guard private events in the window
-	counted  int64      // bytes of the window, as taken from held.of(counted)
-	attached int        // cursors with an offset in the window
-	behind   int        // those of them with something to send
-	joining  int        // cursors that are about to attach
-	waiting  []*cursor
+	mu        sync.Mutex    // guards all below; taken inside the hub's lock
+	window                  // contents never change while a stream may refer to them
+	room      *room         // the origin of the window's memory; nil: the window is empty
+	guards    int64         // bytes of the topics that guard private events in the window
+	counted   int64         // bytes of the window, as taken from
+	countedIn *budget.Share // one of held; nil: nothing is counted
+	reached   uint64        // the offset that the foremost cursor has reached
+	attached  int           // cursors with an offset in the window
+	behind    int           // those of them with something to send
+	joining   int           // cursors that are about to attach
+	waiting   []*cursor
 }
 
 // A window is the newest events of a feed.
@@ -296,19 +292,39 @@ func (f *feed) keep(n int) {
 // for them.
 func (f *feed) count() bool {
 	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{})) + f.guards
-	old, share := f.held.of(f.counted), f.held.of(n)
-	if share != old {
-		old.Give(f.counted)
-		f.counted = 0
+	if n <= smallWindow && f.keepsUp() && f.take(f.held.small, n) {
+		return true
 	}
-	if n > f.counted && !share.Take(n-f.counted) {
+	return f.take(f.held.large, n)
+}
+
+// keepsUp reports whether a stream lags by no more than nearEvents.
+func (f *feed) keepsUp() bool {
+	return f.reached >= f.starts(max(len(f.marks)-nearEvents, 0))
+}
+
+// take counts the window as n bytes of a share, and no more of another. If the share has
+// no room, nothing is counted.
+func (f *feed) take(from *budget.Share, n int64) bool {
+	if f.countedIn != from {
+		f.uncount()
+		f.countedIn = from
+	}
+	if n > f.counted && !from.Take(n-f.counted) {
 		return false
 	}
 	if n < f.counted {
-		share.Give(f.counted - n)
+		from.Give(f.counted - n)
 	}
 	f.counted = n
 	return true
+}
+
+func (f *feed) uncount() {
+	if f.countedIn != nil {
+		f.countedIn.Give(f.counted)
+	}
+	f.countedIn, f.counted = nil, 0
 }
 
 // drop drops the oldest n events, but never all. The caller must call count afterwards.
@@ -330,8 +346,7 @@ func (f *feed) drop(n int) {
 func (f *feed) empty() {
 	f.start, f.base = f.last(), f.end()
 	f.bytes, f.marks, f.room, f.guards = nil, nil, nil, 0
-	f.held.of(f.counted).Give(f.counted)
-	f.counted = 0
+	f.uncount()
 }
 
 // A cursor is one subscriber's position in a feed. The feed's lock guards it.
@@ -400,6 +415,7 @@ func (f *feed) attach(c *cursor) bool {
 	}
 	f.joined(c)
 	c.off = f.starts(f.after(c.place))
+	f.reached = max(f.reached, c.off)
 	c.attached = true
 	f.setAttached(f.attached + 1)
 	if c.off < f.end() {
@@ -445,6 +461,7 @@ func (f *feed) advance(c *cursor, n int, place, partOf eventlog.ID, part int) (m
 		return true
 	}
 	c.off += uint64(n)
+	f.reached = max(f.reached, c.off)
 	switch {
 	case c.off < f.base: // the window dropped events meanwhile
 		f.release(c)
@@ -462,6 +479,7 @@ func (f *feed) stepOver(c *cursor) {
 	next := f.hidden(c.grant, from, len(f.marks))
 	if next > from {
 		c.off, c.place = f.marks[next-1].end, f.marks[next-1].id
+		f.reached = max(f.reached, c.off)
 		if c.off == f.end() {
 			f.caughtUp()
 		}

@@ -95,6 +95,7 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		drain:   drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.head.Store(&bounds.Last)
+	h.live.half = time.Duration(runtime.GOMAXPROCS(0) / 2)
 	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
 	h.counters.started = time.Now()
 	h.pages = newPages(ctx, log, &h.live, &h.bans, o.Budget.Share(budget.Pages))

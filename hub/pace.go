@@ -9,8 +9,9 @@ import (
 
 // activity records when an event was last routed, and how much works in the background.
 type activity struct {
-	last  atomic.Int64 // in Unix nanoseconds
-	paces atomic.Int64 // paces that have begun and not ended
+	last  atomic.Int64  // in Unix nanoseconds
+	paces atomic.Int64  // paces that have begun and not ended
+	half  time.Duration // half the number of processors: how many paces may each run half the time
 }
 
 // liveFor is how long after an event catching up makes room for live delivery.
@@ -29,7 +30,7 @@ const turn = 500 * time.Microsecond
 
 // pace limits background work to half the time while events are being published: after
 // each slice it sleeps for as long as the slice took, and longer while much other work
-// is paced, so that all of it together takes half of the processors at most. A published
+// is paced, so that all of it together takes about half of the processors. A published
 // event passes through half a dozen goroutines, and through the peers' side of the
 // network, which all need a CPU.
 type pace struct {
@@ -55,12 +56,9 @@ func (p *pace) end() {
 	}
 }
 
-// half is half the number of processors, at least 1: how many paces may each run half the
-// time.
-var half = max(time.Duration(runtime.GOMAXPROCS(0)/2), 1)
-
 // rest returns how long work rests after a slice.
 func (a *activity) rest(took time.Duration) time.Duration {
+	half := max(a.half, 1)
 	return took * max(time.Duration(a.paces.Load()), half) / half
 }
 

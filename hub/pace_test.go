@@ -13,7 +13,7 @@ import (
 
 // TestPaceRests measures how long pace rests after a slice.
 func TestPaceRests(t *testing.T) {
-	const long, short = 3 * turn, turn / 2
+	const long, short, two = 3 * turn, turn / 2, 2
 	for _, tt := range []struct {
 		why        string
 		took, last time.Duration // took is the length of the slice, last the time since an event
@@ -21,13 +21,13 @@ func TestPaceRests(t *testing.T) {
 		want       time.Duration
 	}{
 		{"while events are published it lasts as long as the turn", long, liveFor / 2, 0, long},
-		{"beside others that may run, too, it does so still", long, liveFor / 2, half - 1, long},
-		{"beside many others it lasts longer", long, liveFor / 2, 4*half - 1, 4 * long},
+		{"beside others that may run, too, it does so still", long, liveFor / 2, two - 1, long},
+		{"beside many others it lasts longer", long, liveFor / 2, 4*two - 1, 4 * long},
 		{"in the middle of a turn there is none", short, liveFor / 2, 0, 0},
-		{"on a quiet hub there is none", long, 2 * liveFor, 4*half - 1, 0},
+		{"on a quiet hub there is none", long, 2 * liveFor, 4*two - 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var live activity
+			live := activity{half: two}
 			live.note()
 			time.Sleep(tt.last)
 			for range tt.others {

@@ -80,6 +80,8 @@ type pageEntry struct {
 	done    atomic.Bool   // page has been read
 	waiting []*Stream     // streams that wait for the page or send from it
 	el      *list.Element // in recent; nil: not cached
+
+	abandon context.CancelFunc // ends the wait for a slot
 }
 
 func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, held *budget.Share) *pages {
@@ -154,9 +156,7 @@ func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
 		}
 		p.byFeed[f][place] = e
-		// The read belongs to no stream: if the first one closes, others may still wait
-		// for the page.
-		p.fills.Go(func() { p.fill(e, head) })
+		p.start(e, head)
 	case e.el != nil:
 		p.recent.MoveToFront(e.el)
 	}
@@ -188,7 +188,7 @@ func (p *pages) recall(f *feed, ids []eventlog.ID, st *Stream) *pageEntry {
 	defer p.mu.Unlock()
 	e := &pageEntry{feed: f, ids: ids, banned: p.bans.now.Load()}
 	p.take(e, st)
-	p.fills.Go(func() { p.fill(e, eventlog.ID{}) })
+	p.start(e, eventlog.ID{})
 	return e
 }
 
@@ -220,11 +220,16 @@ func (p *pages) take(e *pageEntry, st *Stream) {
 func (p *pages) leave(e *pageEntry, st *Stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.waiting = without(e.waiting, st); len(e.waiting) > 0 || !e.done.Load() {
+	if e.waiting = without(e.waiting, st); len(e.waiting) > 0 {
+		return
+	}
+	p.left.Broadcast()
+	if !e.done.Load() { // otherwise its feed stayed in memory until its turn came, and is not counted any more
+		p.remove(e)
+		e.abandon()
 		return
 	}
 	p.taken.Add(-e.size())
-	p.left.Signal()
 	if e.el == nil {
 		p.held.Give(e.size())
 	}
@@ -235,15 +240,48 @@ func (p *pages) leave(e *pageEntry, st *Stream) {
 // continue.
 func (p *pages) crowded() bool { return p.taken.Load() > p.held.Most()/2 || p.held.Full() }
 
-func (p *pages) fill(e *pageEntry, head eventlog.ID) {
-	pace, _ := p.begin(context.Background(), &e.feed.sel) // needs no other context: closing the hub ends the reads that hold slots
-	if p.wanted(e) {
+// start starts to read a page. The read belongs to no stream: if the first one closes,
+// others may still wait for the page. It ends when none does.
+func (p *pages) start(e *pageEntry, head eventlog.ID) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	e.abandon = cancel
+	p.fills.Go(func() {
+		defer cancel()
+		p.fill(ctx, e, head)
+	})
+}
+
+func (p *pages) fill(ctx context.Context, e *pageEntry, head eventlog.ID) {
+	for {
+		if !p.wanted(ctx) {
+			return
+		}
+		pace, err := p.begin(ctx, &e.feed.sel)
+		if err != nil { // no stream waits any more, or the hub is closing
+			return
+		}
+		if p.taken.Load() > p.held.Most() { // others have read pages meanwhile
+			pace.end()
+			continue
+		}
 		e.page = p.read(e, head, pace)
+		pace.end()
+		for _, st := range p.filled(e, head) {
+			st.wake()
+		}
+		return
 	}
-	pace.end()
-	for _, st := range p.filled(e, head) {
-		st.wake()
+}
+
+// wanted blocks while the pages in use take more than the share allows. It reports
+// whether the page is still wanted: abandoning it ends ctx.
+func (p *pages) wanted(ctx context.Context) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ctx.Err() == nil && p.taken.Load() > p.held.Most() {
+		p.left.Wait()
 	}
+	return ctx.Err() == nil
 }
 
 // filled caches a page that has been read, unless it would be of no use again, and
@@ -270,20 +308,6 @@ func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 		p.evict(p.recent.Back().Value.(*pageEntry))
 	}
 	return waiting
-}
-
-// wanted blocks while the pages in use take more than the share allows. It then reports
-// whether a stream still waits for e; if none does, it removes e.
-func (p *pages) wanted(e *pageEntry) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(e.waiting) > 0 && p.taken.Load() > p.held.Most() && p.ctx.Err() == nil {
-		p.left.Wait()
-	}
-	if len(e.waiting) == 0 {
-		p.remove(e)
-	}
-	return len(e.waiting) > 0
 }
 
 // size returns about how many bytes the page takes. It does not change once the page has

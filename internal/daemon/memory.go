@@ -22,6 +22,8 @@ const (
 	cgroupPercent = 80
 	// leastMemory is the smallest limit, in bytes, with which a hub still works.
 	leastMemory = 128 << 20
+	// leastClients is how many bytes clients need at least.
+	leastClients = 8 << 20
 	// processMemory is how many bytes a hub without clients takes, besides its store.
 	processMemory = 32 << 20
 )
@@ -55,6 +57,10 @@ func (c *Config) planMemory(root fs.FS) (p memoryPlan, err error) {
 	}
 	p.connections = p.limit / 8
 	p.clients = p.limit - p.store - p.limit/5 - p.connections - processMemory
+	if p.clients < leastClients {
+		return p, fmt.Errorf("--memory-limit %s: %s are for the hub and its events, and too little is left for clients: say less with --retain-bytes, or raise the limit",
+			c.MemoryLimit, ByteSize(p.limit-p.clients))
+	}
 	if most := budget.New(p.clients).Share(budget.Publishes).Most() / 4; int64(c.MaxBody) > most {
 		return p, fmt.Errorf("--max-body %s: with a memory limit of %s, a body may have %s at most", c.MaxBody, ByteSize(p.limit), ByteSize(most))
 	}
@@ -132,7 +138,7 @@ func (c *Config) limitRuntime(logger *slog.Logger) {
 		offHeap = disklog.Options{Memory: p.store}.OffHeap()
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		// A fifth of the limit is left for what Go does not count, above all the program
+		// The rest of the limit is left for what Go does not count, above all the program
 		// itself, and for the heap's growth during a collection.
 		debug.SetMemoryLimit(p.limit/100*80 - offHeap)
 	}

@@ -29,6 +29,7 @@ func TestMemoryLimit(t *testing.T) {
 		{"events in memory that do not fit", "512MiB", func(c *Config) { c.Store = "memory" }, "--retain-bytes 256MiB or less"},
 		{"any number of them", "512MiB", func(c *Config) { c.Store, c.RetainBytes = "memory", 0 }, "--retain-bytes 256MiB or less"},
 		{"events in memory that fit", "512MiB", func(c *Config) { c.Store, c.RetainBytes = "memory", 256<<20 }, ""},
+		{"events in memory that leave nothing for clients", "200MiB", func(c *Config) { c.Store, c.RetainBytes = "memory", 100<<20 }, "too little is left for clients"},
 		{"bodies that do not fit", "512MiB", func(c *Config) { c.MaxBody = 64 << 20 }, "--max-body 64 MiB"},
 	} {
 		c := disk

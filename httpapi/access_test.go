@@ -10,18 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
 )
 
 func TestAccess(t *testing.T) {
-	loopback := httpapi.Access{Loopback: true}
-	listed := httpapi.Access{Origins: []string{"https://app.example"}}
-	star := httpapi.Access{Origins: []string{"https://app.example", "*"}}
+	loopback := edge.Access{Loopback: true}
+	listed := edge.Access{Origins: []string{"https://app.example"}}
+	star := edge.Access{Origins: []string{"https://app.example", "*"}}
 	for _, tt := range []struct {
 		why          string
-		access       httpapi.Access
+		access       edge.Access
 		host, origin string
 		status       int
 		allowOrigin  string
@@ -40,7 +41,7 @@ func TestAccess(t *testing.T) {
 		{"a page of this machine, any port", loopback, "localhost:3000", "http://localhost:5173", 200, "http://localhost:5173", true},
 		{"by IPv6", loopback, "localhost:3000", "http://[::1]:8080", 200, "http://[::1]:8080", true},
 		{"a foreign page", loopback, "localhost:3000", "https://evil.example", 403, "", false},
-		{"a page without origin, where they may", httpapi.Access{Origins: []string{"null"}}, "hub.example", "null", 200, "*", false},
+		{"a page without origin, where they may", edge.Access{Origins: []string{"null"}}, "hub.example", "null", 200, "*", false},
 		{"the origin *, which no page has", star, "hub.example", "*", 200, "*", false},
 		{"a sandboxed or file page", loopback, "localhost:3000", "null", 403, "", false},
 		{"a foreign page under a rebound name", loopback, "evil.example:3000", "http://evil.example:3000", 403, "", false},
@@ -107,7 +108,7 @@ func TestPreflight(t *testing.T) {
 		{"one that nobody allows", "GET", "last-event-id,x-custom", "x-custom"},
 	} {
 		var log bytes.Buffer
-		access := httpapi.Access{Loopback: true, Headers: []string{"X-Tenant"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		access := edge.Access{Loopback: true, Headers: []string{"X-Tenant"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		handler := access.Wrap(http.NotFoundHandler())
 		for range 3 {
 			r := httptest.NewRequest("OPTIONS", "/events/a", nil)
@@ -135,7 +136,7 @@ func TestPreflight(t *testing.T) {
 // out of the log.
 func TestRefusalsAreBounded(t *testing.T) {
 	var log bytes.Buffer
-	access := httpapi.Access{Origins: []string{"*"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	access := edge.Access{Origins: []string{"*"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	handler := access.Wrap(http.NotFoundHandler())
 	refuse := func(name string) {
 		r := httptest.NewRequest("OPTIONS", "/events/a", nil)
@@ -178,7 +179,7 @@ func TestCheckOrigin(t *testing.T) {
 		{"https://[2001:DB8:0:0::1]", "as https://[2001:db8::1];"}, {"https://[::ffff:192.0.2.7]", "as https://[::ffff:c000:207];"}, {"https://[fe80::1%25eth0]", "no IPv6"},
 		{"https://127.1", "four numbers"}, {"https://0x7f.1", "four numbers"}, {"https://192.0.2.7.", "as https://192.0.2.7;"}, {"https://999.0.2.7", "four numbers"},
 	} {
-		err := httpapi.CheckOrigin(tt.origin)
+		err := edge.CheckOrigin(tt.origin)
 		if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("CheckOrigin(%q) = %v; want %q", tt.origin, err, tt.says)
 		}
@@ -193,8 +194,8 @@ type deadlines struct {
 
 func (d *deadlines) SetReadDeadline(time.Time) error { d.set++; return nil }
 
-// Each body gets one deadline, because it may never come: from Access when it or the
-// CORS library answers, and otherwise from the API.
+// Each body gets one deadline, because it may never come, whether Access, the CORS library
+// or the API answers.
 func TestBodiesAreBounded(t *testing.T) {
 	log := eventlog.NewMemory(eventlog.Retention{})
 	defer log.Close()
@@ -203,22 +204,22 @@ func TestBodiesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	api := httpapi.New(h, httpapi.Options{})
+	api := httpapi.New(edge.New(h, edge.Options{}), httpapi.Options{})
 	defer api.Close()
 	quiet := slog.New(slog.DiscardHandler)
 	const trusted, foreign = "https://app.example", "https://elsewhere.example"
 	for _, tt := range []struct {
 		why            string
-		access         httpapi.Access
+		access         edge.Access
 		method, origin string
 		status         int
 	}{
-		{"a preflight, with credentials", httpapi.Access{Origins: []string{trusted}}, "OPTIONS", trusted, 204},
-		{"a preflight, without", httpapi.Access{Origins: []string{"*"}}, "OPTIONS", foreign, 204},
-		{"a foreign origin", httpapi.Access{}, "POST", foreign, 403},
-		{"a foreign host", httpapi.Access{Loopback: true}, "POST", "", 403},
-		{"a publish", httpapi.Access{}, "POST", "", 201},
-		{"a publish of a page", httpapi.Access{Origins: []string{trusted}}, "POST", trusted, 201},
+		{"a preflight, with credentials", edge.Access{Origins: []string{trusted}}, "OPTIONS", trusted, 204},
+		{"a preflight, without", edge.Access{Origins: []string{"*"}}, "OPTIONS", foreign, 204},
+		{"a foreign origin", edge.Access{}, "POST", foreign, 403},
+		{"a foreign host", edge.Access{Loopback: true}, "POST", "", 403},
+		{"a publish", edge.Access{}, "POST", "", 201},
+		{"a publish of a page", edge.Access{Origins: []string{trusted}}, "POST", trusted, 201},
 	} {
 		tt.access.Logger = quiet
 		r := httptest.NewRequest(tt.method, "http://hub.example/events/a", strings.NewReader("hello"))
@@ -227,7 +228,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			r.Header.Set("Access-Control-Request-Method", "POST")
 		}
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		tt.access.Wrap(api).ServeHTTP(w, r)
+		edge.Bound(tt.access.Wrap(api), time.Minute).ServeHTTP(w, r)
 		if w.Code != tt.status || w.set != 1 {
 			t.Errorf("%s: %d, and the body is bounded %d times; want %d, and once", tt.why, w.Code, w.set, tt.status)
 		}

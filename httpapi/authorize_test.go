@@ -13,9 +13,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 const secret = "a secret of thirty-two bytes or more"
@@ -159,7 +159,7 @@ func TestWhoMay(t *testing.T) {
 		{"health", false, "GET", "/healthz", none, 200, ""},
 		{"readiness", false, "GET", "/readyz", none, 200, ""},
 	} {
-		s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, func(o *auth.Options) { o.Anonymous = tt.anonymous })})
+		s := newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, func(o *auth.Options) { o.Anonymous = tt.anonymous })})
 		header := append([]string{"Accept", "application/x-ndjson"}, tt.header...)
 		for i, v := range header {
 			if v == "SELF" {
@@ -192,7 +192,7 @@ func TestWhoMay(t *testing.T) {
 func TestWhoSees(t *testing.T) {
 	a := authority(t, func(o *auth.Options) { o.Anonymous = true })
 	for _, unparked := range []bool{false, true} {
-		o := httpapi.Options{Auth: a, Unparked: unparked}
+		o := edge.Options{Auth: a, Unparked: unparked}
 		t.Run(fmt.Sprintf("memory, unparked %v", unparked), func(t *testing.T) { whoSees(t, newServer(t, eventlog.Retention{}, o)) })
 		t.Run(fmt.Sprintf("disk, unparked %v", unparked), func(t *testing.T) {
 			log, err := disklog.Open(t.TempDir(), disklog.Options{MinFree: -1, Relaxed: true})
@@ -289,7 +289,7 @@ func whoSees(t *testing.T, s *server) {
 }
 
 func TestTopicsThatMayBeSeen(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, func(o *auth.Options) { o.Anonymous = true })})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, func(o *auth.Options) { o.Anonymous = true })})
 	for _, e := range []string{"topic=open&data=x", "topic=open&data=y&private=1", "topic=secret&data=z&private=1"} {
 		s.do(t, "POST", "/events?"+e, "", bearer(token(t, "*", ""))...)
 	}
@@ -313,7 +313,7 @@ func TestTopicsThatMayBeSeen(t *testing.T) {
 
 // A batch's items are refused one by one; the others are published.
 func TestBatchOfTopicsThatAreNotGranted(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, nil)})
 	resp := s.do(t, "POST", "/events", `{"topic":"a","data":1}`+"\n"+`{"topic":"b","data":2}`+"\n"+`{"topics":["a","b"]}`+"\n",
 		append(bearer(token(t, "a", "")), "Content-Type", "application/x-ndjson")...)
 	body, _ := io.ReadAll(resp.Body)
@@ -325,7 +325,7 @@ func TestBatchOfTopicsThatAreNotGranted(t *testing.T) {
 
 // An id deduplicates only among the events of one subject.
 func TestIdempotencyIsPerSubject(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, nil)})
 	for i, step := range []struct {
 		subject, data string
 		status        int
@@ -345,7 +345,7 @@ func TestIdempotencyIsPerSubject(t *testing.T) {
 
 func TestStreamEndsWithItsToken(t *testing.T) {
 	for _, unparked := range []bool{false, true} {
-		endsWithItsToken(t, newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil), Unparked: unparked}))
+		endsWithItsToken(t, newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, nil), Unparked: unparked}))
 	}
 }
 
@@ -364,7 +364,7 @@ func endsWithItsToken(t *testing.T, s *server) {
 // answer.
 func TestRefusalIsLogged(t *testing.T) {
 	var log bytes.Buffer
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, nil), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	resp := s.do(t, "POST", "/events/a", "x", "Authorization", "Bearer "+token(t, "*", "")+"x", "X-Request-Id", "mine-1")
 	body, _ := io.ReadAll(resp.Body)
 	if id := resp.Header.Get("X-Request-Id"); id != "mine-1" || !strings.Contains(log.String(), "request_id=mine-1") || !strings.Contains(log.String(), "signature") {
@@ -382,7 +382,7 @@ func TestRefusalIsLogged(t *testing.T) {
 // A shared cache may not store an answer that a token, a cookie or a ticket decided.
 func TestCacheControl(t *testing.T) {
 	const public, private = "no-cache, no-transform", "private, no-cache, no-transform"
-	open := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	open := newServer(t, eventlog.Retention{}, edge.Options{})
 	guarded := newGuarded(t, func(o *auth.Options) { o.Anonymous = true })
 	reader := token(t, "", "a")
 	for _, tt := range []struct {

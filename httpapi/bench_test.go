@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -31,14 +32,14 @@ func BenchmarkPublish(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			api := httpapi.New(h, httpapi.Options{})
+			api := httpapi.New(edge.New(h, edge.Options{}), httpapi.Options{})
 			defer func() {
 				api.Close()
 				if err := errors.Join(h.Close(), log.Close()); err != nil {
 					b.Error(err)
 				}
 			}()
-			guarded := httpapi.Access{Loopback: true}.Wrap(api)
+			guarded := edge.Access{Loopback: true}.Wrap(api)
 			req, err := http.NewRequest("POST", "http://localhost"+tt.path, nil)
 			if err != nil {
 				b.Fatal(err)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // addBody reads a body of any type but NDJSON into the publication.
@@ -139,7 +141,7 @@ func (p *publication) decodeJSON(body []byte) error {
 		return invalidJSON(err)
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return &hub.InvalidError{Reason: "send one JSON object, or one a line as application/x-ndjson"}
+		return &hub.InvalidError{Reason: "send one JSON object, or one a line as application/x-edge.NDJSON"}
 	}
 	return nil
 }
@@ -189,7 +191,7 @@ func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 		}
 		return &hub.InvalidError{Reason: `"private" is true or false`}
 	}
-	return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", clip(string(name), 64), eventHint)}
+	return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", edge.Clip(string(name), 64), eventHint)}
 }
 
 var errTopics = &hub.InvalidError{Reason: `"topics" is a list of strings`}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -25,7 +26,7 @@ func TestPositionWhileCatchingUp(t *testing.T) {
 	}
 	const heartbeat = 20 * time.Millisecond
 	log := eventlog.NewMemory(eventlog.Retention{})
-	s := serveLog(t, log, httpapi.Options{Heartbeat: heartbeat})
+	s := serveLog(t, log, edge.Options{Heartbeat: heartbeat})
 	fill := func(n int, topic string) (last eventlog.ID) {
 		recs := make([]eventlog.Record, n)
 		for i := range recs {
@@ -48,11 +49,11 @@ func TestPositionWhileCatchingUp(t *testing.T) {
 		q.Add("topic", fmt.Sprintf("{+a}7{+b}x{+c}7{+d}z%d{e}", i))
 	}
 
-	over := httptest.NewUnstartedServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: heartbeat}))
+	over := httptest.NewUnstartedServer(httpapi.New(edge.New(s.hub, edge.Options{Heartbeat: heartbeat}), httpapi.Options{}))
 	over.EnableHTTP2 = true
 	over.StartTLS()
 	t.Cleanup(over.Close)
-	unparked := httptest.NewServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: heartbeat, Unparked: true}))
+	unparked := httptest.NewServer(httpapi.New(edge.New(s.hub, edge.Options{Heartbeat: heartbeat, Unparked: true}), httpapi.Options{}))
 	t.Cleanup(unparked.Close)
 	for name, server := range map[string]*httptest.Server{"parked": s.Server, "unparked": unparked, "HTTP/2": over} {
 		t.Run(name, func(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // HTTP/1 streams count as memory of connections until they end. A stream that would
@@ -18,7 +18,7 @@ func TestStreamsKeepToMemoryOfConnections(t *testing.T) {
 		held := b.Share(budget.Connections)
 		const limit = 1 << 20
 		b.LimitConnections(limit)
-		s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: time.Hour, Unparked: unparked, Budget: b})
+		s := newServer(t, eventlog.Retention{}, edge.Options{Heartbeat: time.Hour, Unparked: unparked, Budget: b})
 		var streams []*http.Response
 		open := func() (again bool) {
 			req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/events/a", nil)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 )
@@ -96,7 +97,7 @@ type ended struct {
 }
 
 func newEnded(t *testing.T, token string) *ended {
-	o := httpapi.Options{
+	o := edge.Options{
 		Auth:   authority(t, func(o *auth.Options) { o.Revocations = new(auth.Revocations) }),
 		Logger: slog.New(slog.DiscardHandler),
 	}
@@ -107,9 +108,9 @@ func newEnded(t *testing.T, token string) *ended {
 	}
 	e.ticket = answer.Ticket
 	o.Unparked = true
-	unparked := httptest.NewServer(httpapi.New(e.hub, o))
+	unparked := httptest.NewServer(httpapi.New(edge.New(e.hub, o), httpapi.Options{}))
 	t.Cleanup(unparked.Close)
-	over := httptest.NewUnstartedServer(httpapi.New(e.hub, o))
+	over := httptest.NewUnstartedServer(httpapi.New(edge.New(e.hub, o), httpapi.Options{}))
 	over.EnableHTTP2 = true
 	over.StartTLS()
 	t.Cleanup(over.Close)
@@ -140,7 +141,7 @@ func TestLastWordsComeBeforeTheReset(t *testing.T) {
 		why    string
 		before bool // the stream is open when the drain begins
 	}{{"a stream that is drained", true}, {"one that comes too late", false}} {
-		s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+		s := newServer(t, eventlog.Retention{}, edge.Options{})
 		drain := func() {
 			if err := s.hub.Drain(t.Context(), 0, time.Minute); err != nil {
 				t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -22,7 +23,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	api := httpapi.New(h, httpapi.Options{})
+	api := httpapi.New(edge.New(h, edge.Options{}), httpapi.Options{})
 	mux := http.NewServeMux()
 	mux.Handle("/events/", api)
 	server := httptest.NewServer(mux) // or http.ListenAndServe

@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // A line end in any field cannot change another reader's stream: it is refused, or
 // becomes part of the data.
 func TestLineEndsInEveryField(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, nil)})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, nil)})
 	reader := bearer(token(t, "", "*"))
 	st := s.subscribe(t, "/events?topic=*", reader...)
 	st.place(t)

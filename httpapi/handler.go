@@ -2,95 +2,57 @@ package httpapi
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
-	"github.com/tidings-sse/tidings/auth"
-	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
-	"github.com/tidings-sse/tidings/internal/park"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
-// Options configures the API. The zero value works: it asks for no tokens.
+// Options configures an [API]. The zero value works.
 type Options struct {
-	Heartbeat    time.Duration // the longest silence on a stream before a heartbeat; 0: 15 s
-	WriteTimeout time.Duration // how long a client may take no byte before its stream or answer ends; 0: 30 s
-	Retry        time.Duration // the reconnection time that streams begin with; 0: 3 s
-	MaxBody      int64         // the largest body of a publish request, in bytes; 0: 1 MiB
-	Auth         *auth.Auth    // checks tokens; nil: everything is allowed
-	Logger       *slog.Logger  // nil: slog.Default()
-	Version      string        // the program's version in GET /stats; "": left out
-
-	// Reserved reports whether the API refuses events for a topic, because another
-	// dialect publishes its own events there. nil: no topic is reserved.
-	Reserved func(topic string) bool
-
-	// Unparked gives every stream a goroutine, even where the system and the connection
-	// allow it to be parked (see internal/park).
-	Unparked bool
-
-	Budget     *budget.Budget         // the account of memory that clients make the API hold; nil: the hub's
+	Version    string                 // the program's version in GET /stats; "": left out
 	Collectors []prometheus.Collector // more collectors for GET /metrics
 }
 
 // An API is the HTTP handler of a hub. Make one with [New].
 type API struct {
-	api *api
 	http.Handler
-	lot *park.Lot
+	edge *edge.Edge
 }
 
-// Close ends the parked streams that the hub has not ended yet, and waits for them.
-func (a *API) Close() { a.lot.Close() }
+// Edge returns the edge that the API was made on.
+func (a *API) Edge() *edge.Edge { return a.edge }
+
+// Close closes the edge, see [edge.Edge.Close].
+func (a *API) Close() { a.edge.Close() }
 
 type api struct {
-	Options
+	*edge.Edge
 	hub      *hub.Hub
-	lot      *park.Lot
-	refusals *rate.Limiter  // log lines about refusals
-	crowded  rate.Sometimes // log lines about missing descriptors
-	busy     *rate.Limiter  // log lines of logBusy
-
-	exhausted rate.Sometimes // log lines about missing memory for streams
-
+	version  string
 	audience chan struct{} // holds a token while a request has the hub's audience in memory
 }
 
-// New returns the handler of h's native API: /events, /events/NAME, /topics,
+// New returns the handler of the native API of e's hub: /events, /events/NAME, /topics,
 // /subscriptions, /tickets, /stats, /metrics, /healthz and /readyz. Other paths get a
 // 404.
-func New(h *hub.Hub, o Options) *API {
-	a := &api{Options: o, hub: h, refusals: newRefusals(), busy: rate.NewLimiter(1, 1), audience: make(chan struct{}, 1)}
-	a.crowded.Interval, a.exhausted.Interval = time.Minute, time.Minute
-	a.Heartbeat = orDefault(o.Heartbeat, 15*time.Second)
-	a.WriteTimeout = orDefault(o.WriteTimeout, 30*time.Second)
-	a.Retry = orDefault(o.Retry, 3*time.Second)
-	a.MaxBody = orDefault(o.MaxBody, 1<<20)
-	if a.Logger == nil {
-		a.Logger = slog.Default()
-	}
-	if a.Budget == nil {
-		a.Budget = h.Budget()
-	}
-	a.lot = park.New(h, park.Options{Heartbeat: a.Heartbeat, WriteTimeout: a.WriteTimeout, Retry: a.Retry, Logger: a.Logger, Held: a.Budget.Share(budget.Connections)})
+func New(e *edge.Edge, o Options) *API {
+	a := &api{Edge: e, hub: e.Hub(), version: o.Version, audience: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/topics", OnlyGet(a.topics))
+	mux.HandleFunc("/topics", edge.OnlyGet(a.topics))
 	mux.HandleFunc("/subscriptions", a.operator(a.presence))
 	mux.HandleFunc("/tickets", a.tickets)
-	mux.HandleFunc("/stats", OnlyGet(a.operator(a.stats)))
-	mux.HandleFunc("/metrics", OnlyGet(a.operator(metricsHandler(h, a.Budget, o.Collectors).ServeHTTP)))
-	mux.HandleFunc("/healthz", OnlyGet(a.healthz))
-	mux.HandleFunc("/readyz", OnlyGet(a.readyz))
+	mux.HandleFunc("/stats", edge.OnlyGet(a.operator(a.stats)))
+	mux.HandleFunc("/metrics", edge.OnlyGet(a.operator(metricsHandler(a.hub, a.Budget, o.Collectors).ServeHTTP)))
+	mux.HandleFunc("/healthz", edge.OnlyGet(a.healthz))
+	mux.HandleFunc("/readyz", edge.OnlyGet(a.readyz))
 	mux.HandleFunc("/", NotFound)
-	return &API{api: a, lot: a.lot, Handler: TimeWrites(BoundBody(func(w http.ResponseWriter, r *http.Request) {
+	return &API{edge: e, Handler: edge.Bound(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == eventsPath, pathTopic(r) != "":
 			a.events(w, r)
@@ -118,19 +80,6 @@ func pathTopic(r *http.Request) string {
 	return strings.TrimPrefix(r.URL.Path, eventsPath+"/")
 }
 
-// OnlyGet passes GET and HEAD requests to next, and answers others with 405 and a
-// problem.
-func OnlyGet(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			NewProblem(http.StatusMethodNotAllowed, "This can be read with GET, and nothing else.").Write(w)
-			return
-		}
-		next(w, r)
-	}
-}
-
 // NotFound answers 404 with a problem that names the API's paths. A handler can use it
 // for its other routes.
 func NotFound(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +90,7 @@ func NotFound(w http.ResponseWriter, r *http.Request) {
 			detail = "Name a topic, as in /events/NAME or /events?topic=NAME."
 		}
 	}
-	NewProblem(http.StatusNotFound, detail).Write(w)
+	edge.NewProblem(http.StatusNotFound, detail).Write(w)
 }
 
 func (a *api) events(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +103,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 		a.operator(a.remove)(w, r)
 	default:
 		w.Header().Set("Allow", "DELETE, GET, HEAD, POST")
-		NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes, DELETE removes.").Write(w)
+		edge.NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes, DELETE removes.").Write(w)
 	}
 }
 
@@ -162,7 +111,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) {
 // it.
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := a.hub.Err(); err != nil {
-		NewProblem(http.StatusServiceUnavailable, sentence(err.Error())).Write(w)
+		edge.NewProblem(http.StatusServiceUnavailable, edge.Sentence(err.Error())).Write(w)
 		return
 	}
 	plain(w, "ok\n")
@@ -171,7 +120,7 @@ func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 // readyz reports whether new clients should be sent here: 503 while the hub drains.
 func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 	if _, draining := a.hub.Draining(); draining {
-		NewProblem(http.StatusServiceUnavailable, "This hub is shutting down.").Write(w)
+		edge.NewProblem(http.StatusServiceUnavailable, "This hub is shutting down.").Write(w)
 		return
 	}
 	a.healthz(w, r)
@@ -181,21 +130,4 @@ func plain(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write([]byte(text)) // the client may be gone
-}
-
-func orDefault[T time.Duration | int64](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
-}
-
-// sentence gives an error's text a capital and a full stop.
-func sentence(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(r)) + s[n:]
-	if !strings.HasSuffix(s, ".") {
-		s += "."
-	}
-	return s
 }

@@ -18,8 +18,8 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -39,7 +39,7 @@ func TestStreamsForgetHeads(t *testing.T) {
 	} {
 		for protocol, open := range map[string]func(*testing.T, *httptest.Server, int, [][2]string){"HTTP/1.1": openOverHTTP1, "HTTP/2": openOverHTTP2} {
 			t.Run(tt.why+" over "+protocol, func(t *testing.T) {
-				s := newServer(t, eventlog.Retention{}, httpapi.Options{Unparked: true})
+				s := newServer(t, eventlog.Retention{}, edge.Options{Unparked: true})
 				served := httptest.NewUnstartedServer(s.Config.Handler)
 				served.Config.Protocols = new(http.Protocols)
 				served.Config.Protocols.SetHTTP1(true)
@@ -157,7 +157,7 @@ func ask(t *testing.T, f *http2.Framer, id uint32, head [][2]string) {
 // of 45 KB and the same grant, and checks that all streams share one copy.
 func TestTokensAreHeldOnce(t *testing.T) {
 	const streams = 1000
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Unparked: true, Auth: authority(t, nil)})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Unparked: true, Auth: authority(t, nil)})
 	served := httptest.NewUnstartedServer(s.Config.Handler)
 	served.Config.Protocols = new(http.Protocols)
 	served.Config.Protocols.SetUnencryptedHTTP2(true)
@@ -211,7 +211,7 @@ func openOn(t *testing.T, h *hub.Hub, topic string) *hub.Stream {
 // window is 0, and checks that the waiting answers do not keep those heads.
 func TestAnswersForgetHeads(t *testing.T) {
 	const answers = 100
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for i := range 200 {
 		s.publish(t, fmt.Sprint("topic", i), "hello")
 	}
@@ -250,7 +250,7 @@ func TestAnswersForgetHeads(t *testing.T) {
 
 // TestReadsCountWhatTheyAskFor checks that an answer of events counts its selectors.
 func TestReadsCountWhatTheyAskFor(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for range 200 {
 		s.publish(t, "news", strings.Repeat("x", 1000))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -28,12 +29,12 @@ type server struct {
 	hub *hub.Hub
 }
 
-func newServer(t *testing.T, r eventlog.Retention, o httpapi.Options) *server {
+func newServer(t *testing.T, r eventlog.Retention, o edge.Options) *server {
 	t.Helper()
 	return serveLog(t, eventlog.NewMemory(r), o)
 }
 
-func serveLog(t *testing.T, log eventlog.Log, o httpapi.Options) *server {
+func serveLog(t *testing.T, log eventlog.Log, o edge.Options) *server {
 	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -42,7 +43,7 @@ func serveLog(t *testing.T, log eventlog.Log, o httpapi.Options) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{httptest.NewServer(httpapi.New(h, o)), h}
+	s := &server{httptest.NewServer(httpapi.New(edge.New(h, o), httpapi.Options{Version: "v1"})), h}
 	t.Cleanup(func() {
 		s.Client().CloseIdleConnections()
 		s.Close()
@@ -151,7 +152,7 @@ func wantProblem(t *testing.T, why string, resp *http.Response, status int, says
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p httpapi.Problem
+	var p edge.Problem
 	if resp.StatusCode != status || resp.Header.Get("Content-Type") != "application/problem+json" ||
 		json.Unmarshal(body, &p) != nil || p.Status != status || !strings.Contains(p.Detail, says) {
 		t.Errorf("%s: %s, %s; want a problem %d that says %q", why, resp.Status, body, status, says)

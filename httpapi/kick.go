@@ -4,8 +4,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // presence lists open streams, or ends them with DELETE.
@@ -14,7 +15,7 @@ func (a *api) presence(w http.ResponseWriter, r *http.Request) {
 		a.kick(w, r)
 		return
 	}
-	OnlyGet(a.subscriptions)(w, r)
+	edge.OnlyGet(a.subscriptions)(w, r)
 }
 
 // kick ends streams. With for= it also keeps their clients away for that time: an
@@ -23,16 +24,16 @@ func (a *api) presence(w http.ResponseWriter, r *http.Request) {
 func (a *api) kick(w http.ResponseWriter, r *http.Request) {
 	n, err := a.endStreams(r)
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
-	answer(w, http.StatusOK, struct {
+	edge.Answer(w, http.StatusOK, struct {
 		Ended int `json:"ended"`
 	}{n})
 }
 
 func (a *api) endStreams(r *http.Request) (n int, err error) {
-	q, err := parseQuery(r)
+	q, err := edge.Query(r)
 	if err != nil {
 		return 0, err
 	}
@@ -72,7 +73,7 @@ func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 	if f.ID != (hub.StreamID{}) {
 		peer, ok := a.hub.PeerOf(f.ID)
 		if !ok {
-			return NewProblem(http.StatusNotFound, "There is no such stream.")
+			return edge.NewProblem(http.StatusNotFound, "There is no such stream.")
 		}
 		if f.TokenID = peer.TokenID; f.TokenID == "" {
 			f.Subject = peer.Subject
@@ -82,12 +83,4 @@ func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 		}
 	}
 	return a.Auth.Revoke(f.Subject, f.TokenID, until, end)
-}
-
-// banned returns the error for a subscription that an operator has ended, or nil.
-func (a *api) banned(g *auth.Grant, s *hub.Subscription) error {
-	if a.Auth.Revoked(g) || a.hub.Banned(s.Selectors) {
-		return &auth.Error{Status: http.StatusForbidden, Code: "insufficient_scope", Detail: "An operator has ended this subscription; come back later.", Revoked: true}
-	}
-	return nil
 }

@@ -16,13 +16,13 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 func newGuarded(t *testing.T, change func(*auth.Options)) *server {
 	t.Helper()
-	return newServer(t, eventlog.Retention{}, httpapi.Options{Auth: authority(t, func(o *auth.Options) {
+	return newServer(t, eventlog.Retention{}, edge.Options{Auth: authority(t, func(o *auth.Options) {
 		o.Revocations = new(auth.Revocations)
 		if change != nil {
 			change(o)

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // dial connects to a server. The connection's deadline is 20 s.
@@ -66,7 +66,7 @@ func sendAll(t *testing.T, s *httptest.Server, head string, size int) (int, erro
 // refuses their bodies.
 func TestRefusalIsNotLost(t *testing.T) {
 	guarded := newGuarded(t, nil)
-	access := httptest.NewServer(httpapi.Access{Loopback: true, Logger: slog.New(slog.DiscardHandler)}.Wrap(guarded.Config.Handler))
+	access := httptest.NewServer(edge.Bound(edge.Access{Loopback: true, Logger: slog.New(slog.DiscardHandler)}.Wrap(guarded.Config.Handler), time.Minute))
 	t.Cleanup(access.Close)
 	publisher := "\r\nAuthorization: " + bearer(token(t, "*", ""))[1]
 	const size = 10 << 20
@@ -116,7 +116,7 @@ func TestLingeringIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for timeouts")
 	}
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	const large = "PUT /events/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
 	refused := func() (net.Conn, *bufio.Reader) {
 		t.Helper()
@@ -169,7 +169,7 @@ func TestLingeringIsBounded(t *testing.T) {
 
 // A connection whose small body was refused can be used again.
 func TestRefusalKeepsTheConnection(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	conn := dial(t, s.Server)
 	r := bufio.NewReader(conn)
 	for range 3 {
@@ -190,7 +190,7 @@ func TestRefusalKeepsTheConnection(t *testing.T) {
 // limit is 32 KiB.
 func postOverHTTP2(t *testing.T, size int) *http2.Framer {
 	t.Helper()
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 32 << 10})
+	s := newServer(t, eventlog.Retention{}, edge.Options{MaxBody: 32 << 10})
 	return askOverHTTP2(t, s.Config.Handler, false, ":method", "POST", ":path", "/events/a", "content-length", strconv.Itoa(size))
 }
 

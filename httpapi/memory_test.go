@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // TestPublishesKeepToBudget sends as many bodies without an end as the account has room
@@ -31,7 +31,7 @@ func TestPublishesKeepToBudget(t *testing.T) {
 	} {
 		t.Run(tt.why, func(t *testing.T) {
 			b := budget.New(4 << 20)
-			s := newServer(t, eventlog.Retention{}, httpapi.Options{Budget: b})
+			s := newServer(t, eventlog.Retention{}, edge.Options{Budget: b})
 			share := b.Share(budget.Publishes)
 			body := strings.Repeat("x", tt.sent)
 			if strings.HasPrefix(tt.header, "Transfer") {
@@ -96,7 +96,7 @@ func wantComeBack(t *testing.T, resp *http.Response) {
 // TestBatchesKeepToBudget publishes a batch whose many small items take more than the
 // account has.
 func TestBatchesKeepToBudget(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Budget: budget.New(4 << 20)})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Budget: budget.New(4 << 20)})
 	line := `{"topic":"a","data":"b"}` + "\n"
 	for n, want := range map[int]int{100: http.StatusOK, 9000: http.StatusServiceUnavailable} {
 		resp := s.do(t, "POST", "/events", strings.Repeat(line, n), "Content-Type", "application/x-ndjson")

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 // blockingWaker blocks the pump while it routes an event and holds the hub's lock and a
@@ -26,7 +26,7 @@ func (w *blockingWaker) Wake() {
 // TestScrapesLeaveThePumpAlone checks that a scrape waits for none of the pump's locks.
 // If it took one to visit everything, it would hold up every stream.
 func TestScrapesLeaveThePumpAlone(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := openOn(t, s.hub, "news")
 	if b, err := st.Peek(); err != nil || !st.Advance(len(b)) { // the beginning
 		t.Fatal(err)

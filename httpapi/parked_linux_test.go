@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -71,8 +72,8 @@ func until(t *testing.T, r io.Reader, last string) []byte {
 // TestParkedStreamsAreTheSame opens the same streams parked and unparked, live and
 // resumed, with readers that are sometimes slow, and compares their bytes.
 func TestParkedStreamsAreTheSame(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: time.Hour})
-	unparked := httptest.NewServer(httpapi.New(s.hub, httpapi.Options{Heartbeat: time.Hour, Unparked: true}))
+	s := newServer(t, eventlog.Retention{}, edge.Options{Heartbeat: time.Hour})
+	unparked := httptest.NewServer(httpapi.New(edge.New(s.hub, edge.Options{Heartbeat: time.Hour, Unparked: true}), httpapi.Options{}))
 	t.Cleanup(unparked.Close)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var first string
@@ -156,7 +157,7 @@ func (s *sipping) Read(p []byte) (int, error) {
 }
 
 // parkedServer returns a server that parks its streams, and checks that it does.
-func parkedServer(t *testing.T, o httpapi.Options) *server {
+func parkedServer(t *testing.T, o edge.Options) *server {
 	t.Helper()
 	s := newServer(t, eventlog.Retention{}, o)
 	resp := s.do(t, "GET", "/events/warm", "", "Accept", "text/event-stream") // starts the shards
@@ -189,7 +190,7 @@ func (s *server) open() int {
 }
 
 func TestParkedStreamsHaveNoGoroutine(t *testing.T) {
-	s := parkedServer(t, httpapi.Options{})
+	s := parkedServer(t, edge.Options{})
 	eventually(t, "the first stream ends", func() bool { return s.open() == 0 })
 	before := runtime.NumGoroutine()
 	for range 200 {
@@ -206,7 +207,7 @@ func TestParkedChurn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	s := parkedServer(t, httpapi.Options{})
+	s := parkedServer(t, edge.Options{})
 	before := descriptors(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var publisher, readers sync.WaitGroup
@@ -240,25 +241,25 @@ func TestParkedPeers(t *testing.T) {
 			return err == nil && stats.Disconnects[reason] > 0 && stats.Streams == 0
 		})
 	}
-	fresh := func(t *testing.T, o httpapi.Options) *server {
+	fresh := func(t *testing.T, o edge.Options) *server {
 		s := newServer(t, eventlog.Retention{}, o)
 		return s
 	}
 	t.Run("closes its half", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{})
+		s := fresh(t, edge.Options{})
 		conn, _ := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
 		_ = conn.(*net.TCPConn).CloseWrite()
 		gone(t, s, hub.ClientGone)
 	})
 	t.Run("resets", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{})
+		s := fresh(t, edge.Options{})
 		conn, _ := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		_ = conn.Close()
 		gone(t, s, hub.ClientGone)
 	})
 	t.Run("sends a little", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{})
+		s := fresh(t, edge.Options{})
 		conn, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1", "X: y")
 		if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
 			t.Fatal(err)
@@ -267,13 +268,13 @@ func TestParkedPeers(t *testing.T) {
 		until(t, httputil.NewChunkedReader(r), "still there")
 	})
 	t.Run("sends much", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{})
+		s := fresh(t, edge.Options{})
 		conn, _ := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
 		go func() { _, _ = conn.Write(make([]byte, 1<<20)) }()
 		gone(t, s, hub.ClientGone)
 	})
 	t.Run("takes nothing", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{WriteTimeout: 100 * time.Millisecond, Heartbeat: 50 * time.Millisecond})
+		s := fresh(t, edge.Options{WriteTimeout: 100 * time.Millisecond, Heartbeat: 50 * time.Millisecond})
 		raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
 		for range 20 {
 			s.publish(t, "a", strings.Repeat("x", 1<<20-100))
@@ -281,7 +282,7 @@ func TestParkedPeers(t *testing.T) {
 		gone(t, s, hub.Stalled)
 	})
 	t.Run("is silent", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+		s := fresh(t, edge.Options{Heartbeat: 20 * time.Millisecond})
 		_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1")
 		body := bufio.NewReader(httputil.NewChunkedReader(r))
 		for beats := 0; beats < 3; {
@@ -295,7 +296,7 @@ func TestParkedPeers(t *testing.T) {
 		}
 	})
 	t.Run("speaks HTTP/1.0", func(t *testing.T) {
-		s := fresh(t, httpapi.Options{})
+		s := fresh(t, edge.Options{})
 		_, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.0")
 		s.publish(t, "a", "bare")
 		if got := until(t, r, "bare"); !bytes.HasPrefix(got, []byte("retry: 3000\nevent: position\nid: ")) {
@@ -320,7 +321,7 @@ func TestEncodedIsNotParked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := httpapi.New(h, httpapi.Options{Logger: slog.New(slog.DiscardHandler)})
+	api := httpapi.New(edge.New(h, edge.Options{Logger: slog.New(slog.DiscardHandler)}), httpapi.Options{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { api.ServeHTTP(encoding{w}, r) }))
 	defer func() {
 		err := h.Close()
@@ -348,7 +349,7 @@ func TestEventLostInMidWrite(t *testing.T) {
 	for reason, retained := range map[hub.DisconnectReason]int64{hub.EventTrimmed: 1, hub.EventDeleted: 0} {
 		t.Run(reason.String(), func(t *testing.T) {
 			var logged bytes.Buffer
-			s := newServer(t, eventlog.Retention{Events: retained}, httpapi.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+			s := newServer(t, eventlog.Retention{Events: retained}, edge.Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			first := s.publish(t, "a", "first")
 			conn, r := raw(t, s.Listener.Addr().String(), "/events/a", "HTTP/1.1", "Last-Event-ID: "+first)
 			eventually(t, "the stream takes from the window", func() bool {
@@ -402,7 +403,7 @@ func peeked(t *testing.T, conn net.Conn) (n int) {
 // cannot reuse the connection (RFC 9112 §9.6).
 func TestParkedHeadSaysClose(t *testing.T) {
 	for _, unparked := range []bool{false, true} {
-		s := newServer(t, eventlog.Retention{}, httpapi.Options{Unparked: unparked})
+		s := newServer(t, eventlog.Retention{}, edge.Options{Unparked: unparked})
 		if resp := s.do(t, "GET", "/events/a", "", "Accept", "text/event-stream"); resp.Close == unparked {
 			t.Errorf("unparked %v: Connection: close %v", unparked, resp.Close)
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 const (
@@ -42,13 +44,13 @@ type subscription struct {
 func (a *api) subscriptions(w http.ResponseWriter, r *http.Request) {
 	l, err := a.listSubscriptions(r)
 	if err != nil {
-		a.problem(err).Write(w)
+		a.Problem(err).Write(w)
 		return
 	}
 	defer l.close()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	ForgetHead(w, r)
+	edge.ForgetHead(w, r)
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, `{"total":%d`, l.total)
 	if l.event != nil {
@@ -60,7 +62,7 @@ func (a *api) subscriptions(w http.ResponseWriter, r *http.Request) {
 		if i > 0 {
 			_ = out.WriteByte(',')
 		}
-		encode(out, newSubscription(&l.page.Streams[i]))
+		edge.Encode(out, newSubscription(&l.page.Streams[i]))
 	}
 	_ = out.WriteByte(']')
 	if l.page.More {
@@ -107,7 +109,7 @@ func (l *subscriptionList) close() {
 }
 
 func (a *api) listSubscriptions(r *http.Request) (*subscriptionList, error) {
-	q, err := parseQuery(r)
+	q, err := edge.Query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (a *api) listSubscriptions(r *http.Request) (*subscriptionList, error) {
 	l := &subscriptionList{share: a.Budget.Share(budget.Lists)}
 	if id := q.Get("event"); id != "" {
 		if l.event, err = a.hub.Event(r.Context(), id); errors.Is(err, eventlog.ErrNotFound) {
-			return nil, NewProblem(http.StatusNotFound, "No event with this id is retained.")
+			return nil, edge.NewProblem(http.StatusNotFound, "No event with this id is retained.")
 		} else if err != nil {
 			return nil, err
 		}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 type subscriptions struct {
@@ -35,7 +35,7 @@ func getJSON[T any](t *testing.T, s *server, path string) (v T) {
 }
 
 func TestSubscriptions(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	if none := getJSON[subscriptions](t, s, "/subscriptions"); none.Total != 0 || none.Subscriptions == nil {
 		t.Errorf("with nobody there: %+v", none)
 	}
@@ -66,7 +66,7 @@ func TestSubscriptions(t *testing.T) {
 }
 
 func TestSubscriptionsInPages(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for i := range 5 {
 		s.subscribe(t, fmt.Sprintf("/events/t%d", i)).place(t)
 	}
@@ -90,7 +90,7 @@ func TestSubscriptionsInPages(t *testing.T) {
 }
 
 func TestWhatBecameOfAnEvent(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	news := s.subscribe(t, "/events/news")
 	news.place(t)
 	s.subscribe(t, "/events/other").place(t)
@@ -116,7 +116,7 @@ func TestWhatBecameOfAnEvent(t *testing.T) {
 }
 
 func TestStats(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Version: "v1"})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	news := s.subscribe(t, "/events/news")
 	news.place(t)
 	id := s.publish(t, "news", "hello")
@@ -135,7 +135,7 @@ func TestStats(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	news := s.subscribe(t, "/events/news")
 	news.place(t)
 	news.expect(t, "id: "+s.publish(t, "news", "hello")+"\ndata: hello")

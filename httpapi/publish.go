@@ -2,10 +2,7 @@ package httpapi
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,18 +16,16 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tidings-sse/tidings/auth"
-	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
-	"github.com/tidings-sse/tidings/sse"
-)
 
-const ndjson = "application/x-ndjson"
+	"github.com/tidings-sse/tidings/edge"
+)
 
 // These header values are shared by all answers, which saves an allocation each.
 var (
 	jsonType   = []string{"application/json"}
-	ndjsonType = []string{ndjson}
+	ndjsonType = []string{edge.NDJSON}
 )
 
 const (
@@ -45,13 +40,13 @@ const (
 func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 	g, err := a.Auth.Publisher(r)
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
-	held := a.hold()
-	defer held.release()
-	mediaType, params := parseMediaType(r.Header.Get("Content-Type"))
-	if mediaType == ndjson {
+	held := a.Hold()
+	defer held.Release()
+	mediaType, params := edge.ParseMediaType(r.Header.Get("Content-Type"))
+	if mediaType == edge.NDJSON {
 		a.publishBatch(w, r, g, &held)
 		return
 	}
@@ -65,7 +60,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) {
 		rec, res, err = a.publishOne(r, g, &p)
 	}
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
 	w.Header()["Content-Type"] = jsonType
@@ -80,7 +75,7 @@ const answerBytes = 64
 // if the event was there before, or a problem.
 func (a *api) appendAnswer(dst []byte, rec *eventlog.Record, res eventlog.Result) []byte {
 	if res.Err != nil {
-		return appendLine(dst, a.problem(res.Err))
+		return edge.AppendLine(dst, a.Problem(res.Err))
 	}
 	dst = append(dst, `{"id":`...)
 	if rec.PublisherID == "" { // the log's own ids need no quoting
@@ -94,15 +89,9 @@ func (a *api) appendAnswer(dst []byte, rec *eventlog.Record, res eventlog.Result
 	return append(dst, "}\n"...)
 }
 
-func appendLine(dst []byte, v any) []byte {
-	line := new(bytes.Buffer)
-	encode(line, v)
-	return append(dst, line.Bytes()...)
-}
-
 func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (rec eventlog.Record, res eventlog.Result, err error) {
 	if rec, err = p.record(g, r.Header.Get("Idempotency-Key"), ""); err == nil {
-		err = a.mayPublish(g, rec.Topics)
+		err = a.MayPublish(g, rec.Topics)
 	}
 	if err != nil {
 		return rec, res, err
@@ -114,119 +103,18 @@ func (a *api) publishOne(r *http.Request, g *auth.Grant, p *publication) (rec ev
 	return rec, results[0], results[0].Err
 }
 
-// A hold is the memory that one request has taken from the share for publishes, until
-// it has been answered.
-type hold struct {
-	share *budget.Share
-	bytes int64
-}
-
-func (a *api) hold() hold { return hold{share: a.Budget.Share(budget.Publishes)} }
-
-func (h *hold) take(n int64) error {
-	if !h.share.Take(n) {
-		return noMemoryProblem()
-	}
-	h.bytes += n
-	return nil
-}
-
-func (h *hold) release() { h.share.Give(h.bytes) }
-
-func noMemoryProblem() *Problem {
-	return NewProblem(http.StatusServiceUnavailable, "This hub holds as much for its clients as it may at the moment, and nothing was done: try again in a few seconds.")
-}
-
 // request reads the body, into room if it fits, and the fields in the path and query.
-func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte, held *hold) (body []byte, p publication, err error) {
-	if body, err = a.body(w, r, room, held); err == nil {
+func (a *api) request(w http.ResponseWriter, r *http.Request, room []byte, held *edge.Hold) (body []byte, p publication, err error) {
+	if body, err = a.Body(w, r, room, held); err == nil {
 		err = p.addQuery(r)
 	}
 	return body, p, err
 }
 
-// body reads the request's body within the limit, into room if it fits.
-func (a *api) body(w http.ResponseWriter, r *http.Request, room []byte, held *hold) ([]byte, error) {
-	if ce := r.Header.Get("Content-Encoding"); ce != "" && ce != "identity" {
-		return nil, NewProblem(http.StatusUnsupportedMediaType, "Send the body without Content-Encoding.")
-	}
-	if r.ContentLength > a.MaxBody { // refused before a byte is read
-		return nil, tooLargeProblem(a.MaxBody)
-	}
-	from := r.Body
-	if r.ContentLength < 0 || r.ContentLength > largestRoom { // net/http reads no more than a small Content-Length
-		from = http.MaxBytesReader(unwrapped(w), from, a.MaxBody)
-	}
-	body, err := readAll(from, r.ContentLength, room, held)
-	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
-	if _, told := errors.AsType[*Problem](err); err != nil && !tooLarge && !told {
-		err = NewProblem(http.StatusBadRequest, "The body broke off: "+err.Error()+".")
-	}
-	return body, err
-}
-
-// parseMediaType parses a Content-Type. A malformed one gives "", and its body is then
-// the data.
-func parseMediaType(contentType string) (mediaType string, params map[string]string) {
-	switch contentType {
-	case "", "text/plain", "application/json", ndjson, "application/x-www-form-urlencoded": // nearly all requests
-		return contentType, nil
-	}
-	mediaType, params, _ = mime.ParseMediaType(contentType)
-	return mediaType, params
-}
-
-// readAll reads length bytes into room if they fit. Otherwise it allocates only what it
-// returns, because events keep that memory.
-func readAll(r io.Reader, length int64, room []byte, held *hold) ([]byte, error) {
-	if length < 0 || length > largestRoom { // the client may never send that much
-		return readGrowing(r, held)
-	}
-	if err := held.take(length); err != nil {
-		return nil, err
-	}
-	b := room
-	if int64(cap(b)) < length {
-		b = make([]byte, length)
-	}
-	b = b[:length]
-	n, err := io.ReadFull(r, b)
-	if errors.Is(err, io.EOF) { // with a length of 0
-		err = nil
-	}
-	return b[:n], err
-}
-
-// readGrowing takes memory as the body arrives: at first 4 KiB, then as much again as
-// has come.
-func readGrowing(r io.Reader, held *hold) (b []byte, err error) {
-	for err == nil {
-		if len(b) == cap(b) {
-			more := max(len(b), 4<<10)
-			if err := held.take(int64(more)); err != nil {
-				return nil, err
-			}
-			b = append(make([]byte, 0, len(b)+more), b...)
-		}
-		var n int
-		n, err = r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return bytes.Clone(b), err
-}
-
-func tooLargeProblem(limit int64) *Problem {
-	return NewProblem(http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("A body may have %d bytes. Publish a link to what is larger, or start the hub with a higher --max-body.", limit))
-}
-
 // A batch is the memory for publishing one batch. Events keep no reference to it.
 type batch struct {
 	body     []byte
-	problems []*Problem // one for each item; nil: the item is the next of recs
+	problems []*edge.Problem // one for each item; nil: the item is the next of recs
 	recs     []eventlog.Record
 	answer   []byte
 }
@@ -252,14 +140,14 @@ func (b *batch) release() {
 
 // publishBatch publishes the event of each line. A line that is wrong does not hold up
 // the others.
-func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, held *hold) {
+func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant, held *edge.Hold) {
 	b := batches.Get().(*batch)
 	body, base, err := a.request(w, r, b.body, held)
 	if err == nil { // for all items, before the first is read
-		err = held.take(itemSize * int64(min(bytes.Count(body, []byte("\n"))+1, maxItems)))
+		err = held.Take(itemSize * int64(min(bytes.Count(body, []byte("\n"))+1, maxItems)))
 	}
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
 	b.body = body
@@ -270,7 +158,7 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 			continue
 		}
 		if len(b.problems) == maxItems {
-			NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A batch may have %d events; nothing of this one was published.", maxItems)).Write(w)
+			edge.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("A batch may have %d events; nothing of this one was published.", maxItems)).Write(w)
 			return
 		}
 		p := base.clone()
@@ -279,24 +167,24 @@ func (a *api) publishBatch(w http.ResponseWriter, r *http.Request, g *auth.Grant
 		}
 		rec, err := a.item(g, p, line, key, strconv.Itoa(len(b.problems)))
 		if err != nil {
-			b.problems = append(b.problems, a.problem(err))
+			b.problems = append(b.problems, a.Problem(err))
 			continue
 		}
 		b.problems, b.recs = append(b.problems, nil), append(b.recs, rec)
 	}
 	if len(b.problems) == 0 {
-		NewProblem(http.StatusBadRequest, `Send one JSON object a line, as in {"topic":"news","data":"hello"}.`).Write(w)
+		edge.NewProblem(http.StatusBadRequest, `Send one JSON object a line, as in {"topic":"news","data":"hello"}.`).Write(w)
 		return
 	}
 	results, err := a.hub.Publish(r.Context(), b.recs...)
 	if err != nil { // the log may still have the records
-		a.problem(err).Write(w)
+		a.Problem(err).Write(w)
 		return
 	}
 	next := 0 // index into results
 	for _, problem := range b.problems {
 		if problem != nil {
-			b.answer = appendLine(b.answer, problem)
+			b.answer = edge.AppendLine(b.answer, problem)
 			continue
 		}
 		b.answer = a.appendAnswer(b.answer, &b.recs[next], results[next])
@@ -317,7 +205,7 @@ func (a *api) item(g *auth.Grant, p publication, line []byte, key, name string) 
 		err = hub.Check(&rec)
 	}
 	if err == nil {
-		err = a.mayPublish(g, rec.Topics)
+		err = a.MayPublish(g, rec.Topics)
 	}
 	return rec, err
 }
@@ -361,7 +249,7 @@ func (p *publication) set(name, value string) error {
 	f := slices.Index(fields[:], name)
 	if f < 0 {
 		return &hub.InvalidError{Reason: fmt.Sprintf(
-			"there is no field %q: put your payload in data=, or send it whole as text/plain; the other fields are topic, type, id, retry and private", clip(name, 64))}
+			"there is no field %q: put your payload in data=, or send it whole as text/plain; the other fields are topic, type, id, retry and private", edge.Clip(name, 64))}
 	}
 	return p.give(field(f), []byte(value))
 }
@@ -375,22 +263,13 @@ func (p *publication) give(f field, value []byte) error {
 	return nil
 }
 
-// addTopic adds a topic unless it is there already: the path and the body may both name
-// it.
-func (p *publication) addTopic(topic string) {
-	for _, t := range p.topics[:min(len(p.topics), hub.MaxTopics)] {
-		if t == topic {
-			return
-		}
-	}
-	p.topics = append(p.topics, topic)
-}
+func (p *publication) addTopic(topic string) { p.topics = edge.AddTopic(p.topics, topic) }
 
 func (p *publication) addQuery(r *http.Request) error {
 	if t := pathTopic(r); t != "" {
 		p.addTopic(t)
 	}
-	q, err := parseQuery(r)
+	q, err := edge.Query(r)
 	if err != nil {
 		return err
 	}
@@ -413,9 +292,8 @@ func (p *publication) addValues(q url.Values) error {
 // the items of a batch that share one key.
 func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, error) {
 	rec := eventlog.Record{Topics: p.topics, Data: p.values[fieldData]}
-	if rec.Type, _ = p.get(fieldType); rec.Type == sse.DefaultType {
-		rec.Type = "" // the same on the wire
-	}
+	name, _ := p.get(fieldType)
+	rec.Type = edge.EventType(name)
 	if id, ok := p.get(fieldID); ok {
 		if err := checkID(id); err != nil {
 			return rec, err
@@ -430,11 +308,10 @@ func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, 
 		rec.Key = scope(g, "key\x00"+key+"\x00"+item)
 	}
 	if v, ok := p.get(fieldRetry); ok {
-		ms, err := strconv.ParseUint(v, 10, 32)
-		if err != nil || ms == 0 {
-			return rec, &hub.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, from 1 to %d", hub.MaxRetry.Milliseconds())}
+		var err error
+		if rec.Retry, err = edge.ParseRetry(v, time.Millisecond); err != nil {
+			return rec, err
 		}
-		rec.Retry = time.Duration(ms) * time.Millisecond
 	}
 	switch v, ok := p.get(fieldPrivate); {
 	case !ok:
@@ -458,6 +335,3 @@ func checkID(id string) error {
 	}
 	return nil
 }
-
-// clip cuts a caller's text to n bytes of valid UTF-8, for a message.
-func clip(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -69,7 +70,7 @@ func TestPublish(t *testing.T) {
 		{"NDJSON, the topic in the path", "/events/news", ndjson, `{"data":"x"}`, "data: x"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
-			s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+			s := newServer(t, eventlog.Retention{}, edge.Options{})
 			st := s.subscribe(t, "/events/news")
 			st.place(t)
 			resp := s.do(t, "POST", tt.path, tt.body, "Content-Type", tt.contentType)
@@ -91,7 +92,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPublishRefuses(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 8000})
+	s := newServer(t, eventlog.Retention{}, edge.Options{MaxBody: 8000})
 	st := s.subscribe(t, "/events/news")
 	st.place(t)
 	for _, tt := range []struct {
@@ -166,7 +167,7 @@ func manyTopics(n int) string {
 
 // The limit holds for bodies without a Content-Length.
 func TestPublishLargeChunkedBody(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{MaxBody: 1000})
+	s := newServer(t, eventlog.Retention{}, edge.Options{MaxBody: 1000})
 	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 1001))) // hides its length
 	resp, err := s.Client().Post(s.URL+"/events/a", "text/plain", body)
 	if err != nil {
@@ -177,7 +178,7 @@ func TestPublishLargeChunkedBody(t *testing.T) {
 }
 
 func TestPublishBatch(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := s.subscribe(t, "/events?topic=*")
 	st.place(t)
 	resp := s.do(t, "POST", "/events", strings.Join([]string{
@@ -213,7 +214,7 @@ func TestPublishBatch(t *testing.T) {
 
 // Reading one batch does not change the events of earlier ones.
 func TestPublishBatches(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	var want []string
 	for _, x := range []string{"a", "b", "c"} {
 		lines := strings.ReplaceAll(`{"topic":"x","data":"x","type":"x","id":"x1"}
@@ -246,7 +247,7 @@ func TestPublishBatches(t *testing.T) {
 }
 
 func TestPublishBatchLimit(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	resp := s.do(t, "POST", "/events/a", strings.Repeat("{}\n", 10_001), "Content-Type", ndjson)
 	wantProblem(t, "one item too many", resp, 413, "nothing of this one was published")
 	if b, err := s.hub.Bounds(t.Context()); err != nil || b.Events != 0 {
@@ -255,7 +256,7 @@ func TestPublishBatchLimit(t *testing.T) {
 }
 
 func TestPublishOnce(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	publish := func(path, data, key string) (status int, id string, duplicate bool) {
 		t.Helper()
 		resp := s.do(t, "POST", path, data, "Content-Type", "text/plain", "Idempotency-Key", key)
@@ -290,7 +291,7 @@ func TestPublishOnce(t *testing.T) {
 }
 
 func TestTopics(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	s.publish(t, "b", "1")
 	last := s.publish(t, "b", "2")
 	s.publish(t, "orders/1", "3")
@@ -324,7 +325,7 @@ func TestTopics(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	first := s.publish(t, "a", "1")
 	second := s.publish(t, "a", "2")
 	s.do(t, "POST", "/events/a?id=mine", "3")
@@ -380,7 +381,7 @@ func TestLogErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := httptest.NewRecorder()
-		handler := httpapi.New(h, httpapi.Options{Logger: slog.New(slog.DiscardHandler)})
+		handler := httpapi.New(edge.New(h, edge.Options{Logger: slog.New(slog.DiscardHandler)}), httpapi.Options{})
 		handler.ServeHTTP(w, httptest.NewRequest("POST", "/events/a", strings.NewReader("x")))
 		wantProblem(t, tt.err.Error(), w.Result(), tt.status, tt.says)
 		if strings.Contains(w.Body.String(), "secret") {
@@ -405,7 +406,7 @@ func (f failing) Append(context.Context, ...eventlog.Record) ([]eventlog.Result,
 // Clients may not publish to topics that another dialect reserves, singly or in a
 // batch, whatever a token grants.
 func TestReservedTopics(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Reserved: func(topic string) bool { return strings.HasPrefix(topic, "/own/") }})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Reserved: func(topic string) bool { return strings.HasPrefix(topic, "/own/") }})
 	if resp := s.do(t, "POST", "/events?topic=a&topic=/own/b", "x", "Content-Type", "text/plain"); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("one event: %s", resp.Status)
 	}
@@ -420,7 +421,7 @@ func TestReservedTopics(t *testing.T) {
 // An id that not every client can send back is refused, wherever it is given. An
 // Idempotency-Key may have any characters, because it is not sent back.
 func TestIDsAreASCII(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for _, tt := range []struct{ why, path, contentType, body string }{
 		{"a form", "/events/news", "application/x-www-form-urlencoded", "data=x&id=caf%C3%A9"},
 		{"multipart", "/events/news", "multipart/form-data; boundary=b", multi("data", "x", "id", "café")},

@@ -8,6 +8,8 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // read answers with the retained events, one JSON object a line, and ends. Its
@@ -19,23 +21,23 @@ func (a *api) read(w http.ResponseWriter, r *http.Request, s hub.Subscription) {
 	lists := a.Budget.Share(budget.Lists)
 	held := readBytes + s.Weight()
 	if !lists.Take(held) {
-		a.problem(hub.ErrOverBudget).Write(w)
+		a.Problem(hub.ErrOverBudget).Write(w)
 		return
 	}
 	defer lists.Give(held)
 	events, end, err := a.hub.Retained(r.Context(), s)
 	if err != nil {
-		a.problem(err).Write(w)
+		a.Problem(err).Write(w)
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", ndjson)
+	h.Set("Content-Type", edge.NDJSON)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Last-Event-ID", end.String())
 	if r.Method == http.MethodHead {
 		return
 	}
-	ForgetHead(w, r)
+	edge.ForgetHead(w, r)
 	_ = http.NewResponseController(w).Flush() // so that the client has the headers while the log is searched
 	out := bufio.NewWriterSize(w, 64<<10)
 	for e, err := range events {

@@ -4,22 +4,24 @@ import (
 	"net/http"
 
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // remove deletes events for good, as an operator does on a privacy request.
 func (a *api) remove(w http.ResponseWriter, r *http.Request) {
 	n, err := a.delete(r)
 	if err != nil {
-		a.problem(err).Write(w)
+		a.Problem(err).Write(w)
 		return
 	}
-	answer(w, http.StatusOK, struct {
+	edge.Answer(w, http.StatusOK, struct {
 		Deleted int `json:"deleted"`
 	}{n})
 }
 
 func (a *api) delete(r *http.Request) (n int, err error) {
-	q, err := parseQuery(r)
+	q, err := edge.Query(r)
 	if err != nil {
 		return 0, err
 	}

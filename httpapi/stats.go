@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // stats is the hub's figures as one JSON object. Counters count from started_at; a
@@ -74,15 +76,15 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 func (a *api) stats(w http.ResponseWriter, r *http.Request) {
 	s, err := a.hub.Stats(r.Context())
 	if err != nil {
-		a.problem(err).Write(w)
+		a.Problem(err).Write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	answer := newStats(&s)
-	answer.Version = a.Version
+	answer.Version = a.version
 	_, answer.Draining = a.hub.Draining()
-	encode(w, answer)
+	edge.Encode(w, answer)
 }
 
 func newStats(s *hub.Stats) *stats {

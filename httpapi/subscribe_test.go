@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 )
 
 func TestStreamBegins(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Retry: 1500 * time.Millisecond})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Retry: 1500 * time.Millisecond})
 	before := s.publish(t, "news", "before")
 	st := s.subscribe(t, "/events/news")
 	for name, want := range map[string]string{
@@ -39,7 +39,7 @@ func TestStreamBegins(t *testing.T) {
 }
 
 func TestResume(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	var ids []string
 	for i := range 5 {
 		ids = append(ids, s.publish(t, "news", fmt.Sprint(i)))
@@ -85,7 +85,7 @@ func TestResume(t *testing.T) {
 
 // A stream that breaks before its first event resumes at its position.
 func TestResumeBeforeTheFirstEvent(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := s.subscribe(t, "/events/news")
 	place := st.place(t)
 	_ = st.Body.Close()
@@ -98,7 +98,7 @@ func TestResumeBeforeTheFirstEvent(t *testing.T) {
 }
 
 func TestGapInBand(t *testing.T) {
-	s := newServer(t, eventlog.Retention{Events: 2}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{Events: 2}, edge.Options{})
 	first := s.publish(t, "news", "0")
 	dropped := s.publish(t, "news", "1")
 	s.publish(t, "news", "2")
@@ -119,7 +119,7 @@ func TestGapInBand(t *testing.T) {
 
 // since leads to a gap as an id does.
 func TestGapSince(t *testing.T) {
-	s := newServer(t, eventlog.Retention{Events: 2}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{Events: 2}, edge.Options{})
 	for range 4 {
 		s.publish(t, "news", "x")
 	}
@@ -130,7 +130,7 @@ func TestGapSince(t *testing.T) {
 }
 
 func TestHeartbeat(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Heartbeat: 20 * time.Millisecond})
 	st := s.subscribe(t, "/events/quiet")
 	st.place(t)
 	st.expect(t, ":", ":")
@@ -145,7 +145,7 @@ func TestHeartbeat(t *testing.T) {
 
 // A stream with position=none has no position, and no block without data.
 func TestNoPositions(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Heartbeat: 20 * time.Millisecond})
 	st := s.subscribe(t, "/events/quiet?position=none")
 	s.publish(t, "busy", "x") // so that the log moves on
 	for range 3 {
@@ -170,7 +170,7 @@ func TestNoPositions(t *testing.T) {
 // A filter by type does not hide a position, and an envelope does not wrap it.
 // Publishers may not use its type, and readers of NDJSON do not get it.
 func TestPositionIsTheHubsOwn(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{Heartbeat: 20 * time.Millisecond})
+	s := newServer(t, eventlog.Retention{}, edge.Options{Heartbeat: 20 * time.Millisecond})
 	wantProblem(t, "its type", s.do(t, "POST", "/events/a?type=position", "x", "Content-Type", "text/plain"), 400, "hub's own")
 	for _, q := range []string{"type=none", "envelope=json", "envelope=message", "position=event"} {
 		st := s.subscribe(t, "/events/a?"+q)
@@ -193,7 +193,7 @@ func TestPositionIsTheHubsOwn(t *testing.T) {
 }
 
 func TestTypesAndEnvelope(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := s.subscribe(t, "/events?topic=a&topic=b&type=price&type=message&envelope=json")
 	st.place(t)
 	s.do(t, "POST", "/events?topic=a&type=news", "x")
@@ -222,7 +222,7 @@ func TestTypesAndEnvelope(t *testing.T) {
 
 // One listener gets events of all types, and gaps as well.
 func TestEnvelopeAsMessage(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := s.subscribe(t, "/events?topic=a&envelope=message&last_event_id=unknown")
 	if gap := st.block(t); !strings.HasPrefix(gap, "retry: 3000\nevent: gap\n") {
 		t.Errorf("the gap is %q", gap)
@@ -234,7 +234,7 @@ func TestEnvelopeAsMessage(t *testing.T) {
 }
 
 func TestReadAndEnd(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for i := range 600 { // more than any batch
 		s.publish(t, []string{"a", "b"}[i%2], fmt.Sprint(i))
 	}
@@ -268,7 +268,7 @@ func TestReadAndEnd(t *testing.T) {
 }
 
 func TestSubscribeRefuses(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for _, tt := range []struct {
 		why, path, accept string
 		status            int
@@ -317,7 +317,7 @@ func TestSubscribeRefuses(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	resp := s.do(t, "HEAD", "/events/a", "")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("%s, %v", resp.Status, resp.Header)
@@ -325,7 +325,7 @@ func TestHead(t *testing.T) {
 }
 
 func TestPlainNames(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := s.subscribe(t, "/events?topic="+url.QueryEscape("a/b ü"))
 	st.place(t)
 	s.do(t, "POST", "/events/a%2Fb%20%C3%BC", "escaped", "Content-Type", "text/plain")
@@ -337,7 +337,7 @@ func TestPlainNames(t *testing.T) {
 // An EventSource gives up for good on any status but 200, so a draining hub answers it
 // with 200 and a reconnection time. Other clients get a 503.
 func TestDrainAnswers(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	open := s.subscribe(t, "/events/a")
 	begun := open.place(t)
 	if resp := s.do(t, "GET", "/readyz", ""); resp.StatusCode != 200 {
@@ -382,7 +382,7 @@ func TestDrainAnswers(t *testing.T) {
 // A body that is announced but never comes must hold neither the handler nor the
 // answer, which net/http sends after the body.
 func TestBodyThatNeverComes(t *testing.T) {
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for _, head := range []string{
 		"GET /events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n",
 		"GET /events/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -407,7 +407,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 // that reads a query.
 func TestSemicolonInQuery(t *testing.T) {
 	const topic = "https://shop.example/a;v=1"
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	st := s.subscribe(t, "/events?topic="+topic)
 	st.place(t)
 	resp := s.do(t, "POST", "/events?topic="+topic+"&type=a;b", "hello", "Content-Type", "text/plain")
@@ -435,7 +435,7 @@ func TestSemicolonInQuery(t *testing.T) {
 // The Accept header decides between a stream and NDJSON (RFC 9110 §12.5.1).
 func TestAccept(t *testing.T) {
 	const stream, lines = "text/event-stream", "application/x-ndjson"
-	s := newServer(t, eventlog.Retention{}, httpapi.Options{})
+	s := newServer(t, eventlog.Retention{}, edge.Options{})
 	for _, tt := range []struct{ accept, want string }{
 		{"", stream},
 		{"*/*", stream},

@@ -5,6 +5,8 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // tickets issues a ticket for what the caller's token may see, because a native
@@ -18,13 +20,13 @@ func (a *api) tickets(w http.ResponseWriter, r *http.Request) {
 		a.returnTicket(w, r)
 	default:
 		w.Header().Set("Allow", "DELETE, POST")
-		NewProblem(http.StatusMethodNotAllowed, "POST gives a ticket, DELETE takes it back.").Write(w)
+		edge.NewProblem(http.StatusMethodNotAllowed, "POST gives a ticket, DELETE takes it back.").Write(w)
 	}
 }
 
 func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
 	if a.Auth == nil {
-		NewProblem(http.StatusNotFound, "This hub asks for no tokens, and has no tickets: subscribe without.").Write(w)
+		edge.NewProblem(http.StatusNotFound, "This hub asks for no tokens, and has no tickets: subscribe without.").Write(w)
 		return
 	}
 	g, err := a.Auth.Subscriber(r)
@@ -33,19 +35,19 @@ func (a *api) issueTicket(w http.ResponseWriter, r *http.Request) {
 		text, err = a.Auth.Issue(g)
 	}
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
-	answer(w, http.StatusCreated, struct {
+	edge.Answer(w, http.StatusCreated, struct {
 		Ticket    string `json:"ticket"`
 		ExpiresIn int    `json:"expires_in"` // seconds within which it must be used first
 	}{text, int(auth.TicketStart.Seconds())})
 }
 
 func (a *api) returnTicket(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r)
+	q, err := edge.Query(r)
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
 	if a.Auth != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // topics answers with a page of the retained topics, or of those that the query
@@ -22,16 +24,16 @@ import (
 func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	g, err := a.Auth.Subscriber(r)
 	if err != nil {
-		a.refuse(w, r, err)
+		a.Refuse(w, r, err)
 		return
 	}
-	q, err := parseQuery(r)
+	q, err := edge.Query(r)
 	var found *topicsPage
 	if err == nil {
 		found, err = a.findTopics(r, q, g)
 	}
 	if err != nil {
-		a.problem(err).Write(w)
+		a.Problem(err).Write(w)
 		return
 	}
 	defer found.share.Give(found.bytes)
@@ -39,19 +41,19 @@ func (a *api) topics(w http.ResponseWriter, r *http.Request) {
 	if err != nil { // the client has gone
 		return
 	}
-	w.Header().Set("Content-Type", ndjson)
+	w.Header().Set("Content-Type", edge.NDJSON)
 	w.Header().Set("Cache-Control", "no-store")
 	if next := found.next(q); next != "" {
 		w.Header().Set("Link", "<"+r.URL.Path+"?"+next+`>; rel="next"`) // RFC 8288
 	}
-	ForgetHead(w, r)
+	edge.ForgetHead(w, r)
 	out := bufio.NewWriter(w)
 	for i, t := range found.topics {
 		var n *int
 		if g.Admin {
 			n = &streams[i]
 		}
-		encode(out, struct {
+		edge.Encode(out, struct {
 			Topic       string `json:"topic"`
 			Events      int64  `json:"events,omitempty"` // 0 only if the caller may not see the figures
 			Bytes       int64  `json:"bytes,omitempty"`

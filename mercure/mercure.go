@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/tidings-sse/tidings/auth"
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
 )
@@ -18,8 +18,6 @@ const Path = "/.well-known/mercure"
 
 // Options configures a [Handler]. The zero value works: it asks for no tokens.
 type Options struct {
-	Auth *auth.Auth // checks tokens; nil: everything is allowed
-
 	// QueryToken accepts a token in the query parameter authorization, where proxies
 	// may log it.
 	QueryToken bool
@@ -31,30 +29,29 @@ type Options struct {
 
 // A Handler serves [Path] and the paths below it. Make one with [New].
 type Handler struct {
-	o   Options
-	hub *hub.Hub
-	api *httpapi.API
+	http.Handler
+	o    Options
+	hub  *hub.Hub
+	edge *edge.Edge
 }
 
-// New returns a handler of the protocol on h. api is the native API on the same hub; it
-// serves the streams.
-func New(h *hub.Hub, api *httpapi.API, o Options) *Handler { return &Handler{o: o, hub: h, api: api} }
+// New returns the handler of the protocol on e's hub. e should refuse what [Reserved]
+// names to the other dialects (see [edge.Options]). Errors are problem+json (RFC 9457).
+func New(e *edge.Edge, o Options) *Handler {
+	m := &Handler{o: o, hub: e.Hub(), edge: e}
+	m.Handler = edge.Bound(http.HandlerFunc(m.serve), e.WriteTimeout)
+	return m
+}
 
 // Serves reports whether a URL path is [Path] or below it.
 func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
-
-// ServeHTTP implements [http.Handler]. Errors are problem+json (RFC 9457), as in
-// package httpapi.
-func (m *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	httpapi.TimeWrites(httpapi.BoundBody(m.serve), m.api.WriteTimeout()).ServeHTTP(w, r)
-}
 
 func (m *Handler) serve(w http.ResponseWriter, r *http.Request) {
 	r = m.withToken(r)
 	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
 	case r.URL.Path != Path && (!m.o.Subscriptions || !strings.HasPrefix(r.URL.EscapedPath()+"/", subscriptionsPath+"/")):
-		httpapi.NewProblem(http.StatusNotFound, "There is nothing here; subscribe and publish at "+Path+".").Write(w)
+		edge.NewProblem(http.StatusNotFound, "There is nothing here; subscribe and publish at "+Path+".").Write(w)
 	case r.URL.Path != Path && reading:
 		m.subscriptions(w, r)
 	case reading:
@@ -63,7 +60,7 @@ func (m *Handler) serve(w http.ResponseWriter, r *http.Request) {
 		m.publish(w, r)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		httpapi.NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes.").Write(w)
+		edge.NewProblem(http.StatusMethodNotAllowed, "GET subscribes, POST publishes.").Write(w)
 	}
 }
 
@@ -85,27 +82,27 @@ func (m *Handler) withToken(r *http.Request) *http.Request {
 
 // subscribe serves a stream.
 func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
-	g, err := m.o.Auth.Subscriber(r)
+	g, err := m.edge.Auth.Subscriber(r)
 	if err != nil {
-		m.api.Refuse(w, r, err)
+		m.edge.Refuse(w, r, err)
 		return
 	}
-	q, err := httpapi.Query(r)
+	q, err := edge.Query(r)
 	if err != nil {
-		m.api.Refuse(w, r, err)
+		m.edge.Refuse(w, r, err)
 		return
 	}
 	sub := hub.Subscription{Grant: g.Subscribe, From: hub.From{LastEventID: lastEventID(r.Header, q)}}
 	if sub.Selectors, err = selectors(q["topic"]); err != nil {
-		m.api.Refuse(w, r, err)
+		m.edge.Refuse(w, r, err)
 		return
 	}
 	o := hub.StreamOptions{Mercure: true}
-	if o.Positions, err = httpapi.ParsePositions(q, hub.PositionFields); err != nil {
-		m.api.Refuse(w, r, err)
+	if o.Positions, err = edge.ParsePositions(q, hub.PositionFields); err != nil {
+		m.edge.Refuse(w, r, err)
 		return
 	}
-	m.api.Stream(w, r, g, sub, o)
+	m.edge.Stream(w, r, g, sub, o)
 }
 
 // selectors parses a subscriber's topics. It accepts as many as the hub allows in one
@@ -133,7 +130,7 @@ func selectors(topics []string) (hub.Selectors, error) {
 // had, or "". The id that a reconnecting client sends takes precedence over the page's
 // own parameter.
 func lastEventID(h http.Header, q url.Values) string {
-	if id := httpapi.ReconnectID(h, q); id != "" {
+	if id := edge.ReconnectID(h, q); id != "" {
 		return id
 	}
 	return q.Get("last_event_id")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -45,7 +46,7 @@ func newServer(t *testing.T, r eventlog.Retention, anonymous bool, o mercure.Opt
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Auth, err = auth.New(auth.Options{PublisherKeys: keys, SubscriberKeys: keys, Anonymous: anonymous, Cookie: auth.DefaultCookie, Origins: []string{"https://app.example"}})
+	authority, err := auth.New(auth.Options{PublisherKeys: keys, SubscriberKeys: keys, Anonymous: anonymous, Cookie: auth.DefaultCookie, Origins: []string{"https://app.example"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +60,8 @@ func newServer(t *testing.T, r eventlog.Retention, anonymous bool, o mercure.Opt
 	if o.Subscriptions {
 		presence = mercure.Watch(h, mercure.PresenceOptions{Logger: logger}).Close
 	}
-	api := httpapi.New(h, httpapi.Options{Auth: o.Auth, Logger: logger})
-	s := &server{httptest.NewServer(both(api, mercure.New(h, api, o))), h}
+	api := httpapi.New(edge.New(h, edge.Options{Auth: authority, Logger: logger}), httpapi.Options{})
+	s := &server{httptest.NewServer(both(api, mercure.New(api.Edge(), o))), h}
 	t.Cleanup(func() {
 		s.Client().CloseIdleConnections()
 		s.CloseClientConnections()
@@ -689,11 +690,12 @@ func TestSubscriptionListEndsWhenNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := mercure.Options{Subscriptions: true}
-	if o.Auth, err = auth.New(auth.Options{SubscriberKeys: keys}); err != nil {
+	authority, err := auth.New(auth.Options{SubscriberKeys: keys})
+	if err != nil {
 		t.Fatal(err)
 	}
-	api := httpapi.New(s.hub, httpapi.Options{Auth: o.Auth, WriteTimeout: 300 * time.Millisecond})
-	m, ended := mercure.New(s.hub, api, o), make(chan struct{})
+	api := httpapi.New(edge.New(s.hub, edge.Options{Auth: authority, WriteTimeout: 300 * time.Millisecond}), httpapi.Options{})
+	m, ended := mercure.New(api.Edge(), o), make(chan struct{})
 	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)
 		m.ServeHTTP(w, r)

@@ -1,30 +1,27 @@
 package mercure
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
-	"time"
 
 	"github.com/tidings-sse/tidings/auth"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
-	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
 )
 
 // publish appends an update to the log and answers with its id.
 func (m *Handler) publish(w http.ResponseWriter, r *http.Request) {
-	g, err := m.o.Auth.Publisher(r)
+	g, err := m.edge.Auth.Publisher(r)
 	if err != nil {
-		m.api.Refuse(w, r, err)
+		m.edge.Refuse(w, r, err)
 		return
 	}
 	id, err := m.add(w, r, g)
 	if err != nil {
-		m.api.Refuse(w, r, err)
+		m.edge.Refuse(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -32,13 +29,15 @@ func (m *Handler) publish(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id string, err error) {
-	body, mediaType, done, err := m.api.Body(w, r)
-	defer done()
+	held := m.edge.Hold()
+	defer held.Release()
+	mediaType, _ := edge.ParseMediaType(r.Header.Get("Content-Type"))
+	body, err := m.edge.Body(w, r, nil, &held)
 	if err != nil {
 		return "", err
 	}
 	if mediaType != "application/x-www-form-urlencoded" {
-		return "", httpapi.NewProblem(http.StatusUnsupportedMediaType, "Send an update as a form: application/x-www-form-urlencoded.")
+		return "", edge.NewProblem(http.StatusUnsupportedMediaType, "Send an update as a form: application/x-www-form-urlencoded.")
 	}
 	fields, err := form.Parse(string(body))
 	if err != nil {
@@ -53,7 +52,7 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 			return "", auth.Forbidden("Topics under " + Path + " are the hub's own.")
 		}
 	}
-	if err := httpapi.MayPublish(g, rec.Topics); err != nil {
+	if err := m.edge.MayPublish(g, rec.Topics); err != nil {
 		return "", err
 	}
 	results, err := m.hub.Publish(r.Context(), rec)
@@ -70,27 +69,19 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 // it does not deduplicate. Unknown fields are ignored.
 func record(fields url.Values) (eventlog.Record, error) {
 	rec := eventlog.Record{
-		Type:        fields.Get("type"),
+		Type:        edge.EventType(fields.Get("type")),
 		Data:        []byte(fields.Get("data")),
 		Private:     fields.Has("private"), // present, whatever the value
 		PublisherID: fields.Get("id"),
 	}
-	seen := map[string]bool{}
-	for _, t := range fields["topic"] {
-		if !seen[t] { // an alternate topic may repeat the canonical one
-			seen[t] = true
-			rec.Topics = append(rec.Topics, t)
-		}
-	}
-	if rec.Type == "message" {
-		rec.Type = "" // the same on the wire
+	for _, t := range fields["topic"] { // an alternate topic may repeat the canonical one
+		rec.Topics = edge.AddTopic(rec.Topics, t)
 	}
 	if v := fields.Get("retry"); v != "" {
-		ms, err := strconv.ParseUint(v, 10, 32)
-		if err != nil {
-			return rec, &hub.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, up to %d", hub.MaxRetry.Milliseconds())}
+		var err error
+		if rec.Retry, err = edge.ParseRetry(v, 0); err != nil {
+			return rec, err
 		}
-		rec.Retry = time.Duration(ms) * time.Millisecond
 	}
 	return rec, hub.Check(&rec)
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/hub"
 )
 
@@ -74,7 +74,7 @@ func parseSubscriberID(s string) (id hub.StreamID, ok bool) {
 // subscriptions serves the active subscriptions: all, those to a topic, or one. It
 // writes them one by one and holds a page of streams at a time.
 func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
-	g, err := m.o.Auth.Subscriber(r)
+	g, err := m.edge.Auth.Subscriber(r)
 	if err == nil && !g.MaySee(r.URL.EscapedPath()) {
 		err = auth.Forbidden("The token does not grant to see subscriptions: its claim mercure.subscribe needs " + subscriptionsPath + "{/topic}{/subscriber}, or the path that was asked for.")
 	}
@@ -83,7 +83,7 @@ func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 		l, err = m.list(r)
 	}
 	if err != nil {
-		m.api.Refuse(w, r, err)
+		m.edge.Refuse(w, r, err)
 		return
 	}
 	defer l.close()
@@ -98,7 +98,7 @@ func (m *Handler) subscriptions(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method != http.MethodHead {
-		httpapi.ForgetHead(w, r)
+		edge.ForgetHead(w, r)
 		l.write(w)
 	}
 }
@@ -136,7 +136,7 @@ func (m *Handler) list(r *http.Request) (*list, error) {
 	}
 	l := &list{ctx: r.Context(), hub: m.hub, path: strings.Clone(r.URL.EscapedPath()), lastEventID: bounds.Last.URN()}
 	l.tag = `"` + l.hub.StreamsVersion() + "-" + bounds.Last.String() + `"` // taken before any stream is read
-	missing := httpapi.NewProblem(http.StatusNotFound, "There is no such subscription; list them at "+subscriptionsPath+".")
+	missing := edge.NewProblem(http.StatusNotFound, "There is no such subscription; list them at "+subscriptionsPath+".")
 	parts := strings.Split(strings.Trim(strings.TrimPrefix(l.path, subscriptionsPath), "/"), "/")
 	for i := range parts {
 		if parts[i], err = url.PathUnescape(parts[i]); err != nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // programs holds the paths of the binaries that a comparison starts.
@@ -33,7 +35,7 @@ func (p *programs) start(name string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddress()
+	addr, err := rig.FreeAddress()
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(temp))
 	}
@@ -104,14 +106,6 @@ func (s *server) stop() error {
 	defer kill.Stop()
 	_ = s.cmd.Wait() // the error is the signal
 	return os.RemoveAll(s.temp)
-}
-
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // child returns a process's only child: nginx's worker.

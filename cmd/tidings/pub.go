@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"os"
 
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 )
 
 type pubCmd struct {
@@ -98,7 +98,7 @@ func (f *hubFlags) post(ctx context.Context, q url.Values, contentType string, b
 func printID(out io.Writer, line []byte) (n int, err error) {
 	var published struct {
 		ID string
-		httpapi.Problem
+		edge.Problem
 	}
 	if err := json.Unmarshal(line, &published); err != nil {
 		return 0, fmt.Errorf("the hub's answer cannot be read: %w", err)

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"net"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 func TestMain(m *testing.M) {
@@ -19,23 +20,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			addr, err := freeAddress()
+			addr, err := rig.FreeAddress()
 			env.Setenv("ADDR", addr)
 			env.Setenv("TIDINGS_SERVER", "http://"+addr)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ready": ready},
 	})
-}
-
-// freeAddress returns an address that nobody listens on, most likely also when the
-// script starts its hub.
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 func ready(ts *testscript.TestScript, _ bool, _ []string) {

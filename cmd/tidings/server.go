@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // hubFlags are the address of a hub and the token for it.
@@ -43,7 +43,7 @@ const maxSaid = 4 << 10
 // problem's detail (RFC 9457), or else the beginning of the text.
 func problemText(status string, body []byte) string {
 	said := strings.TrimSpace(string(body[:min(len(body), maxSaid)]))
-	var p httpapi.Problem
+	var p edge.Problem
 	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
 		said = p.Detail
 	}

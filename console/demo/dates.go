@@ -7,6 +7,9 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
+// DatesPath is where tutorials have [Dates].
+const DatesPath = "/test/server-sent-events"
+
 // Dates streams the date every second, like the server of many tutorials, until the
 // client disconnects or leaving is closed.
 func Dates(leaving <-chan struct{}) http.Handler {

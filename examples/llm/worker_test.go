@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -23,7 +24,7 @@ func startHub(t *testing.T) *Remote {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(httpapi.New(h, httpapi.Options{}))
+	server := httptest.NewServer(httpapi.New(edge.New(h, edge.Options{}), httpapi.Options{}))
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()

@@ -15,6 +15,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/tidings-sse/tidings/internal/checker/attack"
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 type attackCheck struct {
@@ -90,11 +91,11 @@ type attackRun struct {
 	begun  time.Duration
 	trims  bool // the hub drops some of what is published
 
-	quiet, attacked, spared, after *latency // spared is that of the crowd beside
-	before, peak, end      int64 // the hub's memory
-	cpu                    time.Duration
-	attacks                []*assailant
-	newcomer               string // how a new client fared under attack
+	quiet, attacked, spared, after *rig.Latency // spared is that of the crowd beside
+	before, peak, end              int64        // the hub's memory
+	cpu                            time.Duration
+	attacks                        []*assailant
+	newcomer                       string // how a new client fared under attack
 }
 
 func (c *attackCheck) run(ctx context.Context, s *setup, r *report, attacks []attack.Attack, flags ...string) error {
@@ -327,13 +328,13 @@ func (r *attackRun) judgeCost(ctx context.Context, rep *report) error {
 	}
 	rep.must("hub memory after", mib(r.end), r.end <= r.before+kept, "≤ "+mib(kept)+" more than before")
 	rep.add("hub processor time, s", fmt.Sprintf("%.1f", r.cpu.Seconds()))
-	rep.latencies("before", []*latency{r.quiet})
+	rep.latencies("before", []*rig.Latency{r.quiet})
 	if r.spared != nil {
-		rep.latencies("beside, not attacked", []*latency{r.spared})
+		rep.latencies("beside, not attacked", []*rig.Latency{r.spared})
 	}
-	rep.latenciesWithin("under attack", []*latency{r.attacked}, r.Noise, []*latency{r.spared})
-	rep.add("publish to receive, longest, under attack", millis(time.Duration(r.attacked.max.Load())))
-	rep.latencies("after", []*latency{r.after})
+	rep.latenciesWithin("under attack", []*rig.Latency{r.attacked}, r.Noise, []*rig.Latency{r.spared})
+	rep.add("publish to receive, longest, under attack", millis(r.attacked.Max()))
+	rep.latencies("after", []*rig.Latency{r.after})
 	rep.add("honest streams that reconnected", r.honest.reconnects())
 	rep.add("a newcomer under attack", r.newcomer)
 	newcomer := r.welcome(ctx)

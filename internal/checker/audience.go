@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // An audience listens live to one publisher, whose events are numbered from 0, and
@@ -19,8 +21,8 @@ type audience struct {
 	members   []*listener
 	hold      chan struct{} // closed by release; nil if members read from the start
 
-	latency atomic.Pointer[latency] // where durations are added; nil: nowhere
-	until   atomic.Uint32           // the number of the event at which members leave
+	latency atomic.Pointer[rig.Latency] // where durations are added; nil: nowhere
+	until   atomic.Uint32               // the number of the event at which members leave
 }
 
 // A listener is a member of an audience.
@@ -68,7 +70,7 @@ func gather(ctx context.Context, h *process, p *publisher, n, receive int) (*aud
 
 func (a *audience) hear(m *listener, e event) (last bool) {
 	if l := a.latency.Load(); l != nil {
-		l.add(now() - e.at)
+		l.Add(now() - e.at)
 	}
 	m.see(e.seq)
 	m.at.Store(int64(e.seq))
@@ -85,12 +87,12 @@ func (a *audience) subscribers() []*subscriber {
 
 // measure publishes at a rate, in events a second, while during runs, and returns the
 // latencies at the members.
-func (a *audience) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
-	l := &latency{}
+func (a *audience) measure(ctx context.Context, rate float64, during func() error) (*rig.Latency, error) {
+	l := rig.NewLatency()
 	return l, a.measureInto(ctx, l, rate, during)
 }
 
-func (a *audience) measureInto(ctx context.Context, l *latency, rate float64, during func() error) error {
+func (a *audience) measureInto(ctx context.Context, l *rig.Latency, rate float64, during func() error) error {
 	a.latency.Store(l)
 	defer a.latency.Store(nil)
 	stop, spoken := make(chan struct{}), make(chan error, 1)

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -151,7 +152,7 @@ func TestChurnLeavesNoGoroutine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := httpapi.New(h, httpapi.Options{Logger: logger})
+	api := httpapi.New(edge.New(h, edge.Options{Logger: logger}), httpapi.Options{})
 	server := httptest.NewUnstartedServer(api)
 	server.Config.ReadHeaderTimeout = time.Second
 	server.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
@@ -243,18 +244,6 @@ func TestSequence(t *testing.T) {
 		}
 		if s.end(6); s.verdict != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.why, s.verdict, tt.want)
-		}
-	}
-}
-
-func TestLatency(t *testing.T) {
-	var l latency
-	for ms := 1; ms <= 1000; ms++ {
-		l.add(time.Duration(ms) * time.Millisecond)
-	}
-	for q, want := range map[float64]time.Duration{0: time.Millisecond, 0.5: 500 * time.Millisecond, 0.99: 990 * time.Millisecond, 1: time.Second} {
-		if got := l.quantile(q); got < want*97/100 || got > want*103/100 {
-			t.Errorf("the quantile %g is %s, want %s", q, got, want)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // A crowd is several audiences, each with its own publisher.
@@ -36,8 +38,8 @@ func (c crowd) hub() *process { return c[0].publisher.hub }
 
 // measure measures all audiences at once, each at rate events a second. It returns the
 // latencies even with an error.
-func (c crowd) measure(ctx context.Context, rate float64, during func() error) (*latency, error) {
-	l, over := &latency{}, make(chan struct{})
+func (c crowd) measure(ctx context.Context, rate float64, during func() error) (*rig.Latency, error) {
+	l, over := rig.NewLatency(), make(chan struct{})
 	errs := make([]error, len(c))
 	var wg sync.WaitGroup
 	for i, a := range c {

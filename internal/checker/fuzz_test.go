@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
@@ -36,7 +37,7 @@ func besiege(f *testing.F) *besieged {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := &besieged{hub: h, handler: httpapi.New(h, httpapi.Options{Logger: logger, MaxBody: 64 << 10}), bystander: make(chan sse.Event, 1<<16)}
+	b := &besieged{hub: h, handler: httpapi.New(edge.New(h, edge.Options{Logger: logger, MaxBody: 64 << 10}), httpapi.Options{}), bystander: make(chan sse.Event, 1<<16)}
 	server := httptest.NewServer(b.handler)
 	resp, err := http.Get(server.URL + "/events?topic=*")
 	if err != nil {

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // setup is what all checks need to start hubs.
@@ -98,7 +98,7 @@ func (s *setup) startHubOn(data string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := freeAddress()
+	addr, err := rig.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -108,29 +108,6 @@ func (s *setup) startHubOn(data string, args ...string) (*process, error) {
 		h.args = append(h.args, "--data", data)
 	}
 	return h, h.start()
-}
-
-// freeAddress returns a free loopback address below the kernel's range of ephemeral
-// ports. A client that dials an ephemeral port on which no program listens may get that
-// same port for its own end, and so connect to itself.
-func freeAddress() (string, error) {
-	var low, high int
-	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if err != nil {
-		return "", err
-	}
-	if _, err := fmt.Sscan(string(text), &low, &high); err != nil {
-		return "", err
-	}
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(low-10_000))
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		return addr, ln.Close()
-	}
-	return "", fmt.Errorf("no free port between 10000 and %d", low)
 }
 
 // prober asks for readiness. It keeps no connection open, because that would count as

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 type killCheck struct {
@@ -31,8 +33,8 @@ type killRun struct {
 	hub        *process
 	publishers []*publisher
 	watchers   []*watcher
-	late       []*watcher // watchers that have not begun
-	starts     latency    // from a kill until the hub is ready again
+	late       []*watcher   // watchers that have not begun
+	starts     *rig.Latency // from a kill until the hub is ready again
 	published  time.Duration
 }
 
@@ -51,7 +53,7 @@ func (c *killCheck) check(ctx context.Context, s *setup) (*report, error) {
 	defer h.kill()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	run := &killRun{killCheck: c, hub: h}
+	run := &killRun{killCheck: c, hub: h, starts: rig.NewLatency()}
 	if err := run.subscribe(ctx); err != nil {
 		return nil, err
 	}
@@ -177,7 +179,7 @@ func (r *killRun) killUnderLoad(ctx context.Context) error {
 		if err := r.hub.start(); err != nil {
 			return err
 		}
-		r.starts.add(now() - killed)
+		r.starts.Add(now() - killed)
 		for len(r.late) > late-late*i/r.Kills {
 			if err := r.late[0].start(ctx, r.hub); err != nil {
 				return err
@@ -214,8 +216,8 @@ func (r *killRun) publishEnd(ctx context.Context) error {
 func (r *killRun) judge(missing int) (*report, error) {
 	rep := &report{Check: "kill"}
 	rep.add("kills", r.Kills)
-	rep.add("ready again after, median", millis(r.starts.quantile(0.5)))
-	rep.add("ready again after, longest", millis(time.Duration(r.starts.max.Load())))
+	rep.add("ready again after, median", millis(r.starts.Quantile(0.5)))
+	rep.add("ready again after, longest", millis(r.starts.Max()))
 	log, err := r.hub.retained("*")
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 type stallCheck struct {
@@ -43,7 +45,7 @@ func (c *stallCheck) check(ctx context.Context, s *setup) (*report, error) {
 
 // A stallRound is the result of one round of measurements.
 type stallRound struct {
-	quiet, stalled     *latency
+	quiet, stalled     *rig.Latency
 	rss, kernel        int64 // growth with stalled readers
 	blocked, reconnect int
 	verdict
@@ -120,7 +122,7 @@ func (c *stallCheck) round(ctx context.Context, h *process, healthy *audience, r
 		return err
 	}
 	progress("p99 %s without and %s with stalled readers, of whom %d are blocked",
-		millis(r.quiet.quantile(0.99)), millis(r.stalled.quantile(0.99)), r.blocked)
+		millis(r.quiet.Quantile(0.99)), millis(r.stalled.Quantile(0.99)), r.blocked)
 	stalled.release()
 	r.verdict, r.missing, err = stalled.dismiss(ctx, time.Minute)
 	for _, m := range stalled.members {
@@ -143,7 +145,7 @@ func (c *stallCheck) fill(ctx context.Context, a *audience) error {
 }
 
 func (c *stallCheck) report(r *report, rounds []stallRound) {
-	var quiet, stalled []*latency
+	var quiet, stalled []*rig.Latency
 	var perUser, perKernel int64
 	blocked, reconnects, missing := c.Stalled, 0, 0
 	for i := range rounds {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 type stormCheck struct {
@@ -30,7 +32,7 @@ type stormRun struct {
 
 // A stormRound is the result of one storm.
 type stormRound struct {
-	quiet, beside, stormy *latency
+	quiet, beside, stormy *rig.Latency
 	resumeResult
 }
 
@@ -96,7 +98,7 @@ func (r *stormRun) round(ctx context.Context, s *stormRound) (err error) {
 		return err
 	}
 	progress("p99 %s without, %s beside spinning processes and %s in a storm, which took %s for %d events",
-		millis(s.quiet.quantile(0.99)), millis(s.beside.quantile(0.99)), millis(s.stormy.quantile(0.99)), s.Took.Round(time.Millisecond), s.Replayed)
+		millis(s.quiet.Quantile(0.99)), millis(s.beside.Quantile(0.99)), millis(s.stormy.Quantile(0.99)), s.Took.Round(time.Millisecond), s.Replayed)
 	for range r.ends() {
 		if err := r.end.publish(ctx, 1); err != nil {
 			return err
@@ -137,7 +139,7 @@ func (r *stormRun) plan() *resumePlan {
 }
 
 func (c *stormCheck) report(r *report, rounds []stormRound, v verdict) {
-	var quiet, beside, stormy []*latency
+	var quiet, beside, stormy []*rig.Latency
 	var took []time.Duration
 	var total time.Duration
 	replayed, missing := 0, 0

@@ -11,7 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // Config holds all settings, with defaults and help texts. `tidings serve` reads them
@@ -78,12 +78,12 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--demo-llm-url %s: write the API's base, as in http://localhost:11434/v1", c.DemoLLMURL)
 	}
 	for _, o := range c.CORSOrigin {
-		if err := httpapi.CheckOrigin(o); err != nil {
+		if err := edge.CheckOrigin(o); err != nil {
 			return fmt.Errorf("--cors-origin: %w", err)
 		}
 	}
 	for _, name := range c.CORSHeader {
-		if err := httpapi.CheckHeader(name); err != nil {
+		if err := edge.CheckHeader(name); err != nil {
 			return fmt.Errorf("--cors-header: %w", err)
 		}
 	}

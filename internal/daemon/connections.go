@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/budget"
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // The memory that connections count for, in bytes: more than was measured for each kind
@@ -191,7 +191,7 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	return httpapi.CountStreams(context.WithValue(ctx, connectionKey{}, c), c)
+	return edge.CountStreams(context.WithValue(ctx, connectionKey{}, c), c)
 }
 
 const (

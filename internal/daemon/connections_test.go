@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/budget"
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // An eighth of the limit is for connections: 16 MiB.
@@ -246,14 +246,14 @@ func TestResetRequests(t *testing.T) {
 	conn := newCountedConn(here, budget.New(0).Share(budget.Connections), connectionSize)
 	ctx, cancel := context.WithCancel(withConnection(t.Context(), conn))
 	served := 0
-	h := httpapi.BoundRequests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }), conn.held, requestBytes, time.Second, slowDown)
+	h := edge.BoundRequests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }), conn.held, requestBytes, time.Second, slowDown)
 	request := httptest.NewRequestWithContext(ctx, "GET", "/events/a", nil)
 	request.ProtoMajor = 2
 	h.ServeHTTP(httptest.NewRecorder(), request)
 	if served != 1 || conn.pause.Load() != 0 {
 		t.Fatalf("%d of 1 requests were served, and the connection pauses for %d ns", served, conn.pause.Load())
 	}
-	quits := httpapi.BoundRequests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() }), conn.held, requestBytes, time.Second, slowDown)
+	quits := edge.BoundRequests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel() }), conn.held, requestBytes, time.Second, slowDown)
 	quits.ServeHTTP(httptest.NewRecorder(), request)
 	if pause := conn.pause.Load(); pause != int64(resetPause) {
 		t.Errorf("after a request that was reset while it was served, the connection pauses for %d ns, want %d", pause, resetPause)

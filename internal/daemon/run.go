@@ -19,6 +19,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/console"
 	"github.com/tidings-sse/tidings/console/demo"
+	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
 	"github.com/tidings-sse/tidings/httpapi"
@@ -75,12 +76,12 @@ func Run(ctx context.Context, c *Config, out io.Writer, logger *slog.Logger) (er
 		defer presence.Close()
 		metrics = append(metrics, presence)
 	}
-	api := newAPI(c, h, authority, memory, metrics, logger)
-	defer api.Close()
+	e := newEdge(c, h, authority, memory, logger)
+	defer e.Close()
 	spareProcessors()
 	leaving := make(chan struct{}) // ends the demos' own streams
-	all := handler(c, dialects(c, h, api, authority), authority, demoOpts.Plug, leaving, logger)
-	srv := newServer(c, certificates, httpapi.BoundRequests(all, connections, requestBytes, c.Retry, slowDown), logger)
+	all := handler(c, e, metrics, demoOpts.Plug, leaving, logger)
+	srv := newServer(c, certificates, edge.BoundRequests(all, connections, requestBytes, c.Retry, slowDown), logger)
 	served := make(chan error, 1)
 	go func() { served <- serve(srv, leaveRoom(ln, connections, certificates != nil, logger)) }()
 
@@ -178,60 +179,67 @@ func collectors(log eventlog.Log, clock *eventlog.Clock) []prometheus.Collector 
 	return all
 }
 
-func newAPI(c *Config, h *hub.Hub, authority *auth.Auth, b *budget.Budget, metrics []prometheus.Collector, logger *slog.Logger) *httpapi.API {
-	return httpapi.New(h, httpapi.Options{
+func newEdge(c *Config, h *hub.Hub, authority *auth.Auth, b *budget.Budget, logger *slog.Logger) *edge.Edge {
+	return edge.New(h, edge.Options{
 		Heartbeat:    c.Heartbeat,
 		WriteTimeout: c.WriteTimeout,
 		Retry:        c.Retry,
 		MaxBody:      int64(c.MaxBody),
 		Auth:         authority,
 		Logger:       logger,
-		Version:      Version(),
-		Unparked:     c.Unparked,
 		Reserved:     mercure.Reserved,
+		Unparked:     c.Unparked,
 		Budget:       b,
-		Collectors:   metrics,
 	})
 }
 
-// dialects serves Mercure's path besides the native API.
-func dialects(c *Config, h *hub.Hub, api *httpapi.API, authority *auth.Auth) http.Handler {
-	m := mercure.New(h, api, mercure.Options{Auth: authority, QueryToken: c.MercureQueryToken, Subscriptions: c.MercureSubscriptions})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if mercure.Serves(r.URL.Path) {
-			m.ServeHTTP(w, r)
-			return
-		}
-		api.ServeHTTP(w, r)
-	})
+// A route says which paths a handler serves.
+type route struct {
+	serves  func(path string) bool
+	handler http.Handler
 }
 
-// handler combines the packages' handlers behind one [httpapi.Access].
-func handler(c *Config, api http.Handler, authority *auth.Auth, plug *demo.Plug, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
-	pages := http.NewServeMux()
-	pages.Handle(console.Path, console.Handler())
-	pages.HandleFunc("GET /{$}", welcome)
-	if c.Demo {
-		dates := demo.Dates(leaving)
-		pages = http.NewServeMux()
-		pages.Handle(console.Path, console.Handler())
-		pages.Handle("/demo/", demo.Handler())
-		if plug != nil {
-			pages.Handle("GET /demo/plug/events", plug.Events(leaving))
-		}
-		pages.Handle("GET /test/server-sent-events", dates)
-		pages.Handle("GET /{$}", demo.Root(dates))
+// handler serves the dialects and the pages behind one [edge.Access]. The first route
+// that serves a path gets it. A mux could not do that: it cleans paths, and would change
+// the slashes of a topic.
+func handler(c *Config, e *edge.Edge, metrics []prometheus.Collector, plug *demo.Plug, leaving <-chan struct{}, logger *slog.Logger) http.Handler {
+	routes := []route{
+		{mercure.Serves, mercure.New(e, mercure.Options{QueryToken: c.MercureQueryToken, Subscriptions: c.MercureSubscriptions})},
+		{c.servesPage, edge.OnlyGet(pages(c, plug, leaving).ServeHTTP)},
+		{func(string) bool { return true }, httpapi.New(e, httpapi.Options{Version: Version(), Collectors: metrics})},
 	}
 	loopback, _ := c.loopback() // validated
-	access := httpapi.Access{Loopback: loopback && !c.NoAuth && authority == nil, Origins: c.CORSOrigin, Headers: c.CORSHeader, Logger: logger}
-	boundedPages := httpapi.BoundBody(httpapi.OnlyGet(pages.ServeHTTP))
-	return httpapi.TimeWrites(access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Only their own paths go to the pages, because a mux cleans paths and would
-		// change the slashes of a topic.
-		if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(console.Path, "/")) || c.Demo && (strings.HasPrefix(r.URL.Path, "/demo") || r.URL.Path == "/test/server-sent-events") {
-			boundedPages.ServeHTTP(w, r)
-			return
+	access := edge.Access{Loopback: loopback && !c.NoAuth && e.Auth == nil, Origins: c.CORSOrigin, Headers: c.CORSHeader, Logger: logger}
+	return edge.Bound(access.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, route := range routes {
+			if route.serves(r.URL.Path) {
+				route.handler.ServeHTTP(w, r)
+				return
+			}
 		}
-		api.ServeHTTP(w, r)
 	})), c.WriteTimeout)
+}
+
+// servesPage reports whether a path is one of the console, the welcome or the demos.
+func (c *Config) servesPage(path string) bool {
+	return path == "/" || strings.HasPrefix(path, strings.TrimSuffix(console.Path, "/")) ||
+		c.Demo && (strings.HasPrefix(path, "/demo") || path == demo.DatesPath)
+}
+
+// pages returns the handler of the pages, see servesPage.
+func pages(c *Config, plug *demo.Plug, leaving <-chan struct{}) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(console.Path, console.Handler())
+	if !c.Demo {
+		mux.HandleFunc("GET /{$}", welcome)
+		return mux
+	}
+	dates := demo.Dates(leaving)
+	mux.Handle("/demo/", demo.Handler())
+	if plug != nil {
+		mux.Handle("GET /demo/plug/events", plug.Events(leaving))
+	}
+	mux.Handle("GET "+demo.DatesPath, dates)
+	mux.Handle("GET /{$}", demo.Root(dates))
+	return mux
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"maps"
 	"net"
@@ -18,7 +19,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tidings-sse/tidings/httpapi"
+	"golang.org/x/time/rate"
+
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // TransportConfig holds the settings for TLS and proxies. The help texts are the
@@ -110,11 +113,28 @@ const maxHead = 128 << 10
 // connection, whose settings have announced the limit (RFC 9113 §6.5.2).
 const headSlack = 32 << 10
 
+// serverLinesPerSecond bounds the lines that net/http logs about connections, because
+// each connection of a stranger can cause one.
+const serverLinesPerSecond = 20
+
+// A serverLog logs net/http's lines as warnings, up to a limit, and drops the rest.
+type serverLog struct {
+	logger *slog.Logger
+	limit  *rate.Limiter
+}
+
+func (l *serverLog) Write(line []byte) (int, error) {
+	if l.limit.Allow() {
+		l.logger.Warn(strings.TrimSpace(string(line)))
+	}
+	return len(line), nil
+}
+
 // boundHead answers 431 to a head of more than maxHead bytes (RFC 6585 §5).
-func boundHead(next http.Handler) http.Handler {
-	refuse := httpapi.BoundBody(func(w http.ResponseWriter, _ *http.Request) {
-		httpapi.NewProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The address and the headers of a request have at most %d bytes: name fewer topics, for * and URI Templates select many at once, or send fewer and shorter headers and cookies.", maxHead)).Write(w)
-	})
+func boundHead(next http.Handler, writeTimeout time.Duration) http.Handler {
+	refuse := edge.Bound(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		edge.NewProblem(http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("The address and the headers of a request have at most %d bytes: name fewer topics, for * and URI Templates select many at once, or send fewer and shorter headers and cookies.", maxHead)).Write(w)
+	}), writeTimeout)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if headSize(r) > maxHead {
 			refuse.ServeHTTP(w, r)
@@ -140,11 +160,11 @@ func headSize(r *http.Request) int {
 // send slowly; streams have their own.
 func newServer(c *Config, certificates *tls.Config, h http.Handler, logger *slog.Logger) *http.Server {
 	srv := &http.Server{
-		Handler:           secure(c, boundHead(behindProxies(c.trusted, h))),
+		Handler:           secure(c, boundHead(behindProxies(c.trusted, h), c.WriteTimeout)),
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    maxHead + headSlack,
 		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(&serverLog{logger: logger, limit: rate.NewLimiter(serverLinesPerSecond, 10*serverLinesPerSecond)}, "", 0),
 		Protocols:         new(http.Protocols),
 		ConnState:         countState,
 		ConnContext:       withConnection,

@@ -1,17 +1,17 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // patience is how long anything may take that should happen at once. Only a test
@@ -63,23 +63,14 @@ func require(t *testing.T, what string, programs ...string) string {
 	return ""
 }
 
-// freePort returns a TCP port without a listener, below the range from which
-// systems take ports for outgoing connections: while a test has the port closed,
-// a browser's connection must not take it.
+// freePort returns the port of an address from [rig.FreeAddress].
 func freePort(t *testing.T) int {
 	t.Helper()
-	var errs error
-	for range 100 {
-		port := 18000 + rand.N(14000)
-		ln, err := net.Listen("tcp", address(port))
-		if err == nil {
-			_ = ln.Close()
-			return port
-		}
-		errs = errors.Join(errs, err)
+	addr, err := rig.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no free port: %v", errs)
-	return 0
+	return int(netip.MustParseAddrPort(addr).Port())
 }
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -1,6 +1,11 @@
 package load
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
+)
 
 // body reads a piece of the response's content. raw, unless nil, is a whole chunk whose
 // content is the piece.
@@ -172,9 +177,9 @@ func (s *stream) accept(e *entry, t *tally) {
 	s.got++
 	t.delivered++
 	if t.window.holds(e.due) {
-		record(t.hist, t.now-e.due)
+		rig.Record(t.hist, time.Duration(t.now-e.due))
 	}
 	if s.next == s.until {
-		record(t.catchUp, t.now-s.opened)
+		rig.Record(t.catchUp, time.Duration(t.now-s.opened))
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // Connect opens many streams at once, sends each an event, and closes them, several times.
@@ -46,7 +48,7 @@ func (b *Connect) Measure(ctx context.Context) (*Report, error) {
 	defer r.fail(nil)
 	report := newReport("connect", r.endpoint)
 	report.Subscribers, report.Topics = b.Subscribers, b.Topics
-	opening := newHistogram()
+	opening := rig.NewHistogram()
 	best := 0.0
 	for round := range b.Rounds {
 		usage, err := b.round(r, report)

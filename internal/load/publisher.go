@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // A ticket is a batch of events to send, with consecutive numbers from first on.
@@ -29,7 +31,7 @@ type press struct {
 
 	sent      []atomic.Int64 // for each topic, how many events were sent
 	published atomic.Int64   // events that the server has accepted
-	answers   sharedHistogram
+	answers   *rig.Latency
 	wg        sync.WaitGroup
 }
 
@@ -92,7 +94,7 @@ func (p *press) publish(conn net.Conn, publisher int64) error {
 		}
 		p.published.Add(int64(p.batch))
 		if p.window.holds(t.due) {
-			p.answers.record(p.clock() - t.due)
+			p.answers.Add(time.Duration(p.clock() - t.due))
 		}
 	}
 	return nil

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // startConnReaders starts a goroutine for each stream. They share one tally, at the cost of
@@ -61,7 +64,7 @@ func (a *audience) connect(_ context.Context, i int) (io.ReadCloser, error) {
 func (r *reader) follow(ctx context.Context, in io.Reader, s *stream, mu *sync.Mutex) {
 	if s.state == open { // open has read the response's head
 		mu.Lock()
-		record(r.opening, r.clock()-s.opened)
+		rig.Record(r.opening, time.Duration(r.clock()-s.opened))
 		mu.Unlock()
 		r.opened.Add(1)
 	}

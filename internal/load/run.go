@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // Common are the options of all benchmarks.
@@ -113,7 +115,7 @@ func newFeeds(topics, publishers int) []*feed {
 
 func (r *run) newPress(v *Volume, feeds []*feed) *press {
 	p := &press{endpoint: r.endpoint, size: v.Size, batch: v.Batch, clock: r.clock, window: &r.window}
-	p.answers.hist = newHistogram()
+	p.answers = rig.NewLatency()
 	for _, f := range feeds {
 		p.topics = append(p.topics, f.topic)
 	}
@@ -360,15 +362,15 @@ func (r *run) judge(p *press, a *audience, report *Report) {
 		report.Faults.Missed += max(0, want-a.streams[i].got)
 	}
 	report.Published = p.published.Load()
-	report.Answer = summarize(p.answers.snapshot())
+	report.Answer = summarize(p.answers.Histogram())
 	report.Checked = "events"
 	report.OK = report.Faults == (Faults{}) && report.Delivered == report.Expected && report.Delivered > 0
 }
 
 // total sums the readers' tallies.
 func (r *run) total(a *audience, report *Report) {
-	receive, catchUp := newHistogram(), newHistogram()
-	r.opening = newHistogram()
+	receive, catchUp := rig.NewHistogram(), rig.NewHistogram()
+	r.opening = rig.NewHistogram()
 	report.Delivered = 0
 	for _, reader := range a.readers {
 		report.Faults.add(reader.faults)
@@ -378,10 +380,4 @@ func (r *run) total(a *audience, report *Report) {
 		catchUp.Merge(reader.catchUp)
 	}
 	report.Receive, report.Open, report.CatchUp = summarize(receive), summarize(r.opening), summarize(catchUp)
-}
-
-func (s *sharedHistogram) snapshot() *hdrhistogram.Histogram {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return hdrhistogram.Import(s.hist.Export())
 }

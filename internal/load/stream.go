@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // A stream is one subscriber's response, read in pieces of any size.
@@ -46,7 +49,7 @@ type tally struct {
 }
 
 func newTally(w *window) *tally {
-	return &tally{window: w, hist: newHistogram(), opening: newHistogram(), catchUp: newHistogram()}
+	return &tally{window: w, hist: rig.NewHistogram(), opening: rig.NewHistogram(), catchUp: rig.NewHistogram()}
 }
 
 // Faults counts what was wrong with the events of all streams.
@@ -80,7 +83,7 @@ func (s *stream) consume(b []byte, t *tally) (n int, err error) {
 			return 0, err
 		}
 		s.state = open
-		record(t.opening, t.now-s.opened)
+		rig.Record(t.opening, time.Duration(t.now-s.opened))
 		b = b[n:]
 	}
 	if !s.chunked {

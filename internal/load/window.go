@@ -1,9 +1,7 @@
 package load
 
 import (
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -12,30 +10,6 @@ import (
 type window struct{ from, to atomic.Int64 }
 
 func (w *window) holds(t int64) bool { return t >= w.from.Load() && t < w.to.Load() }
-
-// Latencies are recorded in microseconds, up to ten minutes, with three significant digits.
-const (
-	maxLatency = int64(10 * time.Minute / time.Microsecond)
-	digits     = 3
-)
-
-func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, maxLatency, digits) }
-
-func record(h *hdrhistogram.Histogram, ns int64) {
-	_ = h.RecordValue(min(max(ns/1000, 0), maxLatency)) // cannot fail within this range
-}
-
-// A sharedHistogram can be used by several goroutines.
-type sharedHistogram struct {
-	mu   sync.Mutex
-	hist *hdrhistogram.Histogram
-}
-
-func (s *sharedHistogram) record(ns int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	record(s.hist, ns)
-}
 
 // Latency summarizes a distribution, in milliseconds.
 type Latency struct {

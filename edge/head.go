@@ -1,4 +1,4 @@
-package httpapi
+package edge
 
 import (
 	"net/http"
@@ -37,7 +37,7 @@ func keptHead(r *http.Request) int64 {
 
 // ForgetHead empties r if its head takes more than 4 KiB, to free that memory while a
 // slow client is served. Call it when everything needed from r has been read. The path
-// stays, up to 4 KiB of it. If w is from [TimeWrites], the server's own request is
+// stays, up to 4 KiB of it. If w is from [Bound], the server's own request is
 // emptied too, because r may be a copy.
 func ForgetHead(w http.ResponseWriter, r *http.Request) {
 	if headSize(r) > mostHead {

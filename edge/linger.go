@@ -1,4 +1,4 @@
-package httpapi
+package edge
 
 import (
 	"io"
@@ -48,7 +48,7 @@ func lingers(r *http.Request) bool {
 }
 
 // linger drops what is left of a body, once the answer is sent. It does nothing if the
-// answer has no Content-Length: such an answer ends only when the handler returns, and
+// Answer has no Content-Length: such an answer ends only when the handler returns, and
 // its client waits for that end.
 func linger(w http.ResponseWriter, body io.Reader) {
 	if w.Header().Get("Content-Length") == "" {

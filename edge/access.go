@@ -1,10 +1,8 @@
-package httpapi
+package edge
 
 import (
-	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/rs/cors"
 	"golang.org/x/net/http/httpguts"
@@ -63,7 +60,7 @@ func CheckHeader(name string) error {
 
 // Wrap returns a handler that passes allowed requests to next and refuses others with
 // 403. The log then names the flag that would allow them, for at most 20 refusals a
-// second. next must bound bodies itself, as the API does (see [BoundBody]).
+// second. Wrap the result by [Bound], because refused requests may have bodies.
 func (a Access) Wrap(next http.Handler) http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
@@ -83,7 +80,6 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 	withCredentials := cors.New(trusted).Handler(next)
 	refused := refusals{logger: a.Logger, limit: newRefusals()}
 
-	withoutCredentials, withCredentials = boundOptions(withoutCredentials), boundOptions(withCredentials)
 	noteHeaders := func(r *http.Request) {
 		for _, name := range otherHeaders(r, options.AllowedHeaders) {
 			refused.log(requestID(r), "a page's request header", name, "--cors-header "+name)
@@ -93,7 +89,7 @@ func (a Access) Wrap(next http.Handler) http.Handler {
 		id := requestID(r)
 		w.Header().Set("X-Request-Id", id)
 		refused.log(id, what, value, flag)
-		BoundBody(func(w http.ResponseWriter, _ *http.Request) { NewProblem(http.StatusForbidden, detail).Write(w) }).ServeHTTP(w, r)
+		NewProblem(http.StatusForbidden, detail).Write(w)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
@@ -138,81 +134,6 @@ func isProbe(r *http.Request) bool {
 	return r.Host == "" && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 }
 
-// bodyTimeout is how long a client may take to send its whole body.
-const bodyTimeout = 30 * time.Second
-
-// BoundBody gives each request body 30 s to arrive. Without that, a body that never
-// comes would hold its handler, because net/http waits for the unread rest before it
-// sends the headers of an answer. A GET or HEAD with a body gets a 400. If the answer
-// comes before the body's end, BoundBody drops up to 32 MiB of the rest for up to 4 s,
-// so that a client that writes everything before it reads still sees the answer
-// (RFC 9112 §9.6). Pass each request through only one BoundBody, because setting a
-// deadline costs a call into the runtime.
-func BoundBody(next http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength == 0 {
-			next(w, r)
-			return
-		}
-		rc := http.NewResponseController(w)
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			if r.ContentLength < 0 && dropEmptyBody(rc, r) {
-				next(w, r)
-				return
-			}
-			w.Header().Set("Connection", "close") // lets the answer out before the body has arrived
-			NewProblem(http.StatusBadRequest, "A GET has no body; put what it says into the query.").Write(w)
-			if lingers(r) {
-				linger(w, r.Body)
-			}
-			_ = rc.SetReadDeadline(time.Now()) // not every writer has deadlines; the rest stays unread
-			return
-		}
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout))
-		if !lingers(r) {
-			next(w, r)
-			return
-		}
-		body := &sentBody{ReadCloser: r.Body}
-		noting := r.WithContext(r.Context()) // the server examines the Body of its own request
-		noting.Body = body
-		next(w, noting)
-		if !body.ended {
-			linger(w, r.Body)
-		}
-	})
-}
-
-// emptyBodyTimeout is how long the end of an empty body may take to arrive. It normally
-// follows the head at once.
-const emptyBodyTimeout = 5 * time.Second
-
-// dropEmptyBody reports whether a body of unknown length is empty, and removes it from
-// r if so. Some clients and proxies send a chunked body without chunks, or a DATA frame
-// without data, with each GET.
-func dropEmptyBody(rc *http.ResponseController, r *http.Request) bool {
-	_ = rc.SetReadDeadline(time.Now().Add(emptyBodyTimeout))
-	if _, err := io.ReadFull(r.Body, make([]byte, 1)); !errors.Is(err, io.EOF) {
-		return false
-	}
-	_ = rc.SetReadDeadline(time.Time{}) // a stream outlasts the deadline
-	r.Body, r.ContentLength = http.NoBody, 0
-	return true
-}
-
-// boundOptions applies BoundBody to preflights, which the CORS library answers before
-// next.
-func boundOptions(next http.Handler) http.Handler {
-	bounded := BoundBody(next.ServeHTTP)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodOptions {
-			bounded.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 func (a Access) trusts(r *http.Request, origin string) bool {
 	if auth.Listed(a.Origins, origin) || auth.OwnOrigin(r, origin) {
 		return true
@@ -254,7 +175,7 @@ const maxRefusals = 1000
 var refusalSeed = maphash.MakeSeed()
 
 func (s *refusals) log(id, what, value, flag string) {
-	value = clip(value, 300)
+	value = Clip(value, 300)
 	h := maphash.String(refusalSeed, value)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,5 +186,5 @@ func (s *refusals) log(id, what, value, flag string) {
 		s.seen = map[uint64]struct{}{}
 	}
 	s.seen[h] = struct{}{}
-	s.logger.Warn("refused "+what, "request_id", id, "value", value, "allow", "start with "+clip(flag, 320))
+	s.logger.Warn("refused "+what, "request_id", id, "value", value, "allow", "start with "+Clip(flag, 320))
 }

@@ -1,4 +1,4 @@
-package httpapi
+package edge
 
 import (
 	"fmt"
@@ -66,10 +66,10 @@ func BoundRequests(next http.Handler, held *budget.Share, size func(*http.Reques
 }
 
 // refuseRequest answers a request that there is no memory for. An EventSource gets a
-// reconnection time, see §"Promises".
+// reconnection time, see the package's promises.
 func refuseRequest(w http.ResponseWriter, r *http.Request, retry time.Duration) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(refuseWithin)) // not every writer has deadlines
-	if !wantsStream(r) {
+	if !WantsStream(r) {
 		NewProblem(http.StatusServiceUnavailable, "The hub serves as many requests as it has memory for; try again later.").Write(w)
 		return
 	}

@@ -1,4 +1,4 @@
-package httpapi
+package edge
 
 import (
 	"context"
@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/descriptors"
 	"github.com/tidings-sse/tidings/sse"
@@ -22,52 +24,53 @@ import (
 // connection took before.
 const servedSize = 16 << 10
 
-// stream serves one subscriber until its client leaves or the hub ends the stream, in
-// this goroutine or parked. o gives the form.
-func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
+// Stream serves one subscriber until its client leaves or the hub ends the stream, in
+// this goroutine or parked. It sends errors itself, as [Edge.Refuse] does. Of o it uses
+// Envelope, Positions and Mercure, and sets the rest.
+func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
 	if g.Personal() { // no-transform keeps proxies from compressing, since that buffers
 		w.Header().Set("Cache-Control", "private, no-cache, no-transform")
 	}
-	if _, draining := a.hub.Draining(); draining {
-		a.comeBackAfterDrain(w, r, s, o)
+	if _, draining := e.hub.Draining(); draining {
+		e.comeBackAfterDrain(w, r, s, o)
 		return
 	}
-	if !a.room(r) {
+	if !e.room(r) {
 		if takesDescriptor(r) {
 			w.Header().Set("Connection", "close") // over HTTP/2, a GOAWAY
 		}
-		a.comeBack(w, r, s, o, a.Retry+rand.N(4*a.Retry), "This hub has as many connections as it may have; try again later.")
+		e.comeBack(w, r, s, o, e.Retry+rand.N(4*e.Retry), "This hub has as many connections as it may have; try again later.")
 		return
 	}
 	if streams, counted := r.Context().Value(connStreams{}).(*atomic.Int32); counted {
 		streams.Add(1)
 		defer streams.Add(-1)
 	}
-	o.Chunked = r.ProtoAtLeast(1, 1) && a.parks(w, r)
-	if !a.parks(w, r) {
+	o.Chunked = r.ProtoAtLeast(1, 1) && e.parks(w, r)
+	if !e.parks(w, r) {
 		o.Request = keptHead(r)
 	}
-	st, err := a.open(w, r, g, s, o)
+	st, err := e.open(w, r, g, s, o)
 	if err != nil {
 		return // answered
 	}
 	w.Header().Set("Last-Event-ID", beginning(st, s, o.Mercure))
-	if st.Chunked() || a.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
+	if st.Chunked() || e.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
 		w.Header().Set("Connection", "close")
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see TimeWrites
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see [Bound]
 	large := headSize(r) > mostHead
 	if large {
 		r.Header.Del("Last-Event-ID") // already parsed, and the response would keep it
 	}
 	// The hub sends its own heartbeat, because that carries the position.
-	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: a.WriteTimeout})
+	out, err := sse.Accept(w, r, &sse.AcceptOptions{Heartbeat: -1, WriteTimeout: e.WriteTimeout})
 	if err != nil || r.Method == http.MethodHead {
 		st.Close()
 		return
 	}
 	defer func() { _ = out.Close() }()
-	if a.parks(w, r) && a.lot.Take(w, st) {
+	if e.parks(w, r) && e.lot.Take(w, st) {
 		return
 	}
 	if st.Chunked() { // parking failed
@@ -76,20 +79,20 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 		}
 		st.Close()
 		o.Chunked, o.Request = false, keptHead(r)
-		if st, err = a.begin(r, g, s, o); err != nil {
+		if st, err = e.begin(r, g, s, o); err != nil {
 			breakOff(r)
 			return
 		}
 	}
 	if r.ProtoMajor == 1 { // BoundRequests counts HTTP/2 requests
-		held := a.Budget.Share(budget.Connections)
+		held := e.Budget.Share(budget.Connections)
 		held.Add(servedSize)
 		defer held.Give(servedSize)
 	}
 	if large {
 		forgetHead(w, r)
 	}
-	if err := a.serve(st, out); out.Context().Err() == nil && !hub.IsFinal(err) {
+	if err := e.serve(st, out); out.Context().Err() == nil && !hub.IsFinal(err) {
 		if r.ProtoMajor > 1 {
 			letRead(r)
 		}
@@ -99,9 +102,9 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hu
 
 // comeBackAfterDrain answers with a time to reconnect at which the draining hub is
 // gone.
-func (a *api) comeBackAfterDrain(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions) {
-	retry, _ := a.hub.Draining()
-	a.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
+func (e *Edge) comeBackAfterDrain(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions) {
+	retry, _ := e.hub.Draining()
+	e.comeBack(w, r, s, o, retry, "This hub is shutting down; come back when another has taken its place.")
 }
 
 // breakOff ends a response so that every client takes it for broken and reconnects;
@@ -150,10 +153,10 @@ func takesDescriptor(r *http.Request) bool {
 
 // room reports whether another stream may open. Streams leave some descriptors, and a
 // quarter of the memory of connections, to publishers and operators.
-func (a *api) room(r *http.Request) bool {
-	if held := a.Budget.Share(budget.Connections); held.Used() > held.Most()/4*3 {
-		a.exhausted.Do(func() {
-			a.Logger.Warn("connections have most of the memory that they may take, and new streams have to come back later; raise --memory-limit, or let a proxy limit connections",
+func (e *Edge) room(r *http.Request) bool {
+	if held := e.Budget.Share(budget.Connections); held.Used() > held.Most()/4*3 {
+		e.exhausted.Do(func() {
+			e.Logger.Warn("connections have most of the memory that they may take, and new streams have to come back later; raise --memory-limit, or let a proxy limit connections",
 				"bytes", held.Used(), "limit", held.Most())
 		})
 		return false
@@ -165,39 +168,39 @@ func (a *api) room(r *http.Request) bool {
 	if u.Room() {
 		return true
 	}
-	a.crowded.Do(func() {
-		a.Logger.Warn("nearly all descriptors are taken, and new streams are told to come back; raise the limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)",
+	e.crowded.Do(func() {
+		e.Logger.Warn("nearly all descriptors are taken, and new streams are told to come back; raise the limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)",
 			"open", u.Open, "limit", u.Limit)
 	})
 	return false
 }
 
 // parks reports whether a request's stream can do without a goroutine.
-func (a *api) parks(w http.ResponseWriter, r *http.Request) bool {
-	return !a.Unparked && a.lot.Suits(w, r)
+func (e *Edge) parks(w http.ResponseWriter, r *http.Request) bool {
+	return !e.Unparked && e.lot.Suits(w, r)
 }
 
 // open opens a stream. If it returns an error, it has answered the request.
-func (a *api) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
-	st, err := a.begin(r, g, s, o)
+func (e *Edge) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
+	st, err := e.begin(r, g, s, o)
 	var invalid *hub.InvalidError
 	var denied *auth.Error
 	switch {
 	case err == nil:
 	case errors.As(err, &denied):
-		a.refuse(w, r, err)
+		e.Refuse(w, r, err)
 	case errors.As(err, &invalid):
-		a.problem(err).Write(w)
+		e.Problem(err).Write(w)
 	case r.Context().Err() != nil: // the client has gone already
 	case errors.Is(err, hub.ErrDrained): // the hub began to drain meanwhile
-		a.comeBackAfterDrain(w, r, s, o)
+		e.comeBackAfterDrain(w, r, s, o)
 	default:
 		if isBusy(err) {
-			a.logBusy(err)
-		} else if a.refusals.Allow() { // clients that fill the hub's budgets must not fill its log
-			a.Logger.Error("cannot open a stream", "err", err)
+			e.logBusy(err)
+		} else if e.refusals.Allow() { // clients that fill the hub's budgets must not fill its log
+			e.Logger.Error("cannot open a stream", "err", err)
 		}
-		a.comeBack(w, r, s, o, a.Retry+rand.N(a.Retry), "This hub cannot serve this stream now; try again later.")
+		e.comeBack(w, r, s, o, e.Retry+rand.N(e.Retry), "This hub cannot serve this stream now; try again later.")
 	}
 	return st, err
 }
@@ -210,21 +213,21 @@ func isBusy(err error) bool {
 }
 
 // logBusy logs err at most once a second, because any client can cause it.
-func (a *api) logBusy(err error) {
-	if a.busy.Allow() {
-		a.Logger.Warn("cannot serve a subscription", "err", err)
+func (e *Edge) logBusy(err error) {
+	if e.busy.Allow() {
+		e.Logger.Warn("cannot serve a subscription", "err", err)
 	}
 }
 
 // begin opens the hub's stream, unless an operator has ended the subscription.
-func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
-	o.Retry, o.Heartbeat, o.Expires = a.Retry, a.Heartbeat, g.Expires
+func (e *Edge) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
+	o.Retry, o.Heartbeat, o.Expires = e.Retry, e.Heartbeat, g.Expires
 	o.Peer = hub.Peer{
 		Subject: g.Subject, TokenID: g.ID, Ticket: g.Ticket(), Payload: string(g.Payload),
 		Remote: r.RemoteAddr, UserAgent: r.UserAgent(),
 	}
-	o.OnClose = a.Auth.Opened(g)
-	st, err := a.hub.Stream(r.Context(), s, o)
+	o.OnClose = e.Auth.Opened(g)
+	st, err := e.hub.Stream(r.Context(), s, o)
 	if err != nil {
 		if o.OnClose != nil {
 			o.OnClose()
@@ -233,7 +236,7 @@ func (a *api) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.St
 	}
 	// Checked once operators can find the stream, so that a revocation made in between
 	// is not missed.
-	if err := a.banned(g, &s); err != nil {
+	if err := e.Banned(g, &s); err != nil {
 		st.End(hub.ErrKicked)
 		st.Close()
 		return nil, err
@@ -258,7 +261,7 @@ func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
 
 // serve writes a stream until its peer leaves or the hub ends it, then closes it and
 // returns the cause.
-func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
+func (e *Edge) serve(st *hub.Stream, out *sse.Stream) error {
 	defer st.Close()
 	st.OnOver(out.Hurry)
 	err := st.Serve(out.Context(), func(b []byte) error {
@@ -268,8 +271,8 @@ func (a *api) serve(st *hub.Stream, out *sse.Stream) error {
 	st.End(cause(err, out.Context()))
 	// A peer that leaves, a hub that stops and an intended end are no errors of this
 	// stream.
-	if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && a.hub.Err() == nil {
-		a.Logger.Error("a stream ended", "err", err)
+	if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && e.hub.Err() == nil {
+		e.Logger.Error("a stream ended", "err", err)
 	}
 	return err
 }
@@ -285,4 +288,34 @@ func cause(err error, peer context.Context) error {
 		return context.Canceled
 	}
 	return err
+}
+
+// comeBack answers a request that the hub cannot serve now, see the package's promises. If the
+// client asked for new events only, the answer carries the log's end as a position, so
+// that it misses nothing until it reconnects. A client that asked for another position
+// asks for that again.
+func (e *Edge) comeBack(w http.ResponseWriter, r *http.Request, s hub.Subscription, o hub.StreamOptions, retry time.Duration, detail string) {
+	if !WantsStream(r) {
+		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
+		NewProblem(http.StatusServiceUnavailable, detail).Write(w)
+		return
+	}
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // RFC 9112 §9.6; HTTP/2 would end the whole connection
+	}
+	out, err := sse.Accept(w, r, nil)
+	if err != nil {
+		return // answered
+	}
+	defer func() { _ = out.Close() }()
+	var place eventlog.ID
+	if bounds, err := e.hub.Bounds(r.Context()); err == nil && s.From == (hub.From{}) {
+		place = bounds.Last
+	}
+	_, _ = out.Write(o.Again(retry, place)) // a client that misses it reconnects anyway
+
+	if r.ProtoMajor > 1 || e.room(r) { // otherwise publishers need the descriptor at once
+		letRead(r)
+	}
+	breakOff(r)
 }

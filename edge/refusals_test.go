@@ -1,4 +1,4 @@
-package httpapi
+package edge
 
 import (
 	"bytes"
@@ -48,10 +48,10 @@ func TestRefusalsAreRememberedAsHashes(t *testing.T) {
 func TestRefusalsInTheLogHaveARate(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	a := &api{Options: Options{Logger: logger}, refusals: newRefusals()}
+	e := &Edge{Options: Options{Logger: logger}, refusals: newRefusals()}
 	guard := Access{Logger: logger}.Wrap(http.NotFoundHandler())
 	for why, refuse := range map[string]func(i int, w http.ResponseWriter, r *http.Request){
-		"tokens": func(_ int, w http.ResponseWriter, r *http.Request) { a.refuse(w, r, auth.Forbidden("no")) },
+		"tokens": func(_ int, w http.ResponseWriter, r *http.Request) { e.Refuse(w, r, auth.Forbidden("no")) },
 		"origins": func(i int, w http.ResponseWriter, r *http.Request) {
 			r.Header.Set("Origin", fmt.Sprintf("https://%d.example", i))
 			guard.ServeHTTP(w, r)

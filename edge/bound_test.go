@@ -1,4 +1,4 @@
-package httpapi_test
+package edge_test
 
 import (
 	"bufio"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidings-sse/tidings/httpapi"
+	"github.com/tidings-sse/tidings/edge"
 )
 
 // TestAnswersEndWhenNobodyReads checks that a handler does not wait forever for a
@@ -17,7 +17,7 @@ import (
 func TestAnswersEndWhenNobodyReads(t *testing.T) {
 	const size = 32 << 20
 	ended := make(chan error, 1)
-	s := httptest.NewServer(httpapi.TimeWrites(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := httptest.NewServer(edge.Bound(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := io.WriteString(w, strings.Repeat("x", size))
 		ended <- err
 	}), 300*time.Millisecond))

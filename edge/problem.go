@@ -1,12 +1,16 @@
-package httpapi
+package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
@@ -39,16 +43,16 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	if (p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests) && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", "3")
 	}
-	body := appendLine(nil, p)
+	body := AppendLine(nil, p)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// answer sends v as one JSON document. Its Content-Length lets linger drop what is left
+// Answer sends v as one JSON document. Its Content-Length lets linger drop what is left
 // of the request's body.
-func answer(w http.ResponseWriter, status int, v any) {
-	body := appendLine(nil, v)
+func Answer(w http.ResponseWriter, status int, v any) {
+	body := AppendLine(nil, v)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -57,18 +61,19 @@ func answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// encode writes v as one line of JSON, without HTML escapes so that people can read it
+// Encode writes v as one line of JSON, without HTML escapes so that people can read it
 // as well. It ignores errors: the client may be gone, and the server notices that
 // itself.
-func encode(w io.Writer, v any) {
+func Encode(w io.Writer, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v)
 }
 
-// problem translates an error into the answer for the client. It is the only place that
-// does.
-func (a *api) problem(err error) *Problem {
+// Problem translates an error of this package, hub, auth or eventlog into the answer for
+// the client. It is the only place that does. An unknown error is logged, and answered
+// with 503.
+func (e *Edge) Problem(err error) *Problem {
 	var (
 		p        *Problem
 		invalid  *hub.InvalidError
@@ -81,7 +86,7 @@ func (a *api) problem(err error) *Problem {
 	case errors.As(err, &denied):
 		return NewProblem(denied.Status, denied.Detail)
 	case errors.As(err, &invalid):
-		return NewProblem(http.StatusBadRequest, sentence(invalid.Reason))
+		return NewProblem(http.StatusBadRequest, Sentence(invalid.Reason))
 	case errors.As(err, &tooLarge):
 		return tooLargeProblem(tooLarge.Limit)
 	case errors.Is(err, hub.ErrOverBudget):
@@ -96,11 +101,31 @@ func (a *api) problem(err error) *Problem {
 		return NewProblem(http.StatusServiceUnavailable, "The outcome is unknown. Publish again with the same id or Idempotency-Key, and it will be there once.")
 	}
 	if isBusy(err) {
-		a.logBusy(err)
+		e.logBusy(err)
 		return NewProblem(http.StatusServiceUnavailable, "The hub serves too many subscriptions of this kind now; try again later.")
 	}
 	if !errors.Is(err, context.Canceled) { // else the client is gone
-		a.Logger.Error("request failed", "err", err)
+		e.Logger.Error("request failed", "err", err)
 	}
 	return NewProblem(http.StatusServiceUnavailable, "The hub cannot do this now; try again later. Its log has the cause.")
 }
+
+// AppendLine appends v as one line of JSON.
+func AppendLine(dst []byte, v any) []byte {
+	line := new(bytes.Buffer)
+	Encode(line, v)
+	return append(dst, line.Bytes()...)
+}
+
+// Sentence gives an error's text a capital and a full stop.
+func Sentence(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
+// Clip cuts a caller's text to n bytes of valid UTF-8, for a message.
+func Clip(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }

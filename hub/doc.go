@@ -3,7 +3,7 @@
 // It stands between an event log (package eventlog) and the code that carries events to
 // clients: it finds the subscriptions that an event matches, encodes the event once for
 // all that asked for the same, and lets each subscriber continue from its own position.
-// It knows nothing about HTTP. Package httpapi writes streams as responses, package
+// It knows nothing about HTTP. Package edge writes streams as responses, package
 // internal/park writes idle ones without a goroutine each, and a Go program ranges over
 // [Hub.Subscribe].
 //

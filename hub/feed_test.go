@@ -215,6 +215,46 @@ func TestLagLeavesRoomToKeepUp(t *testing.T) {
 	}
 }
 
+// TestLagTakesNoSmallWindow checks that a feed whose streams all lag loses its small
+// window after a few events, when there is no other room.
+func TestLagTakesNoSmallWindow(t *testing.T) {
+	b := budget.New(1 << 20)
+	small, large := b.Share(budget.SmallWindows), b.Share(budget.Windows)
+	large.Add(large.Most())
+	s := newBooth(t, b)
+	lags := s.enter()
+	for i := range nearEvents + 1 {
+		s.add(bytes.Repeat([]byte("x"), 100))
+		if held := small.Used() > 0; held != (i < nearEvents) {
+			t.Errorf("after event %d, a small window is held: %v", i, held)
+		}
+	}
+	if s.feed.peek(lags); lags.attached {
+		t.Error("the stream does not read the log")
+	}
+}
+
+// TestSmallWindowsUseTheOtherShare fills the share of small windows. A feed with a stream
+// that keeps up must draw on the other.
+func TestSmallWindowsUseTheOtherShare(t *testing.T) {
+	b := budget.New(1 << 20)
+	small, large := b.Share(budget.SmallWindows), b.Share(budget.Windows)
+	small.Add(small.Most())
+	s := newBooth(t, b)
+	c := s.enter()
+	s.add([]byte("hello"))
+	if large.Used() == 0 {
+		t.Error("the window is not counted as a large one")
+	}
+	if r := s.feed.peek(c); string(r.bytes) != "hello" {
+		t.Errorf("the stream gets %q", r.bytes)
+	}
+	s.feed.leave(c)
+	if large.Used() != 0 || small.Used() != small.Most() {
+		t.Errorf("%d and %d bytes are still held", large.Used(), small.Used()-small.Most())
+	}
+}
+
 // TestLargeEventsKeepToBudget adds an event that pushes all earlier ones out of the
 // window, and for which alone there is no room.
 func TestLargeEventsKeepToBudget(t *testing.T) {

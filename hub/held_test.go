@@ -340,3 +340,39 @@ func (l *appendLog) Append(ctx context.Context, recs ...eventlog.Record) ([]even
 	l.most = max(l.most, l.held())
 	return l.Log.Append(ctx, recs...)
 }
+
+// TestAbandonedReadsEnd closes streams that wait for their turn to read the log. Nothing
+// may stay of them until that turn comes.
+func TestAbandonedReadsEnd(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	waitRouted(t, h, put(t, h, "a", "hello"))
+	for range cap(h.pages.slots[0]) {
+		pace, err := h.pages.begin(t.Context(), &Selectors{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pace.end()
+	}
+	const n = 10
+	var streams []*Stream
+	for i := range n {
+		st := openStream(t, h, From{LastEventID: Earliest}, "a", fmt.Sprint("own/", i))
+		for b, err := st.Peek(); len(b) > 0 || err != nil; b, err = st.Peek() { // its beginning
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.Advance(len(b))
+		}
+		streams = append(streams, st)
+	}
+	blockedIn(t, "(*pages).fill(", n)
+	for _, st := range streams {
+		st.Close()
+	}
+	blockedIn(t, "(*pages).fill(", 0)
+	h.pages.mu.Lock()
+	defer h.pages.mu.Unlock()
+	if n := len(h.pages.byFeed); n > 0 {
+		t.Errorf("%d feeds are remembered", n)
+	}
+}

@@ -137,7 +137,7 @@ func lastEventID(h http.Header, q url.Values) string {
 }
 
 // Reserved reports whether a topic's path is [Path] or below it, on any host. Only the
-// hub publishes there, also by way of the native API (see [httpapi.Options].Reserved).
+// hub publishes there, also by way of the native API (see [edge.Options].Reserved).
 func Reserved(topic string) bool {
 	if !strings.Contains(topic, "mercure") && !strings.Contains(topic, "%") { // a percent-encoding could spell it
 		return false

@@ -696,3 +696,21 @@ func TestHealthWithoutHost(t *testing.T) {
 		_ = conn.Close()
 	}
 }
+
+// TestServerLogHasARate checks that strangers' connections cannot fill the log with
+// net/http's lines.
+func TestServerLogHasARate(t *testing.T) {
+	var out bytes.Buffer
+	srv := newServer(&Config{Listen: "localhost:0", WriteTimeout: time.Minute}, nil, http.NotFoundHandler(), slog.New(slog.NewTextHandler(&out, nil)))
+	begun := time.Now()
+	for i := range 2000 {
+		srv.ErrorLog.Printf("http: TLS handshake error %d", i)
+	}
+	const burst = 10 * serverLinesPerSecond
+	if n, most := strings.Count(out.String(), "\n"), burst+1+int(serverLinesPerSecond*time.Since(begun).Seconds()); n < burst || n > most {
+		t.Errorf("%d lines are logged, want %d to %d", n, burst, most)
+	}
+	if !strings.Contains(out.String(), `level=WARN msg="http: TLS handshake error 0"`) {
+		t.Errorf("the log says %.200s", out.String())
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,15 +172,15 @@ func (h *process) stop() int {
 // lastWords returns why a hub ended by itself: its panic, or its last line.
 func (h *process) lastWords() string {
 	log := strings.TrimSpace(h.log.String())
-	for _, begin := range []string{"panic: ", "fatal error: ", "runtime: "} {
-		if at := strings.Index(log, "\n"+begin); at >= 0 {
-			progress("the hub has ended so:\n%.4000s", log[at+1:])
-			log, _, _ = strings.Cut(log[at+1:], "\n")
-			break
-		}
+	if at := lastWords.FindStringIndex(log); at != nil {
+		progress("the hub has ended so:\n%.8000s", log[at[0]:])
+		log, _, _ = strings.Cut(log[at[0]:], "\n")
 	}
 	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), log[strings.LastIndex(log, "\n")+1:])
 }
+
+// lastWords matches how the runtime begins to say why it ends a program.
+var lastWords = regexp.MustCompile(`(?m)^(panic|fatal error|runtime): `)
 
 // judge stops the hub, and reports how that went and whether it logged something that
 // no hub should.

@@ -169,7 +169,7 @@ func (e *Edge) room(r *http.Request) bool {
 		return true
 	}
 	e.crowded.Do(func() {
-		e.Logger.Warn("nearly all descriptors are taken, and new streams are told to come back; raise the limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)",
+		e.Logger.Warn("nearly all descriptors are taken, and new streams have to come back later; raise the limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)",
 			"open", u.Open, "limit", u.Limit)
 	})
 	return false

@@ -43,7 +43,7 @@ var (
 	deliveredBytes = desc("delivered_bytes_total", "Bytes of the events sent on streams.")
 	publishToWrite = desc("publish_to_write_seconds", "From when an event was appended to when it was written to a stream, of the oldest event of each write.")
 	catchUps       = desc("catch_ups_total", "Times that a stream began to read from the log.")
-	gaps           = desc("gaps_total", "Gaps told to subscribers, by reason.", "reason")
+	gaps           = desc("gaps_total", "Gaps sent to subscribers, by reason.", "reason")
 	lateMatches    = desc("late_matches_total", "Topics whose URI Templates took too long to try before an event was delivered: the streams that they may concern read the log.")
 	templates      = desc("templates", "Different URI Templates kept compiled, for streams, grants and bans.")
 	templateBytes  = desc("template_bytes", "Bytes of compiled URI Templates.")

@@ -180,7 +180,7 @@ func checkTopic(what, t string) error {
 func checkType(t string) error {
 	switch {
 	case t == GapType:
-		return invalid("the type %q is the hub's own, by which it tells of events no longer retained; use another", GapType)
+		return invalid("the type %q is the hub's own: it reports events that are no longer retained; use another", GapType)
 	case t == PositionType:
 		return invalid("the type %q is the hub's own, by which it names a stream's position; use another", PositionType)
 	case len(t) > MaxTypeBytes:

@@ -28,12 +28,12 @@ import (
 
 type cli struct {
 	Kill  killCheck  `cmd:"" help:"Kill the hub in a loop, under load; every acknowledged event must reach every subscriber once, in one order."`
-	Stall stallCheck `cmd:"" help:"Stall readers beside healthy ones, who must not notice; memory stays bounded and nothing is lost."`
+	Stall stallCheck `cmd:"" help:"Stall readers beside healthy ones, which must not notice; memory stays bounded and nothing is lost."`
 	Storm stormCheck `cmd:"" help:"Resume thousands at once over a long history; live delivery must not suffer."`
 	Churn churnCheck `cmd:"" help:"Connect, disconnect and misbehave thousands of times; the hub must keep nothing of it."`
 	Full  fullCheck  `cmd:"" help:"Fill a small file system; publishing must fail well, and recover by itself. Needs root."`
 
-	Attack attackCheck `cmd:"" help:"Attack the hub in every way at once beside honest clients, who must lose nothing; or in one way at a time, which prints what each costs."`
+	Attack attackCheck `cmd:"" help:"Attack the hub in every way at once beside honest clients, which must lose nothing; or in one way at a time, which prints what each costs."`
 
 	Assail assailCmd `cmd:"" hidden:"" help:"Be the other process of an attack."`
 	Resume resumeCmd `cmd:"" hidden:"" help:"Be the other process of a storm."`

@@ -168,7 +168,7 @@ func startResuming(ctx context.Context, plan *resumePlan) (*resuming, error) {
 // next returns the process's next answer.
 func (r *resuming) next() (result resumeResult, err error) {
 	if err := r.answers.Decode(&result); err == io.EOF {
-		return result, fmt.Errorf("those who resume have failed: %w", r.cmd.Wait())
+		return result, fmt.Errorf("the resuming clients have failed: %w", r.cmd.Wait())
 	} else if err != nil {
 		return result, err
 	}

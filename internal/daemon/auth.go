@@ -32,7 +32,7 @@ type AuthConfig struct {
 	CookieName           string        `name:"cookie-name" placeholder:"NAME" help:"Cookie that may carry a token; mercureAuthorization unless given."`
 	Anonymous            bool          `help:"Let anyone subscribe to public events without a token."`
 	MercureQueryToken    bool          `default:"true" negatable:"" help:"On Mercure's path, take a token from the query, too, where the logs of proxies have it."`
-	MercureSubscriptions bool          `help:"Publish on Mercure's path who subscribes and who leaves, and list who is there."`
+	MercureSubscriptions bool          `help:"Publish on Mercure's path when subscriptions begin and end, and list the active ones."`
 	NoAuth               bool          `help:"Let anyone who reaches the hub publish and subscribe, on any address."`
 
 	// The algorithms of one role's keys, from Mercure's environment variables.

@@ -22,7 +22,7 @@ type Config struct {
 	Store  string `default:"disk" enum:"disk,memory" help:"Where events are kept: on disk, or in memory until the hub stops."`
 	Data   string `default:"./tidings-data" help:"Directory of the events on disk. A new one is made."`
 
-	NewEpoch bool `help:"Once, after restoring --data from a backup: streams are told of a gap instead of continuing at places that may mean other events now. Leave it out of the next start."`
+	NewEpoch bool `help:"Once, after restoring --data from a backup: streams get a gap instead of continuing at positions that may mean other events now. Leave it out of the next start."`
 
 	Demo bool `help:"Serve the demos at /demo/: clock, stocks, news, chat, this machine's real figures, a big screen, LLM answers."`
 

@@ -135,7 +135,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 // end of the stream.
 func (l *Lot) turnAway(conn net.Conn, st *hub.Stream, err error) {
 	l.full.Do(func() {
-		l.o.Logger.Error("cannot park a stream; its client is told to come back", "err", err)
+		l.o.Logger.Error("cannot park a stream; its client has to come back", "err", err)
 	})
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // a new connection has room for this unless its peer has gone
 	_, _ = conn.Write(st.Refuse(l.o.Retry + rand.N(4*l.o.Retry+1)))

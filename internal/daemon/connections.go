@@ -24,8 +24,8 @@ const (
 	// tlsSize is for the state and the buffers of TLS.
 	tlsSize = 24 << 10
 	// http2Size is for an HTTP/2 connection: its second goroutine, header tables, a
-	// frame, and bodyWindow. A head that has not arrived completely is not counted;
-	// there is one at a time, of at most maxHead and headSlack.
+	// frame, and bodyWindow. A head that has not arrived completely is not counted: Go's
+	// server may keep up to 0.5 MiB of one.
 	http2Size = 24<<10 + bodyWindow
 	// requestSize is for an HTTP/2 request: a goroutine and a buffer, besides its head.
 	requestSize = 24 << 10

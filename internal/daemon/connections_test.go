@@ -207,8 +207,11 @@ func TestConnectionsOfHTTP2Count(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := runHub(t, append(args, small...)...)
 			operator := r.operator(t)
-			before, _ := r.connectionMemory(t, operator)
-			want := before + before + http2Size // the operator's connection is HTTP/1
+			one := int64(connectionSize)
+			if args != nil {
+				one += tlsSize
+			}
+			want := one + one + http2Size // the operator's connection is HTTP/1
 			if args == nil {
 				conn, err := r.dial(t.Context())
 				if err != nil {

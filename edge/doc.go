@@ -1,8 +1,8 @@
-// Package edge is what all HTTP dialects of a hub share: how a request is bounded, who may
-// make it, how its errors are answered, and how its stream is served.
+// Package edge holds what all HTTP dialects of a hub share: it bounds requests, checks their
+// origins and grants, answers with errors, and serves streams.
 //
 // A dialect, such as package httpapi or package mercure, parses requests into
-// [hub.Subscription] and [eventlog.Record] and has an [Edge] do the rest. Dialects know
+// [hub.Subscription] and [eventlog.Record], and leaves the rest to an [Edge]. Dialects know
 // nothing of each other.
 //
 // # Use

@@ -234,6 +234,27 @@ func TestLagTakesNoSmallWindow(t *testing.T) {
 	}
 }
 
+// TestJoiningKeepsASmallWindow checks that a stream that is about to attach finds the next
+// events in the window, although others lag and there is no other room.
+func TestJoiningKeepsASmallWindow(t *testing.T) {
+	b := budget.New(1 << 20)
+	b.Share(budget.Windows).Add(b.Share(budget.Windows).Most())
+	s := newBooth(t, b)
+	s.enter() // lags
+	for range nearEvents + 1 {
+		s.add([]byte("x"))
+	}
+	c := &cursor{place: s.feed.last(), waker: newSignal(), grant: new(Selectors)}
+	s.feed.join(c)
+	s.add([]byte("hello"))
+	if !s.feed.attach(c) {
+		t.Fatal("the stream cannot attach")
+	}
+	if r := s.feed.peek(c); string(r.bytes) != "hello" {
+		t.Errorf("the stream gets %q", r.bytes)
+	}
+}
+
 // TestSmallWindowsUseTheOtherShare fills the share of small windows. A feed with a stream
 // that keeps up must draw on the other.
 func TestSmallWindowsUseTheOtherShare(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// DatesPath is where tutorials have [Dates].
+// DatesPath is the path at which tutorials serve such a stream.
 const DatesPath = "/test/server-sent-events"
 
 // Dates streams the date every second, like the server of many tutorials, until the

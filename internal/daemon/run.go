@@ -193,7 +193,7 @@ func newEdge(c *Config, h *hub.Hub, authority *auth.Auth, b *budget.Budget, logg
 	})
 }
 
-// A route says which paths a handler serves.
+// A route is a handler and the paths that it serves.
 type route struct {
 	serves  func(path string) bool
 	handler http.Handler

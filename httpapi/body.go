@@ -141,7 +141,7 @@ func (p *publication) decodeJSON(body []byte) error {
 		return invalidJSON(err)
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return &hub.InvalidError{Reason: "send one JSON object, or one a line as application/x-edge.NDJSON"}
+		return &hub.InvalidError{Reason: "send one JSON object, or one a line as " + edge.NDJSON}
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func TestPublishRefuses(t *testing.T) {
 		{"an unknown JSON field", "/events", jsonCT, `{"topic":"news","price":1}`, 400, `put your payload in "data"`},
 		{"JSON that breaks off", "/events/news", jsonCT, `{"data":`, 400, "breaks off"},
 		{"JSON that is no object", "/events/news", jsonCT, `[1]`, 400, "JSON"},
-		{"two JSON objects", "/events/news", jsonCT, `{"data":1}{"data":2}`, 400, "one JSON object"},
+		{"two JSON objects", "/events/news", jsonCT, `{"data":1}{"data":2}`, 400, "one JSON object, or one a line as application/x-ndjson"},
 		{"JSON that is no UTF-8", "/events/news", jsonCT, "{\"data\":\"\xff\"}", 400, "UTF-8"},
 		{"JSON nested without end", "/events/news", jsonCT, `{"data":` + strings.Repeat("[", 7000), 400, "JSON"},
 		{"multipart without boundary", "/events/news", "multipart/form-data", "x", 400, "boundary"},

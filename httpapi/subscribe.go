@@ -34,7 +34,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 		}
 		a.read(w, r, sub)
 	case !sse.Accepts(r):
-		edge.NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for application/x-edge.NDJSON to read what is retained.").Write(w)
+		edge.NewProblem(http.StatusNotAcceptable, "Ask for text/event-stream to subscribe, or for "+edge.NDJSON+" to read what is retained.").Write(w)
 	default:
 		a.Stream(w, r, g, sub, o)
 	}

@@ -294,7 +294,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"an empty position", "/events/a?position=", "", 400, "position=none"},
 		{"two positions", "/events/a?position=none&position=none", "", 400, "once"},
 		{"an empty type", "/events/a?type=", "", 400, "message"},
-		{"another media type", "/events/a", "text/html", 406, "text/event-stream"},
+		{"another media type", "/events/a", "text/html", 406, "text/event-stream to subscribe, or for application/x-ndjson to read"},
 		{"a topic with slashes in the path", "/events/a/b", "", 404, "/events?topic=a%2Fb"},
 		{"an IRI in the path", "/events/https://shop.example/orders/42", "", 404, "/events?topic=https%3A%2F%2Fshop.example%2Forders%2F42"},
 		{"a topic with slashes, of which one is escaped", "/events/a%2Fb/c", "", 404, "/events?topic=a%2Fb%2Fc"},

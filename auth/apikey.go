@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // APIKeys maps the SHA-256 hash of each static key to its grant.
@@ -35,7 +35,7 @@ func ParseAPIKeys(text string) (APIKeys, error) {
 		if len(selectors) == 0 {
 			selectors = []string{"*"}
 		}
-		sel, err := hub.ParseSelectors(selectors...)
+		sel, err := topic.Parse(selectors...)
 		if err != nil {
 			return nil, err
 		}

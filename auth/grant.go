@@ -6,13 +6,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A Grant is what one request, and the stream that results from it, may do.
 type Grant struct {
-	Publish   hub.Selectors   // must match every topic of a published event
-	Subscribe hub.Selectors   // must match a topic of each private event that is sent
+	Publish   topic.Selectors // must match every topic of a published event
+	Subscribe topic.Selectors // must match a topic of each private event that is sent
 	Admin     bool            // may use the operator's routes
 	Payload   json.RawMessage // shown in subscription events; nil: none
 	Subject   string          // the token's subject, or ""
@@ -24,7 +24,7 @@ type Grant struct {
 }
 
 // everything is the grant of a hub without keys.
-var everything = &Grant{Publish: hub.Everything(), Subscribe: hub.Everything(), Admin: true}
+var everything = &Grant{Publish: topic.Everything(), Subscribe: topic.Everything(), Admin: true}
 
 // anonymous is the grant of a request without a token.
 var anonymous = new(Grant)

@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // Claims are the claims that the hub reads. Their names are case-sensitive and must be
@@ -55,10 +55,10 @@ func (c *Claims) Grant() (*Grant, error) {
 	}
 	access := c.access()
 	var err error
-	if g.Publish, err = hub.ParseSelectors(access.Publish...); err != nil {
+	if g.Publish, err = topic.Parse(access.Publish...); err != nil {
 		return nil, fmt.Errorf("its claim mercure.publish: %w", err)
 	}
-	if g.Subscribe, err = hub.ParseSelectors(access.Subscribe...); err != nil {
+	if g.Subscribe, err = topic.Parse(access.Subscribe...); err != nil {
 		return nil, fmt.Errorf("its claim mercure.subscribe: %w", err)
 	}
 	g.Payload = access.Payload

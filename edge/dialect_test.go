@@ -13,6 +13,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A shout is a dialect of its own: GET /shout/TOPIC subscribes, and PUT /shout/TOPIC
@@ -25,14 +26,14 @@ func (s shout) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s shout) serve(w http.ResponseWriter, r *http.Request, topic string) error {
+func (s shout) serve(w http.ResponseWriter, r *http.Request, name string) error {
 	if r.Method == http.MethodGet {
 		g, err := s.Auth.Subscriber(r)
 		if err != nil {
 			return err
 		}
 		sub := hub.Subscription{Grant: g.Subscribe, From: hub.From{LastEventID: edge.ReconnectID(r.Header, nil)}}
-		if sub.Selectors, err = hub.ParseSelectors(topic); err != nil {
+		if sub.Selectors, err = topic.Parse(name); err != nil {
 			return err
 		}
 		s.Stream(w, r, g, sub, hub.StreamOptions{Positions: hub.PositionEvents})
@@ -48,10 +49,10 @@ func (s shout) serve(w http.ResponseWriter, r *http.Request, topic string) error
 	if err != nil {
 		return err
 	}
-	if err := s.MayPublish(g, []string{topic}); err != nil {
+	if err := s.MayPublish(g, []string{name}); err != nil {
 		return err
 	}
-	_, err = s.Hub().Publish(r.Context(), eventlog.Record{Topics: []string{topic}, Data: []byte(strings.ToUpper(string(body)))})
+	_, err = s.Hub().Publish(r.Context(), eventlog.Record{Topics: []string{name}, Data: []byte(strings.ToUpper(string(body)))})
 	return err
 }
 

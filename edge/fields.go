@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // The rules of an event's fields that dialects share. [hub.Check] has the rest.
@@ -32,12 +33,12 @@ func EventType(name string) string {
 }
 
 // ParseRetry parses a reconnection time in whole milliseconds, of at least the given
-// time. The error is a [hub.InvalidError].
+// time. The error is a [topic.InvalidError].
 func ParseRetry(v string, least time.Duration) (time.Duration, error) {
 	ms, err := strconv.ParseUint(v, 10, 32)
 	retry := time.Duration(ms) * time.Millisecond
 	if err != nil || retry < least {
-		return 0, &hub.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, from %d to %d", least.Milliseconds(), hub.MaxRetry.Milliseconds())}
+		return 0, &topic.InvalidError{Reason: fmt.Sprintf("the field retry is a reconnection time in whole milliseconds, from %d to %d", least.Milliseconds(), hub.MaxRetry.Milliseconds())}
 	}
 	return retry, nil
 }

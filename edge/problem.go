@@ -15,6 +15,7 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A Problem is an error as RFC 9457 §3 defines it. Status is the HTTP status, and
@@ -76,7 +77,7 @@ func Encode(w io.Writer, v any) {
 func (e *Edge) Problem(err error) *Problem {
 	var (
 		p        *Problem
-		invalid  *hub.InvalidError
+		invalid  *topic.InvalidError
 		tooLarge *http.MaxBytesError
 		denied   *auth.Error
 	)

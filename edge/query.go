@@ -8,20 +8,21 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // NDJSON is the media type of JSON objects, one a line.
 const NDJSON = "application/x-ndjson"
 
 // Query parses the whole query or fails: serving half of a query could do something its
-// caller did not ask for. The error is a [hub.InvalidError].
+// caller did not ask for. The error is a [topic.InvalidError].
 func Query(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" {
 		return nil, nil
 	}
 	q, err := form.Parse(r.URL.RawQuery)
 	if err != nil {
-		return nil, &hub.InvalidError{Reason: "the query is malformed: " + err.Error()}
+		return nil, &topic.InvalidError{Reason: "the query is malformed: " + err.Error()}
 	}
 	return q, nil
 }
@@ -48,7 +49,7 @@ func ReconnectID(h http.Header, q url.Values) string {
 
 // ParsePositions parses the query field position: "event" gives [hub.PositionEvents],
 // "none" gives [hub.NoPositions], and without the field the result is byDefault. Any
-// other value, or a repeated field, is a [hub.InvalidError].
+// other value, or a repeated field, is a [topic.InvalidError].
 func ParsePositions(q url.Values, byDefault hub.Positions) (hub.Positions, error) {
 	switch {
 	case !q.Has("position"):
@@ -58,7 +59,7 @@ func ParsePositions(q url.Values, byDefault hub.Positions) (hub.Positions, error
 	case slices.Equal(q["position"], []string{"none"}):
 		return hub.NoPositions, nil
 	}
-	return byDefault, &hub.InvalidError{Reason: "the field position is position=event, for a stream whose position is an event of that type, or position=none, for one without; give it once"}
+	return byDefault, &topic.InvalidError{Reason: "the field position is position=event, for a stream whose position is an event of that type, or position=none, for one without; give it once"}
 }
 
 // PrefersNDJSON reports whether r prefers NDJSON to a stream. If its Accept header weighs

@@ -18,6 +18,7 @@ import (
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/descriptors"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // servedSize is about how many bytes an unparked HTTP/1 stream takes, besides what its
@@ -183,7 +184,7 @@ func (e *Edge) parks(w http.ResponseWriter, r *http.Request) bool {
 // open opens a stream. If it returns an error, it has answered the request.
 func (e *Edge) open(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) (*hub.Stream, error) {
 	st, err := e.begin(r, g, s, o)
-	var invalid *hub.InvalidError
+	var invalid *topic.InvalidError
 	var denied *auth.Error
 	switch {
 	case err == nil:

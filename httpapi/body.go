@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
+	"github.com/tidings-sse/tidings/topic"
 
 	"github.com/tidings-sse/tidings/edge"
 )
@@ -42,14 +42,14 @@ func (p *publication) addForm(body []byte) error {
 	}
 	values, err := form.Parse(string(body))
 	if err != nil {
-		return &hub.InvalidError{Reason: "the form is malformed (" + err.Error() + "): put your payload in data=, percent-encoded, or send it whole as text/plain"}
+		return &topic.InvalidError{Reason: "the form is malformed (" + err.Error() + "): put your payload in data=, percent-encoded, or send it whole as text/plain"}
 	}
 	return p.addValues(values)
 }
 
 func (p *publication) addMultipart(boundary string, body []byte) error {
 	if boundary == "" {
-		return &hub.InvalidError{Reason: "multipart/form-data needs a boundary in its Content-Type"}
+		return &topic.InvalidError{Reason: "multipart/form-data needs a boundary in its Content-Type"}
 	}
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {
@@ -58,11 +58,11 @@ func (p *publication) addMultipart(boundary string, body []byte) error {
 			return nil
 		}
 		if err != nil { // also an EOF before the closing boundary
-			return &hub.InvalidError{Reason: "the multipart body is malformed: " + err.Error()}
+			return &topic.InvalidError{Reason: "the multipart body is malformed: " + err.Error()}
 		}
 		value, err := io.ReadAll(part)
 		if err != nil {
-			return &hub.InvalidError{Reason: "the multipart body is malformed: " + err.Error()}
+			return &topic.InvalidError{Reason: "the multipart body is malformed: " + err.Error()}
 		}
 		if err := p.set(part.FormName(), string(value)); err != nil {
 			return err
@@ -74,7 +74,7 @@ func (p *publication) addMultipart(boundary string, body []byte) error {
 // once. Data that is not a string is published as compact JSON.
 func (p *publication) addJSON(body []byte) error {
 	if !utf8.Valid(body) {
-		return &hub.InvalidError{Reason: "the JSON is not valid UTF-8"}
+		return &topic.InvalidError{Reason: "the JSON is not valid UTF-8"}
 	}
 	if p.addPlain(body) {
 		return nil
@@ -120,7 +120,7 @@ func (p *publication) decodeJSON(body []byte) error {
 		return invalidJSON(err)
 	}
 	if start.Kind() != '{' {
-		return &hub.InvalidError{Reason: "the JSON is no object" + eventHint}
+		return &topic.InvalidError{Reason: "the JSON is no object" + eventHint}
 	}
 	var seen members
 	for dec.PeekKind() == '"' {
@@ -131,7 +131,7 @@ func (p *publication) decodeJSON(body []byte) error {
 		var room [32]byte
 		name := unquote(room[:0], quoted)
 		if seen.again(name) {
-			return &hub.InvalidError{Reason: fmt.Sprintf("%q is given twice", name)}
+			return &topic.InvalidError{Reason: fmt.Sprintf("%q is given twice", name)}
 		}
 		if err := p.addMember(name, dec); err != nil {
 			return err
@@ -141,7 +141,7 @@ func (p *publication) decodeJSON(body []byte) error {
 		return invalidJSON(err)
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return &hub.InvalidError{Reason: "send one JSON object, or one a line as " + edge.NDJSON}
+		return &topic.InvalidError{Reason: "send one JSON object, or one a line as " + edge.NDJSON}
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 	case "topic", "type", "id":
 		switch {
 		case !isText:
-			return &hub.InvalidError{Reason: fmt.Sprintf("%q is a string", name)}
+			return &topic.InvalidError{Reason: fmt.Sprintf("%q is a string", name)}
 		case string(name) == "topic":
 			p.addTopic(string(textOf(value)))
 			return nil
@@ -179,7 +179,7 @@ func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 		return errTopics
 	case "retry":
 		if isText {
-			return &hub.InvalidError{Reason: `"retry" is a number of milliseconds`}
+			return &topic.InvalidError{Reason: `"retry" is a number of milliseconds`}
 		}
 		return p.give(fieldRetry, value.Clone())
 	case "private":
@@ -189,12 +189,12 @@ func (p *publication) addMember(name []byte, dec *jsontext.Decoder) error {
 		case 'f':
 			return nil
 		}
-		return &hub.InvalidError{Reason: `"private" is true or false`}
+		return &topic.InvalidError{Reason: `"private" is true or false`}
 	}
-	return &hub.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", edge.Clip(string(name), 64), eventHint)}
+	return &topic.InvalidError{Reason: fmt.Sprintf("there is no field %q: put your payload in \"data\"%s", edge.Clip(string(name), 64), eventHint)}
 }
 
-var errTopics = &hub.InvalidError{Reason: `"topics" is a list of strings`}
+var errTopics = &topic.InvalidError{Reason: `"topics" is a list of strings`}
 
 // addList adds the topics of a list.
 func (p *publication) addList(dec *jsontext.Decoder) error {
@@ -228,5 +228,5 @@ func invalidJSON(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		msg = "it breaks off"
 	}
-	return &hub.InvalidError{Reason: "the JSON cannot be read: " + msg + eventHint}
+	return &topic.InvalidError{Reason: "the JSON cannot be read: " + msg + eventHint}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // TestStreamsForgetHeads opens unparked streams with heads of several sizes, and checks
@@ -193,9 +194,9 @@ func TestTokensAreHeldOnce(t *testing.T) {
 }
 
 // openOn opens a stream on a topic that no client serves, until the test ends.
-func openOn(t *testing.T, h *hub.Hub, topic string) *hub.Stream {
+func openOn(t *testing.T, h *hub.Hub, name string) *hub.Stream {
 	t.Helper()
-	sel, err := hub.ParseSelectors(topic)
+	sel, err := topic.Parse(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 
 	"github.com/tidings-sse/tidings/edge"
 )
@@ -48,14 +49,14 @@ func (a *api) endStreams(r *http.Request) (n int, err error) {
 		}
 	}
 	if given != 1 {
-		return 0, &hub.InvalidError{Reason: "say whose streams to end by one of id, topic, subject and token_id"}
+		return 0, &topic.InvalidError{Reason: "say whose streams to end by one of id, topic, subject and token_id"}
 	}
 	cause := hub.ErrKicked
 	if q.Has("for") {
 		cause = hub.ErrRevoked
 		d, err := time.ParseDuration(q.Get("for"))
 		if err != nil || d <= 0 {
-			return 0, &hub.InvalidError{Reason: "the field for is how long to keep them away, as in 10m"}
+			return 0, &topic.InvalidError{Reason: "the field for is how long to keep them away, as in 10m"}
 		}
 		if q.Has("topic") {
 			return a.hub.Ban(f.Topics, d)
@@ -79,7 +80,7 @@ func (a *api) ban(f hub.StreamFilter, until time.Time, end func()) error {
 			f.Subject = peer.Subject
 		}
 		if f.TokenID == "" && f.Subject == "" {
-			return &hub.InvalidError{Reason: "this stream's token has neither an id nor a subject to know it by: leave for out, or name its topic"}
+			return &topic.InvalidError{Reason: "this stream's token has neither an id nor a subject to know it by: leave for out, or name its topic"}
 		}
 	}
 	return a.Auth.Revoke(f.Subject, f.TokenID, until, end)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // metricsHandler serves the figures of the hub, the process and further collectors to
@@ -95,7 +96,7 @@ func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(gaps, n, string(reason))
 	}
 	counter(lateMatches, s.LateMatches)
-	n, bytes := hub.Templates()
+	n, bytes := topic.Compiled()
 	gauge(templates, float64(n))
 	gauge(templateBytes, float64(bytes))
 	gauge(windowBytes, float64(s.WindowBytes))

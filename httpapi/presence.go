@@ -12,6 +12,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 
 	"github.com/tidings-sse/tidings/edge"
 )
@@ -149,7 +150,7 @@ func (a *api) listSubscriptions(r *http.Request) (*subscriptionList, error) {
 // token_id.
 func parseStreamFilter(q url.Values) (f hub.StreamFilter, err error) {
 	if topics := q["topic"]; len(topics) > 0 {
-		if f.Topics, err = hub.ParseSelectors(topics...); err != nil {
+		if f.Topics, err = topic.Parse(topics...); err != nil {
 			return f, err
 		}
 	}
@@ -157,7 +158,7 @@ func parseStreamFilter(q url.Values) (f hub.StreamFilter, err error) {
 	if q.Has("id") {
 		var ok bool
 		if f.ID, ok = hub.ParseStreamID(q.Get("id")); !ok {
-			return f, &hub.InvalidError{Reason: "the field id is a stream's, as GET /subscriptions lists it"}
+			return f, &topic.InvalidError{Reason: "the field id is a stream's, as GET /subscriptions lists it"}
 		}
 	}
 	return f, nil
@@ -167,13 +168,13 @@ func parsePage(q url.Values) (after hub.StreamID, limit int, err error) {
 	limit = defaultPage
 	if v := q.Get("limit"); v != "" {
 		if limit, err = strconv.Atoi(v); err != nil || limit < 1 || limit > maxPage {
-			return after, 0, &hub.InvalidError{Reason: "the field limit is how many streams to list at a time, from 1 to " + strconv.Itoa(maxPage)}
+			return after, 0, &topic.InvalidError{Reason: "the field limit is how many streams to list at a time, from 1 to " + strconv.Itoa(maxPage)}
 		}
 	}
 	if v := q.Get("after"); v != "" {
 		var ok bool
 		if after, ok = hub.ParseStreamID(v); !ok {
-			return after, 0, &hub.InvalidError{Reason: "the field after is the next of the page before"}
+			return after, 0, &topic.InvalidError{Reason: "the field after is the next of the page before"}
 		}
 	}
 	return after, limit, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 
 	"github.com/tidings-sse/tidings/edge"
 )
@@ -248,7 +249,7 @@ func (p *publication) set(name, value string) error {
 	}
 	f := slices.Index(fields[:], name)
 	if f < 0 {
-		return &hub.InvalidError{Reason: fmt.Sprintf(
+		return &topic.InvalidError{Reason: fmt.Sprintf(
 			"there is no field %q: put your payload in data=, or send it whole as text/plain; the other fields are topic, type, id, retry and private", edge.Clip(name, 64))}
 	}
 	return p.give(field(f), []byte(value))
@@ -257,7 +258,7 @@ func (p *publication) set(name, value string) error {
 // give adds a field. It keeps value without copying it.
 func (p *publication) give(f field, value []byte) error {
 	if p.values[f] != nil {
-		return &hub.InvalidError{Reason: fields[f] + " is given twice"}
+		return &topic.InvalidError{Reason: fields[f] + " is given twice"}
 	}
 	p.values[f] = value
 	return nil
@@ -303,7 +304,7 @@ func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, 
 	}
 	if key != "" {
 		if len(key) > hub.MaxIDBytes || !utf8.ValidString(key) {
-			return rec, &hub.InvalidError{Reason: fmt.Sprintf("an Idempotency-Key may be %d bytes of UTF-8", hub.MaxIDBytes)}
+			return rec, &topic.InvalidError{Reason: fmt.Sprintf("an Idempotency-Key may be %d bytes of UTF-8", hub.MaxIDBytes)}
 		}
 		rec.Key = scope(g, "key\x00"+key+"\x00"+item)
 	}
@@ -318,7 +319,7 @@ func (p *publication) record(g *auth.Grant, key, item string) (eventlog.Record, 
 	case v == "", v == "1", v == "true", v == "on":
 		rec.Private = true
 	default:
-		return rec, &hub.InvalidError{Reason: "the field private is empty, 1, true or on; leave it out for a public event"}
+		return rec, &topic.InvalidError{Reason: "the field private is empty, 1, true or on; leave it out for a public event"}
 	}
 	return rec, nil
 }
@@ -331,7 +332,7 @@ func checkID(id string) error {
 		return err
 	}
 	if strings.ContainsFunc(id, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return &hub.InvalidError{Reason: "the id must be ASCII: clients send it back in a Last-Event-ID header, where nothing else survives; percent-encode it, or put what it says into data"}
+		return &topic.InvalidError{Reason: "the id must be ASCII: clients send it back in a Last-Event-ID header, where nothing else survives; percent-encode it, or put what it says into data"}
 	}
 	return nil
 }

@@ -3,9 +3,8 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/tidings-sse/tidings/hub"
-
 	"github.com/tidings-sse/tidings/edge"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // remove deletes events for good, as an operator does on a privacy request.
@@ -31,15 +30,15 @@ func (a *api) delete(r *http.Request) (n int, err error) {
 	}
 	switch {
 	case len(ids) > 0 && len(topics) > 0:
-		return 0, &hub.InvalidError{Reason: "name events by id, or topics, not both"}
+		return 0, &topic.InvalidError{Reason: "name events by id, or topics, not both"}
 	case len(topics) > 0:
-		sel, err := hub.ParseSelectors(topics...)
+		sel, err := topic.Parse(topics...)
 		if err != nil {
 			return 0, err
 		}
 		return a.hub.Delete(r.Context(), sel)
 	case len(ids) == 0:
-		return 0, &hub.InvalidError{Reason: "name what to delete, as in /events?id=ID or /events?topic=NAME"}
+		return 0, &topic.InvalidError{Reason: "name what to delete, as in /events?id=ID or /events?topic=NAME"}
 	}
 	for _, id := range ids {
 		deleted, err := a.hub.DeleteID(r.Context(), id)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 
 	"github.com/tidings-sse/tidings/edge"
 )
@@ -50,12 +51,12 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, o hub.StreamOptio
 		topics = append(topics, t)
 	}
 	if len(topics) == 0 {
-		return sub, o, &hub.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
+		return sub, o, &topic.InvalidError{Reason: "name a topic, as in /events/NAME, /events?topic=NAME or /events?topic=* for all"}
 	}
 	if len(topics) > hub.MaxTopics {
-		return sub, o, &hub.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
+		return sub, o, &topic.InvalidError{Reason: "at most " + strconv.Itoa(hub.MaxTopics) + " topics fit in one subscription; * and URI Templates select many at once"}
 	}
-	if sub.Selectors, err = hub.ParseSelectors(topics...); err != nil {
+	if sub.Selectors, err = topic.Parse(topics...); err != nil {
 		return sub, o, err
 	}
 	switch {
@@ -65,7 +66,7 @@ func parseSubscription(r *http.Request) (sub hub.Subscription, o hub.StreamOptio
 	case slices.Equal(q["envelope"], []string{"message"}):
 		o.Envelope = hub.JSONMessage
 	default:
-		return sub, o, &hub.InvalidError{Reason: "the envelopes are envelope=json and envelope=message"}
+		return sub, o, &topic.InvalidError{Reason: "the envelopes are envelope=json and envelope=message"}
 	}
 	if o.Positions, err = edge.ParsePositions(q, hub.PositionEvents); err != nil {
 		return sub, o, err
@@ -83,7 +84,7 @@ func parseFrom(h http.Header, q url.Values) (hub.From, error) {
 	for _, name := range []string{"last_event_id", "since", "last"} {
 		for _, v := range q[name] {
 			if given++; given > 1 {
-				return from, &hub.InvalidError{Reason: "give one of last_event_id, since and last, once"}
+				return from, &topic.InvalidError{Reason: "give one of last_event_id, since and last, once"}
 			}
 			var err error
 			switch name {
@@ -108,7 +109,7 @@ func parseFrom(h http.Header, q url.Values) (hub.From, error) {
 func parseLast(v string) (int, error) {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
-		return 0, &hub.InvalidError{Reason: "the field last is how many events of each topic to begin with: a whole number from 1"}
+		return 0, &topic.InvalidError{Reason: "the field last is how many events of each topic to begin with: a whole number from 1"}
 	}
 	return n, nil
 }
@@ -122,13 +123,13 @@ func parseSince(v string, now time.Time) (time.Time, error) {
 		since = t
 	} else if s, err := strconv.ParseInt(v, 10, 64); err == nil && s >= 0 {
 		if s > lastSecond {
-			return since, &hub.InvalidError{Reason: "since is in Unix seconds, and this is no such time; divide milliseconds by 1000"}
+			return since, &topic.InvalidError{Reason: "since is in Unix seconds, and this is no such time; divide milliseconds by 1000"}
 		}
 		since = time.Unix(s, 0)
 	} else if d, err := time.ParseDuration(v); err == nil && d >= 0 {
 		since = now.Add(-d)
 	} else {
-		return since, &hub.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
+		return since, &topic.InvalidError{Reason: "the field since is a time as in 2026-09-01T10:00:00Z, Unix seconds, or a duration as in 15m"}
 	}
 	if first := time.Unix(1, 0); since.Before(first) { // the zero time means no since
 		since = first

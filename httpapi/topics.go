@@ -14,6 +14,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 
 	"github.com/tidings-sse/tidings/edge"
 )
@@ -92,7 +93,7 @@ func (a *api) findTopics(r *http.Request, q url.Values, g *auth.Grant) (*topicsP
 	if len(selectors) == 0 {
 		selectors = []string{"*"}
 	}
-	sel, err := hub.ParseSelectors(selectors...)
+	sel, err := topic.Parse(selectors...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func parseTopicsPage(q url.Values) (*topicsPage, error) {
 	}
 	var err error
 	if l.limit, err = strconv.Atoi(q.Get("limit")); err != nil || l.limit < 1 || l.limit > maxTopics {
-		return nil, &hub.InvalidError{Reason: "the field limit is how many topics to list: a whole number from 1 to " + strconv.Itoa(maxTopics)}
+		return nil, &topic.InvalidError{Reason: "the field limit is how many topics to list: a whole number from 1 to " + strconv.Itoa(maxTopics)}
 	}
 	if !q.Has("after") {
 		l.less = func(a, b eventlog.Topic) int { return b.Last.Compare(a.Last) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // TestAccountIsExact makes random calls on a hub with little memory. After each step it
@@ -69,7 +70,7 @@ func (a *audit) topic() string {
 	return a.pick("a", "b", "c/", "d/") + fmt.Sprint(a.rng.IntN(8)) + strings.Repeat("x", a.rng.IntN(2)*a.rng.IntN(3000))
 }
 
-func (a *audit) selectors() Selectors {
+func (a *audit) selectors() topic.Selectors {
 	var texts []string
 	for range 1 + a.rng.IntN(4) {
 		texts = append(texts, a.pick("*", a.topic(), a.topic(), a.topic(), a.pick("a", "b", "c/", "d/")+"{x}", "{+x}"+fmt.Sprint(a.rng.IntN(8)),
@@ -92,7 +93,7 @@ func (a *audit) subscription() Subscription {
 	}
 	switch a.rng.IntN(3) {
 	case 0:
-		s.Grant = Everything()
+		s.Grant = topic.Everything()
 	case 1:
 		s.Grant = a.selectors()
 	}
@@ -247,11 +248,11 @@ func (a *audit) held() map[budget.Use]int64 {
 	}
 	held[budget.Subscriptions] += keptBytes(h.weights.agents) + keptBytes(h.weights.bearers) + keptBytes(h.weights.payloads) + keptBytes(h.weights.grants)
 	for p := range h.weights.patterns {
-		held[budget.Subscriptions] += p.size()
+		held[budget.Subscriptions] += p.Size()
 	}
 	for _, t := range h.router.templates {
 		if len(t.feeds) > 0 {
-			held[budget.Subscriptions] += t.pattern.size() + routedSize
+			held[budget.Subscriptions] += t.Template.Size() + routeSize
 		}
 	}
 	for el := h.router.matches.recent.Front(); el != nil; el = el.Next() {

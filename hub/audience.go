@@ -1,6 +1,10 @@
 package hub
 
-import "context"
+import (
+	"context"
+
+	"github.com/tidings-sse/tidings/topic"
+)
 
 // An Audience counts the streams that receive the events of a topic, as of the time of
 // [Hub.Audience].
@@ -13,7 +17,7 @@ type Audience struct {
 
 // A crowd is the number of streams of one feed.
 type crowd struct {
-	sel  *Selectors
+	sel  *topic.Selectors
 	size int
 }
 
@@ -30,18 +34,18 @@ func (h *Hub) Audience() *Audience {
 		part.mu.Unlock()
 	}
 	a := &Audience{pages: h.pages, exact: map[string]int{}}
-	turns := h.pages.turns(context.Background(), &Selectors{})
+	turns := h.pages.turns(context.Background(), &topic.Selectors{})
 	defer turns.end()
 	for f, n := range sizes {
 		turns.look()
 		switch {
-		case f.sel.all:
+		case f.sel.All():
 			a.all += n
-		case f.sel.hasPatterns():
+		case f.sel.IsOpen():
 			a.patterns = append(a.patterns, crowd{&f.sel, n})
 		default:
-			for _, topic := range f.sel.text {
-				a.exact[topic] += n
+			for _, name := range f.sel.Texts() {
+				a.exact[name] += n
 			}
 		}
 	}
@@ -50,15 +54,15 @@ func (h *Hub) Audience() *Audience {
 
 // Of returns how many streams ask for a topic's events, whatever their types and grants.
 // It takes turns with reads of the log if streams have URI Templates.
-func (a *Audience) Of(topic string) int {
-	n := a.all + a.exact[topic]
+func (a *Audience) Of(name string) int {
+	n := a.all + a.exact[name]
 	if len(a.patterns) == 0 {
 		return n
 	}
-	turns := a.pages.turns(context.Background(), &Selectors{})
+	turns := a.pages.turns(context.Background(), &topic.Selectors{})
 	defer turns.end()
 	for _, c := range a.patterns {
-		if c.sel.matchInTurns([]string{topic}, turns.look) {
+		if c.sel.MatchInTurns([]string{name}, turns.look) {
 			n += c.size
 		}
 	}

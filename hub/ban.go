@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // ErrTooManyBans reports a ban that exceeds what a hub keeps: 1000 selectors in all, 100
@@ -23,7 +24,7 @@ var ErrTooManyBans = errors.New("hub: too many topics are banned")
 const (
 	maxBanned          = 1000    // selectors
 	maxBannedTemplates = 100     // URI Templates among them
-	maxBannedCost      = 512     // passes over a topic that all templates make together, see [pattern.cost]
+	maxBannedCost      = 512     // passes over a topic that all templates make together, see [topic.Template.Cost]
 	maxBannedBytes     = 1 << 20 // text of all selectors
 )
 
@@ -31,7 +32,7 @@ const (
 // new set replaces it. nil is the empty set.
 type banned struct {
 	until map[string]time.Time // when each ban ends, by selector
-	sel   Selectors            // all selectors of until
+	sel   topic.Selectors      // all selectors of until
 	since eventlog.ID          // position of the newest routed event when the set was last empty and a ban began
 }
 
@@ -54,7 +55,7 @@ type bans struct {
 //
 // If a selector is banned already, its ban now ends after d; a d of 0 ends it at once.
 // The error is [ErrTooManyBans], and then nothing has changed.
-func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
+func (h *Hub) Ban(sel topic.Selectors, d time.Duration) (ended int, err error) {
 	b, err := h.changeBans(func(now time.Time, current *banned) (*banned, error) {
 		next, err := current.with(sel, now.Add(d), h.headNow())
 		return next.at(now), err
@@ -68,7 +69,7 @@ func (h *Hub) Ban(sel Selectors, d time.Duration) (ended int, err error) {
 // Banned reports whether bans cover all selectors of a subscription. A URI Template is
 // covered only by `*` and by a template that differs at most in the names of its
 // variables.
-func (h *Hub) Banned(sel Selectors) bool { return h.bans.now.Load().cover(&sel, func() {}) }
+func (h *Hub) Banned(sel topic.Selectors) bool { return h.bans.now.Load().cover(&sel, func() {}) }
 
 // changeBans replaces the set in force by the one that change returns, and returns that.
 // It drops windows and cached pages, because they hold events that are withheld now, or
@@ -116,12 +117,12 @@ func (b *bans) close() {
 }
 
 // with returns s with a ban of sel added.
-func (s *banned) with(sel Selectors, until time.Time, head eventlog.ID) (*banned, error) {
+func (s *banned) with(sel topic.Selectors, until time.Time, head eventlog.ID) (*banned, error) {
 	next := banned{until: map[string]time.Time{}, since: head}
 	if s != nil {
 		next.until, next.since = maps.Clone(s.until), s.since
 	}
-	for _, text := range sel.text {
+	for _, text := range sel.Texts() {
 		next.until[text] = until
 	}
 	return next.compiled()
@@ -157,10 +158,10 @@ func (s banned) compiled() (*banned, error) {
 		return nil, ErrTooManyBans
 	}
 	var err error
-	if s.sel, err = ParseSelectors(slices.Collect(maps.Keys(s.until))...); err != nil {
+	if s.sel, err = topic.Parse(slices.Collect(maps.Keys(s.until))...); err != nil {
 		return nil, err
 	}
-	if len(s.sel.templates) > maxBannedTemplates || s.sel.cost() > maxBannedCost {
+	if len(s.sel.Templates()) > maxBannedTemplates || s.sel.Cost() > maxBannedCost {
 		return nil, ErrTooManyBans
 	}
 	return &s, nil
@@ -185,7 +186,7 @@ func (s *banned) open(topics []string) []string {
 }
 
 // hasAll reports whether every topic is banned.
-func (s *banned) hasAll() bool { return s != nil && s.sel.all }
+func (s *banned) hasAll() bool { return s != nil && s.sel.All() }
 
 // names reports whether a topic is banned by its exact name.
 func (s *banned) names(topic string) bool {
@@ -201,38 +202,38 @@ func (s *banned) cost() int {
 	if s == nil {
 		return 0
 	}
-	return s.sel.cost()
+	return s.sel.Cost()
 }
 
 // templates returns the banned templates.
-func (s *banned) templates() []*pattern {
+func (s *banned) templates() []*topic.Template {
 	if s == nil {
 		return nil
 	}
-	return s.sel.templates
+	return s.sel.Templates()
 }
 
 // has reports whether a topic is banned.
-func (s *banned) has(topic string) bool { return s != nil && s.sel.matchTopic(topic) }
+func (s *banned) has(topic string) bool { return s != nil && s.sel.MatchTopic(topic) }
 
 // cover reports whether the bans cover all selectors of sel. It calls look before each
 // template that it tries.
-func (s *banned) cover(sel *Selectors, look func()) bool {
+func (s *banned) cover(sel *topic.Selectors, look func()) bool {
 	switch {
 	case s == nil:
 		return false
-	case s.sel.all:
+	case s.sel.All():
 		return true
-	case sel.all:
+	case sel.All():
 		return false
 	}
-	for _, p := range sel.templates {
-		if !slices.Contains(s.sel.templates, p) {
+	for _, p := range sel.Templates() {
+		if !slices.Contains(s.sel.Templates(), p) {
 			return false
 		}
 	}
-	for i, text := range sel.text {
-		if !strings.ContainsAny(text, "{}") && !s.sel.matchInTurns(sel.text[i:i+1], look) {
+	for i, text := range sel.Texts() {
+		if !strings.ContainsAny(text, "{}") && !s.sel.MatchInTurns(sel.Texts()[i:i+1], look) {
 			return false
 		}
 	}

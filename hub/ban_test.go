@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 func ban(t testing.TB, h *Hub, d time.Duration, selectors ...string) (ended int) {
@@ -102,7 +103,7 @@ func TestBanWithholdsFromReaders(t *testing.T) {
 	put(t, h, "users/42", "secret")
 	put(t, h, "news", "end")
 	for _, from := range []From{{LastEventID: Earliest}, {Last: 5}} {
-		s := Subscription{Selectors: Everything(), From: from}
+		s := Subscription{Selectors: topic.Everything(), From: from}
 		retained, _, err := h.Retained(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
@@ -347,7 +348,7 @@ func TestBansAreBounded(t *testing.T) {
 	passes := 0
 	for i := 0; passes <= maxBannedCost; i++ {
 		sel := mustSelect(t, fmt.Sprintf("%d{a}/{b}/{c}/{d}/{e}", i))
-		passes += sel.cost()
+		passes += sel.Cost()
 		if _, err := other.Ban(sel, time.Hour); (err != nil) != (passes > maxBannedCost) {
 			t.Errorf("templates that make %d passes in all: %v", passes, err)
 		}
@@ -379,57 +380,6 @@ func TestOutcomeOfABan(t *testing.T) {
 	if got := outcome("3"); got != Withheld {
 		t.Errorf("withheld: %s", got)
 	}
-}
-
-func TestSelectorsMeet(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want bool
-	}{
-		{"users/{id}", "users/{name}", true},
-		{"users/{id}", "{+x}", true},
-		{"users/{id}", "{x}", false},
-		{"users/{id}", "{x}/{y}", true},
-		{"users/{id}", "users{/id}", true},
-		{"users/{id}", "users/{id}/posts", false},
-		{"users/{+id}", "users/{id}/posts", true},
-		{"users/{id}", "orders/{id}", false},
-		{"a{x}b", "a{x}c", false},
-		{"{x}b", "b{x}", true},
-		{"a{?q,r}", "a?q={v}", true},
-		{"a{#x}", "a#b{+y}", true},
-		{"a{.x}", "a.{y}", true},
-		{"a", "a{x}", true},
-		{"a", "b{x}", false},
-		{"*", "b{x}", true},
-	} {
-		a, b := mustSelect(t, tt.a), mustSelect(t, tt.b)
-		if a.Meets(&b) != tt.want || b.Meets(&a) != tt.want {
-			t.Errorf("%q and %q: %v, %v; want %v", tt.a, tt.b, a.Meets(&b), b.Meets(&a), tt.want)
-		}
-	}
-}
-
-// FuzzSelectorsMeet checks that Meets is true of any two selectors that match the same
-// topic.
-func FuzzSelectorsMeet(f *testing.F) {
-	for _, s := range [][3]string{{"users/{id}", "{+x}", "users/42"}, {"a{?q}", "a{#b}{c*}", "a"}, {"{/a,b}", "{;x}", "/1/2"}, {"{.x}", "{&y:3}", "&y=1"}} {
-		f.Add(s[0], s[1], s[2])
-	}
-	f.Fuzz(func(t *testing.T, a, b, topic string) {
-		x, err := ParseSelectors(a)
-		y, err2 := ParseSelectors(b)
-		if err != nil || err2 != nil {
-			return
-		}
-		both := x.matchTopic(topic) && y.matchTopic(topic)
-		if both && !x.Meets(&y) {
-			t.Errorf("%q matches %q and %q", topic, a, b)
-		}
-		if x.Meets(&y) != y.Meets(&x) {
-			t.Errorf("%q and %q meet one way only", a, b)
-		}
-	})
 }
 
 // TestBansDoNotHoldUpLiveDelivery bans templates that take long to try. The pump does not

@@ -235,7 +235,7 @@ func (r *round) find(off uint64) bool {
 // sees reports whether a stream's grant covers all events of the run.
 func (r *round) sees(st *Stream) bool {
 	for i := range r.run.marks {
-		if !st.cursor.grant.sees(r.run.marks[i].private) {
+		if !sees(st.cursor.grant, r.run.marks[i].private) {
 			return false
 		}
 	}

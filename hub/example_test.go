@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A program publishes to a hub of its own, and reads a topic from its beginning.
@@ -24,7 +25,7 @@ func Example() {
 			panic(err)
 		}
 	}
-	news, err := hub.ParseSelectors("news")
+	news, err := topic.Parse("news")
 	if err != nil {
 		panic(err)
 	}
@@ -41,17 +42,4 @@ func Example() {
 	// Output:
 	// news: first
 	// news: second
-}
-
-// A subscription selects topics by their names or by URI Templates.
-func ExampleParseSelectors() {
-	s, err := hub.ParseSelectors("news", "https://shop.example/orders/{id}")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(s.Match([]string{"https://shop.example/orders/42"}))
-	fmt.Println(s.Match([]string{"https://shop.example/orders/42/items"}))
-	// Output:
-	// true
-	// false
 }

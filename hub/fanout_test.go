@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A loop serves streams, as a shard does, with peers in memory.
@@ -135,14 +136,14 @@ func (l *loop) turn(n int) bool {
 func (l *loop) open() { l.openFrom(From{}, l.selectors...) }
 
 func (l *loop) openFrom(from From, topics ...string) {
-	sel, err := ParseSelectors(topics...)
+	sel, err := topic.Parse(topics...)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	p := &peer{loop: l, tag: int32(len(l.peers)), room: 1 << 40, next: len(l.stories), sees: l.rng.IntN(3) > 0}
 	sub := Subscription{Selectors: sel, From: from}
 	if p.sees {
-		sub.Grant = Everything()
+		sub.Grant = topic.Everything()
 	}
 	p.st, err = l.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Minute})
 	if err != nil {

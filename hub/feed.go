@@ -3,12 +3,12 @@ package hub
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A feed is what subscriptions with the same selectors, types and form share: the newest
@@ -17,9 +17,9 @@ import (
 // caught up. A stream that falls out of it reads from the log.
 type feed struct {
 	key   feedKey
-	sel   Selectors
+	sel   topic.Selectors
 	types map[string]struct{} // nil: all
-	grant Selectors           // only for feeds with envelopes: the grant of their subscribers
+	grant topic.Selectors     // only for feeds with envelopes: the grant of their subscribers
 	held  *windowShare        // bytes of the windows of all feeds
 	all   *totals             // totals over all feeds
 
@@ -56,19 +56,19 @@ type form struct {
 }
 
 func newFeed(s Subscription, as form, held *windowShare) (*feed, error) {
-	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: listKey(s.Selectors.text), form: as}}
+	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: topic.ListKey(s.Selectors.Texts()), form: as}}
 	if as.envelope != Bare {
-		f.grant, f.key.grant = s.Grant, s.Grant.canonical()
+		f.grant, f.key.grant = s.Grant, s.Grant.Key()
 	}
 	if len(s.Types) > MaxTypes {
-		return nil, invalid("a subscription may name %d types, not %d; without any, it gets all", MaxTypes, len(s.Types))
+		return nil, topic.Invalid("a subscription may name %d types, not %d; without any, it gets all", MaxTypes, len(s.Types))
 	}
 	asked := 0
-	for _, text := range slices.Concat(s.Selectors.text, s.Types) {
+	for _, text := range slices.Concat(s.Selectors.Texts(), s.Types) {
 		asked += len(text)
 	}
 	if asked > MaxSubscriptionBytes {
-		return nil, invalid("the topics and types of a subscription may have %d bytes in all, not %d; * and URI Templates select many topics at once", MaxSubscriptionBytes, asked)
+		return nil, topic.Invalid("the topics and types of a subscription may have %d bytes in all, not %d; * and URI Templates select many topics at once", MaxSubscriptionBytes, asked)
 	}
 	if len(s.Types) == 0 {
 		return f, nil
@@ -76,22 +76,12 @@ func newFeed(s Subscription, as form, held *windowShare) (*feed, error) {
 	f.types = map[string]struct{}{}
 	for _, t := range s.Types {
 		if t == "" {
-			return nil, invalid("the type must not be empty; the unnamed type is message")
+			return nil, topic.Invalid("the type must not be empty; the unnamed type is message")
 		}
 		f.types[strings.Clone(t)] = struct{}{} // a substring would keep the whole URL in memory
 	}
-	f.key.types = listKey(slices.Sorted(maps.Keys(f.types)))
+	f.key.types = topic.ListKey(slices.Sorted(maps.Keys(f.types)))
 	return f, nil
-}
-
-// listKey joins texts so that no two different lists give the same string.
-func listKey(texts []string) string {
-	var b []byte
-	for _, t := range texts { // strconv.AppendQuote would copy the whole buffer for each of up to a thousand texts
-		b = append(strconv.AppendInt(b, int64(len(t)), 10), ':')
-		b = append(b, t...)
-	}
-	return string(b)
 }
 
 // wants reports whether the feed asks for e by a topic that b does not ban.
@@ -201,8 +191,8 @@ type cursor struct {
 	partOf   eventlog.ID // if part > 0, the event that was sent in part,
 	part     int         // and how many bytes of it were sent
 	waker    Waker
-	grant    *Selectors // selects the private events that it may see
-	at       int32      // index in the feed's waiting, plus one; 0: not in it
+	grant    *topic.Selectors // selects the private events that it may see
+	at       int32            // index in the feed's waiting, plus one; 0: not in it
 	attached bool
 	joining  bool
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A booth is a feed without a hub.
@@ -22,7 +23,7 @@ type booth struct {
 
 func newBooth(t *testing.T, b *budget.Budget) *booth {
 	t.Helper()
-	f, err := newFeed(Subscription{Selectors: Everything()}, form{}, newWindowShare(b))
+	f, err := newFeed(Subscription{Selectors: topic.Everything()}, form{}, newWindowShare(b))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func (s *booth) enter() *cursor {
 
 func (s *booth) enterAt(place eventlog.ID) *cursor {
 	s.t.Helper()
-	c := &cursor{place: place, waker: newSignal(), grant: new(Selectors)}
+	c := &cursor{place: place, waker: newSignal(), grant: new(topic.Selectors)}
 	if !s.feed.attach(c) {
 		s.t.Fatal("it is not in the window")
 	}
@@ -244,7 +245,7 @@ func TestJoiningKeepsASmallWindow(t *testing.T) {
 	for range nearEvents + 1 {
 		s.add([]byte("x"))
 	}
-	c := &cursor{place: s.feed.last(), waker: newSignal(), grant: new(Selectors)}
+	c := &cursor{place: s.feed.last(), waker: newSignal(), grant: new(topic.Selectors)}
 	s.feed.join(c)
 	s.add([]byte("hello"))
 	if !s.feed.attach(c) {

@@ -9,28 +9,8 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
-
-// Everything selects every topic. As a grant, it shows every private event.
-func Everything() Selectors { return everything }
-
-var (
-	everything = Selectors{text: []string{"*"}, all: true}
-	nothing    Selectors
-)
-
-// shared returns s, or a shared copy if s selects everything or nothing: most streams
-// have such a grant, and need not hold one each.
-func (s Selectors) shared() *Selectors {
-	switch {
-	case s.all:
-		return &everything
-	case len(s.text) == 0:
-		return &nothing
-	}
-	own := s // a copy, so that s itself need not be on the heap
-	return &own
-}
 
 // secrecy returns the topics that guard an event: all topics of a private event, nil for
 // a public one. A grant for any of them shows the event, even if a subscription asked for
@@ -62,32 +42,23 @@ func (g guard) size() (n int64) {
 	return n
 }
 
-// sees reports whether grant s shows an event guarded by topics; nil means a public
-// event.
-func (s *Selectors) sees(topics []string) bool { return topics == nil || s.Match(topics) }
+// sees reports whether a grant shows an event guarded by topics; nil means a public event.
+func sees(grant *topic.Selectors, topics []string) bool { return topics == nil || grant.Match(topics) }
 
 // shown returns e without those topics of a private event that are not granted, so that a
 // subscriber does not learn about its other recipients.
-func shown(e *eventlog.Event, grant *Selectors) *eventlog.Event {
-	if !e.Private || grant.all {
+func shown(e *eventlog.Event, grant *topic.Selectors) *eventlog.Event {
+	if !e.Private || grant.All() {
 		return e
 	}
 	seen := *e
 	seen.Topics = nil
 	for _, t := range e.Topics {
-		if grant.matchTopic(t) {
+		if grant.MatchTopic(t) {
 			seen.Topics = append(seen.Topics, t)
 		}
 	}
 	return &seen
-}
-
-// canonical returns the same text for all grants with the same spelling.
-func (s *Selectors) canonical() string {
-	if s.all {
-		return "*"
-	}
-	return listKey(s.text)
 }
 
 // glimpse is how many of a topic's newest events are searched for a public one.
@@ -101,7 +72,7 @@ const glimpse = 1000
 // TopicsSeen takes turns with reads of the log, and holds no slot while it yields. Only a
 // few run at a time, since each may hold a copy of some megabytes of the log's counts, so
 // yield must not wait for a client.
-func (h *Hub) TopicsSeen(ctx context.Context, sel, grant Selectors) iter.Seq2[eventlog.Topic, error] {
+func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
 		done, err := h.pages.list(ctx, &sel)
 		if err != nil {
@@ -134,10 +105,10 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant Selectors) iter.Seq2[ev
 					break
 				}
 			}
-			if !sel.matchTopic(t.Name) {
+			if !sel.MatchTopic(t.Name) {
 				continue
 			}
-			if !grant.matchTopic(t.Name) {
+			if !grant.MatchTopic(t.Name) {
 				t.Events, t.Bytes = 0, 0
 				if t.Last, err = h.newestPublic(ctx, t.Name, pace); err != nil || t.Last.IsZero() {
 					continue
@@ -166,14 +137,4 @@ func (h *Hub) newestPublic(ctx context.Context, topic string, pace *pace) (event
 		return eventlog.ID{}, err
 	}
 	return events[0].ID, nil
-}
-
-// Size returns about how many bytes the texts of s take, without what its templates
-// compile to.
-func (s *Selectors) Size() int {
-	n := 0
-	for _, text := range s.text {
-		n += 16 + len(text)
-	}
-	return n
 }

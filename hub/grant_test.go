@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
-func mustSelect(t testing.TB, texts ...string) Selectors {
+func mustSelect(t testing.TB, texts ...string) topic.Selectors {
 	t.Helper()
-	s, err := ParseSelectors(texts...)
+	s, err := topic.Parse(texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestEnvelopeHidesTopics(t *testing.T) {
 	if got := dataUntil(t, other, `"end"`); !strings.Contains(got[0], `"topics":["users/2"]`) {
 		t.Errorf("the other's: got %q", got)
 	}
-	events, _, err := h.Retained(t.Context(), Subscription{Selectors: Everything(), Grant: mustSelect(t, "users/1"), From: From{LastEventID: Earliest}})
+	events, _, err := h.Retained(t.Context(), Subscription{Selectors: topic.Everything(), Grant: mustSelect(t, "users/1"), From: From{LastEventID: Earliest}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +176,7 @@ func TestExpiryByTheWallClock(t *testing.T) {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for _, expires := range []time.Duration{10 * time.Minute, time.Hour, 3 * time.Hour} {
-			st, err := h.Stream(t.Context(), Subscription{Selectors: Everything()}, StreamOptions{Heartbeat: 24 * time.Hour, Expires: begun.Add(expires)})
+			st, err := h.Stream(t.Context(), Subscription{Selectors: topic.Everything()}, StreamOptions{Heartbeat: 24 * time.Hour, Expires: begun.Add(expires)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -219,7 +220,7 @@ func TestStreamEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := newTestHub(t, eventlog.Retention{})
 		open := func(expires time.Time) *Stream {
-			st, err := h.Stream(t.Context(), Subscription{Selectors: Everything()}, StreamOptions{Heartbeat: time.Hour, Expires: expires})
+			st, err := h.Stream(t.Context(), Subscription{Selectors: topic.Everything()}, StreamOptions{Heartbeat: time.Hour, Expires: expires})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,7 +261,7 @@ func TestTopicsSeenOfSecrets(t *testing.T) {
 		for range tt.secrets {
 			putPrivate(t, h, "secret", "a")
 		}
-		for topic, err := range h.TopicsSeen(t.Context(), Everything(), Selectors{}) {
+		for topic, err := range h.TopicsSeen(t.Context(), topic.Everything(), topic.Selectors{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // newDiskHub returns a hub on a log that holds almost nothing in memory, so that memory
@@ -272,7 +273,7 @@ func TestPagesOfPrivateEventsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	st, err := h.Stream(t.Context(), Subscription{Selectors: mustParse(t, "a"), From: From{LastEventID: Earliest}, Grant: Everything()}, StreamOptions{Heartbeat: time.Minute})
+	st, err := h.Stream(t.Context(), Subscription{Selectors: mustParse(t, "a"), From: From{LastEventID: Earliest}, Grant: topic.Everything()}, StreamOptions{Heartbeat: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,9 +291,9 @@ func TestPagesOfPrivateEventsAreBounded(t *testing.T) {
 	}
 }
 
-func mustParse(t testing.TB, texts ...string) Selectors {
+func mustParse(t testing.TB, texts ...string) topic.Selectors {
 	t.Helper()
-	sel, err := ParseSelectors(texts...)
+	sel, err := topic.Parse(texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +348,7 @@ func TestAbandonedReadsEnd(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	waitRouted(t, h, put(t, h, "a", "hello"))
 	for range cap(h.pages.slots[0]) {
-		pace, err := h.pages.begin(t.Context(), &Selectors{})
+		pace, err := h.pages.begin(t.Context(), &topic.Selectors{})
 		if err != nil {
 			t.Fatal(err)
 		}

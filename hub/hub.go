@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // ErrClosed reports a hub that was closed or whose log has failed.
@@ -310,8 +311,8 @@ func (h *Hub) enter() {
 
 // join adds a subscriber to the feed of its subscription.
 func (h *Hub) join(s Subscription, as form) (*feed, error) {
-	if n := len(s.Selectors.text); n == 0 || n > MaxSelectors || len(s.Selectors.templates) > MaxTopics {
-		return nil, invalid("name from 1 to %d topics, of which %d may be URI Templates, as in /events/NAME, topic=NAME or topic=*, not %d", MaxSelectors, MaxTopics, n)
+	if n := len(s.Selectors.Texts()); n == 0 || n > MaxSelectors || len(s.Selectors.Templates()) > MaxTopics {
+		return nil, topic.Invalid("name from 1 to %d topics, of which %d may be URI Templates, as in /events/NAME, topic=NAME or topic=*, not %d", MaxSelectors, MaxTopics, n)
 	}
 	f, err := newFeed(s, as, h.windows)
 	if err != nil {

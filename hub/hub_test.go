@@ -19,6 +19,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -52,9 +53,9 @@ func publishRecord(t *testing.T, h *hub.Hub, r eventlog.Record) eventlog.ID {
 	return results[0].ID
 }
 
-func selectors(t *testing.T, texts ...string) hub.Selectors {
+func selectors(t *testing.T, texts ...string) topic.Selectors {
 	t.Helper()
-	s, err := hub.ParseSelectors(texts...)
+	s, err := topic.Parse(texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +395,7 @@ func TestSelectors(t *testing.T) {
 	}
 	for _, tt := range []struct{ why, selector string }{
 		{"empty", ""},
-		{"too long", string(make([]byte, hub.MaxTopicBytes+1))},
+		{"too long", string(make([]byte, topic.MaxBytes+1))},
 		{"not UTF-8", "\xff"},
 		{"an open brace", "a{b"},
 		{"a closing brace", "a}b"},
@@ -402,9 +403,9 @@ func TestSelectors(t *testing.T) {
 		{"a large template", "{a}" + string(slices.Repeat([]byte("x"), 2000))},
 		{"more variables than a program should have", "{a" + string(slices.Repeat([]byte(",a"), 100)) + "}"},
 	} {
-		var invalid *hub.InvalidError
-		if _, err := hub.ParseSelectors("ok", tt.selector); !errors.As(err, &invalid) {
-			t.Errorf("%s: ParseSelectors(%.20q) = %v; want an InvalidError", tt.why, tt.selector, err)
+		var invalid *topic.InvalidError
+		if _, err := topic.Parse("ok", tt.selector); !errors.As(err, &invalid) {
+			t.Errorf("%s: topic.Parse(%.20q) = %v; want an InvalidError", tt.why, tt.selector, err)
 		}
 	}
 }
@@ -673,8 +674,8 @@ func TestCheck(t *testing.T) {
 		{"more", eventlog.Record{Topics: many(hub.MaxTopics + 1)}, false},
 		{"none", eventlog.Record{}, false},
 		{"an empty topic", eventlog.Record{Topics: []string{"a", ""}}, false},
-		{"as long a topic as may be", eventlog.Record{Topics: []string{long(hub.MaxTopicBytes)}}, true},
-		{"longer", eventlog.Record{Topics: []string{long(hub.MaxTopicBytes + 1)}}, false},
+		{"as long a topic as may be", eventlog.Record{Topics: []string{long(topic.MaxBytes)}}, true},
+		{"longer", eventlog.Record{Topics: []string{long(topic.MaxBytes + 1)}}, false},
 		{"a topic twice", eventlog.Record{Topics: []string{"a", "b", "a"}}, false},
 		{"a topic that is no UTF-8", eventlog.Record{Topics: []string{"\xff"}}, false},
 		{"the selector for all", eventlog.Record{Topics: []string{"*"}}, false},
@@ -694,7 +695,7 @@ func TestCheck(t *testing.T) {
 		{"a reconnection time of days", eventlog.Record{Topics: []string{"a"}, Retry: 48 * time.Hour}, false},
 	} {
 		err := hub.Check(&tt.r)
-		var invalid *hub.InvalidError
+		var invalid *topic.InvalidError
 		if tt.ok && err != nil || !tt.ok && !errors.As(err, &invalid) {
 			t.Errorf("%s: Check = %v", tt.why, err)
 		}

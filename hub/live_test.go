@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // TestPumpGoesBeforeTheCrowd checks that many subscribers that come and go hold up the
@@ -51,7 +52,7 @@ func TestFewListsAtATime(t *testing.T) {
 	var all sync.WaitGroup
 	for range lists {
 		all.Go(func() {
-			for _, err := range h.TopicsSeen(t.Context(), Everything(), Everything()) {
+			for _, err := range h.TopicsSeen(t.Context(), topic.Everything(), topic.Everything()) {
 				if err != nil {
 					t.Error(err)
 				}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // BenchmarkMillion measures the hub's own part in serving a million streams, without
@@ -115,7 +116,7 @@ func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []s
 	seats := make([]seat, streams)
 	ha.seats = seats
 	for i := range seats {
-		sel, err := hub.ParseSelectors(topics[i%len(topics)])
+		sel, err := topic.Parse(topics[i%len(topics)])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A model is a hub and a plain slice of what was published, in order.
@@ -280,10 +281,10 @@ func (m *model) reopen(s *modelStream) {
 	}
 	sub := Subscription{Types: s.types, From: From{LastEventID: s.lastID}}
 	var err error
-	if sub.Selectors, err = ParseSelectors(s.selectors...); err != nil {
+	if sub.Selectors, err = topic.Parse(s.selectors...); err != nil {
 		m.t.Fatal(err)
 	}
-	if sub.Grant, err = ParseSelectors(s.grant...); err != nil {
+	if sub.Grant, err = topic.Parse(s.grant...); err != nil {
 		m.t.Fatal(err)
 	}
 	s.st, err = m.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Hour, Mercure: s.mercure, Positions: s.positions})

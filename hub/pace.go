@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // activity records when an event was last routed, and how much works in the background.
@@ -108,13 +110,13 @@ func (h *Hub) Rest(begun time.Time) (again time.Time) {
 type turns struct {
 	ctx   context.Context
 	pages *pages
-	sel   *Selectors // the selectors to compare; they decide which slots it uses
+	sel   *topic.Selectors // the selectors to compare; they decide which slots it uses
 	pace  *pace
 	err   error // the context's; once it is set there are no more turns
 }
 
 // turns waits for the first turn. The caller must call end.
-func (p *pages) turns(ctx context.Context, sel *Selectors) *turns {
+func (p *pages) turns(ctx context.Context, sel *topic.Selectors) *turns {
 	t := &turns{ctx: ctx, pages: p, sel: sel}
 	t.begin()
 	return t

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 const (
@@ -105,8 +106,8 @@ const costly = 64
 
 // begin waits for a slot to read the log for sel, and returns a pace to read at. The
 // caller must call its end method, which releases the slot. The error is ctx's.
-func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
-	slow := sel.cost() > costly
+func (p *pages) begin(ctx context.Context, sel *topic.Selectors) (*pace, error) {
+	slow := sel.Cost() > costly
 	slot := p.slots[0]
 	if slow {
 		slot = p.slots[1]
@@ -122,9 +123,9 @@ func (p *pages) begin(ctx context.Context, sel *Selectors) (*pace, error) {
 
 // list waits for a turn to list topics. The caller must call done. These turns are
 // separate from the slots for reading the log. The error is ctx's.
-func (p *pages) list(ctx context.Context, sel *Selectors) (done func(), err error) {
+func (p *pages) list(ctx context.Context, sel *topic.Selectors) (done func(), err error) {
 	turn := p.lists[0]
-	if sel.cost() > costly {
+	if sel.Cost() > costly {
 		turn = p.lists[1]
 	}
 	select {
@@ -390,7 +391,7 @@ func (p *pages) read(e *pageEntry, head eventlog.ID, pace *pace) page {
 // fill reads on from pg.next.
 func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace) {
 	place := pg.next
-	q := eventlog.Query{Topics: f.sel.topics(), UpTo: head, Match: func(e *eventlog.Event) bool {
+	q := eventlog.Query{Topics: f.sel.Exact(), UpTo: head, Match: func(e *eventlog.Event) bool {
 		over := pace.over()
 		return f.wants(e, b) || over
 	}}

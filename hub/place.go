@@ -244,7 +244,7 @@ func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlo
 // searchNewest adds to all what it finds within the limits.
 func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed, sub Subscription, end eventlog.ID) error {
 	wants := func(e *eventlog.Event) bool {
-		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && sub.Grant.sees(secrecy(e))
+		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && sees(&sub.Grant, secrecy(e))
 	}
 	n := min(sub.From.Last, MaxLast)
 	banned := h.bans.now.Load()
@@ -270,18 +270,18 @@ func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed,
 		}
 		return err
 	}
-	for _, topic := range f.sel.text {
+	for _, topic := range f.sel.Texts() {
 		if err := add(topic); err != nil {
 			return err
 		}
 	}
-	if f.sel.hasPatterns() {
+	if f.sel.IsOpen() {
 		for topic, err := range h.log.Topics(ctx) {
 			if s.pace.keep(); s.done || s.pace.spent > maxLastTime {
 				s.done = true
 				break
 			}
-			if err == nil && f.sel.matchTopic(topic.Name) {
+			if err == nil && f.sel.MatchTopic(topic.Name) {
 				err = add(topic.Name)
 			}
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // TestLastLooksAtSoMuch checks that a search for From.Last is limited, and that OnPartial
@@ -77,7 +78,7 @@ func TestReadsWaitForSlots(t *testing.T) {
 			}
 			n++
 		}
-		for _, err := range h.TopicsSeen(ctx, sel, Everything()) {
+		for _, err := range h.TopicsSeen(ctx, sel, topic.Everything()) {
 			if err != nil {
 				return 0, err
 			}

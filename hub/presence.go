@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A StreamID identifies an open stream. It is a random UUID of version 4 (RFC 9562 §5.4),
@@ -81,7 +82,7 @@ const (
 // streams.
 type StreamFilter struct {
 	ID      StreamID
-	Topics  Selectors // streams that may receive events of any of these, see [Selectors.Meets]
+	Topics  topic.Selectors // streams that may receive events of any of these, see [topic.Selectors.Meets]
 	Subject string
 	TokenID string
 	Ticket  uint64
@@ -136,7 +137,7 @@ func (h *Hub) inquire(e *eventlog.Event, look func()) *inquiry {
 	if q.bans != nil {
 		q.open = nil
 		for i := range e.Topics {
-			if one := e.Topics[i : i+1]; !q.bans.sel.matchInTurns(one, look) {
+			if one := e.Topics[i : i+1]; !q.bans.sel.MatchInTurns(one, look) {
 				q.open = append(q.open, one...)
 			}
 		}
@@ -147,16 +148,16 @@ func (h *Hub) inquire(e *eventlog.Event, look func()) *inquiry {
 func (q *inquiry) of(f *feed) answer {
 	a, known := q.feeds[f]
 	if !known {
-		a.asked = f.sel.matchInTurns(q.event.Topics, q.look)
-		a.open = a.asked && (q.bans == nil || f.sel.matchInTurns(q.open, q.look))
+		a.asked = f.sel.MatchInTurns(q.event.Topics, q.look)
+		a.open = a.asked && (q.bans == nil || f.sel.MatchInTurns(q.open, q.look))
 		q.feeds[f] = a
 	}
 	return a
 }
 
 // shows reports whether a grant covers the event.
-func (q *inquiry) shows(grant *Selectors) bool {
-	return !q.event.Private || grant.matchInTurns(q.event.Topics, q.look)
+func (q *inquiry) shows(grant *topic.Selectors) bool {
+	return !q.event.Private || grant.MatchInTurns(q.event.Topics, q.look)
 }
 
 // Watch makes the hub call f when a stream has opened, and again when it has closed. f
@@ -168,7 +169,7 @@ func (st *Stream) info(ask *inquiry) StreamInfo {
 	i := StreamInfo{
 		ID:        st.id,
 		Peer:      st.describe(),
-		Selectors: st.feed.sel.text,
+		Selectors: st.feed.sel.Texts(),
 		Types:     st.feed.typeNames(),
 		Envelope:  st.feed.key.envelope,
 		Opened:    time.Unix(0, st.opened),

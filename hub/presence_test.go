@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // next returns what a stream writes next, as text.
@@ -49,7 +50,7 @@ func one(t *testing.T, h *Hub, f StreamFilter) StreamInfo {
 
 func TestStreamsAreListed(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	sel, err := ParseSelectors("news", "orders/{id}")
+	sel, err := topic.Parse("news", "orders/{id}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestStreamFilters(t *testing.T) {
 		{"a topic that nobody names", "weather", []string{"*"}},
 		{"everything", "*", []string{"*", "news", "orders/{id}", "orders/{id}/items"}},
 	} {
-		sel, err := ParseSelectors(tt.topic)
+		sel, err := topic.Parse(tt.topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +279,7 @@ func TestStreamStates(t *testing.T) {
 
 func TestOutcomes(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	sel, err := ParseSelectors("a")
+	sel, err := topic.Parse("a")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,13 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 const (
@@ -22,8 +22,6 @@ const (
 	// MaxSubscriptionBytes is the maximum total length, in bytes, of a subscription's
 	// selectors and types.
 	MaxSubscriptionBytes = 64 << 10
-	// MaxTopicBytes is the maximum length of a topic or a selector, in bytes.
-	MaxTopicBytes = 4 << 10
 	// MaxIDBytes is the maximum length of a publisher's id or an idempotency key, in
 	// bytes.
 	MaxIDBytes = 255
@@ -37,16 +35,6 @@ const (
 	// retained. Its data is a [Gap]. Publishers may not use the type.
 	GapType = "gap"
 )
-
-// An InvalidError says, in a sentence for the client, what is wrong with a record or a
-// subscription.
-type InvalidError struct{ Reason string }
-
-func (e *InvalidError) Error() string { return e.Reason }
-
-func invalid(format string, args ...any) error {
-	return &InvalidError{fmt.Sprintf(format, args...)}
-}
 
 // pendingSize is about how many bytes a record takes beside its data and its topics.
 const pendingSize = 256
@@ -66,7 +54,7 @@ func pending(recs []eventlog.Record) (n int64) {
 // without an error, the records are as durable as the log makes them and will be
 // delivered, except those whose Result.Err is set.
 //
-// If [Check] refuses any record, Publish returns an [InvalidError]; if there is no memory
+// If [Check] refuses any record, Publish returns an [topic.InvalidError]; if there is no memory
 // for them, it returns [ErrOverBudget]. In both cases it has added none. Any other error
 // is the log's: [eventlog.ErrUncertain] means that the outcome is unknown, and otherwise
 // none was added.
@@ -96,9 +84,9 @@ func (h *Hub) Publish(ctx context.Context, recs ...eventlog.Record) ([]eventlog.
 // how many it removed. The zero Selectors removes none. Streams at the positions of
 // removed events resume as before; one that has sent a part of a removed event ends with
 // [ErrEventDeleted]. The errors are the context's and the log's.
-func (h *Hub) Delete(ctx context.Context, sel Selectors) (int, error) {
+func (h *Hub) Delete(ctx context.Context, sel topic.Selectors) (int, error) {
 	n, err := h.log.Delete(ctx, eventlog.ID{}, eventlog.Query{
-		Topics: sel.topics(),
+		Topics: sel.Exact(),
 		Match:  func(e *eventlog.Event) bool { return sel.Match(e.Topics) },
 	})
 	h.pages.forget()
@@ -127,24 +115,24 @@ func (h *Hub) deleteAt(ctx context.Context, at eventlog.ID) (int, error) {
 	return h.log.Delete(ctx, at.Prev(), eventlog.Query{UpTo: at})
 }
 
-// Check returns an [InvalidError] that says why r cannot be published, or nil.
+// Check returns an [topic.InvalidError] that says why r cannot be published, or nil.
 func Check(r *eventlog.Record) error {
 	if len(r.Topics) == 0 {
-		return invalid("name a topic, as in /events/NAME or topic=NAME")
+		return topic.Invalid("name a topic, as in /events/NAME or topic=NAME")
 	}
 	if len(r.Topics) > MaxTopics {
-		return invalid("an event may have %d topics, not %d", MaxTopics, len(r.Topics))
+		return topic.Invalid("an event may have %d topics, not %d", MaxTopics, len(r.Topics))
 	}
 	for i, t := range r.Topics {
-		if err := checkTopic("a topic", t); err != nil {
+		if err := topic.CheckTopic("a topic", t); err != nil {
 			return err
 		}
 		if t == "*" {
-			return invalid("* selects every topic and is not a topic itself; name the one to publish to")
+			return topic.Invalid("* selects every topic and is not a topic itself; name the one to publish to")
 		}
 		for _, other := range r.Topics[:i] {
 			if t == other {
-				return invalid("the topic %q is given twice", cut(t))
+				return topic.Invalid("the topic %q is given twice", topic.Cut(t))
 			}
 		}
 	}
@@ -157,22 +145,10 @@ func Check(r *eventlog.Record) error {
 		}
 	}
 	if r.Retry < 0 || r.Retry > MaxRetry || r.Retry%time.Millisecond != 0 {
-		return invalid("the field retry is a reconnection time in whole milliseconds, from 1 to %d", MaxRetry.Milliseconds())
+		return topic.Invalid("the field retry is a reconnection time in whole milliseconds, from 1 to %d", MaxRetry.Milliseconds())
 	}
 	if !utf8.Valid(r.Data) {
-		return invalid("the field data is not valid UTF-8, which is all that an event stream can carry; send bytes as base64")
-	}
-	return nil
-}
-
-func checkTopic(what, t string) error {
-	switch {
-	case t == "":
-		return invalid("%s must not be empty", what)
-	case len(t) > MaxTopicBytes:
-		return invalid("%s may be %d bytes long, not %d", what, MaxTopicBytes, len(t))
-	case !utf8.ValidString(t):
-		return invalid("%s must be valid UTF-8", what)
+		return topic.Invalid("the field data is not valid UTF-8, which is all that an event stream can carry; send bytes as base64")
 	}
 	return nil
 }
@@ -180,48 +156,40 @@ func checkTopic(what, t string) error {
 func checkType(t string) error {
 	switch {
 	case t == GapType:
-		return invalid("the type %q is the hub's own: it reports events that are no longer retained; use another", GapType)
+		return topic.Invalid("the type %q is the hub's own: it reports events that are no longer retained; use another", GapType)
 	case t == PositionType:
-		return invalid("the type %q is the hub's own, by which it names a stream's position; use another", PositionType)
+		return topic.Invalid("the type %q is the hub's own, by which it names a stream's position; use another", PositionType)
 	case len(t) > MaxTypeBytes:
-		return invalid("the type may be %d bytes long, not %d", MaxTypeBytes, len(t))
+		return topic.Invalid("the type may be %d bytes long, not %d", MaxTypeBytes, len(t))
 	case strings.ContainsAny(t, "\r\n\x00"):
-		return invalid("the type must not contain CR, LF or NUL")
+		return topic.Invalid("the type must not contain CR, LF or NUL")
 	case !utf8.ValidString(t):
-		return invalid("the type must be valid UTF-8")
+		return topic.Invalid("the type must be valid UTF-8")
 	}
 	return nil
 }
 
-// CheckID returns an [InvalidError] that says why id cannot be a publisher's id, or nil.
+// CheckID returns an [topic.InvalidError] that says why id cannot be a publisher's id, or nil.
 // An id must survive as a line of a stream and as a header field (Last-Event-ID).
 func CheckID(id string) error {
 	switch {
 	case id == "":
-		return invalid("the id must not be empty; leave it out and the hub gives one")
+		return topic.Invalid("the id must not be empty; leave it out and the hub gives one")
 	case len(id) > MaxIDBytes:
-		return invalid("the id may be %d bytes long, not %d", MaxIDBytes, len(id))
+		return topic.Invalid("the id may be %d bytes long, not %d", MaxIDBytes, len(id))
 	case !utf8.ValidString(id):
-		return invalid("the id must be valid UTF-8")
+		return topic.Invalid("the id must be valid UTF-8")
 	case strings.TrimSpace(id) != id:
-		return invalid("the id must not begin or end with a space, which a Last-Event-ID header would lose")
+		return topic.Invalid("the id must not begin or end with a space, which a Last-Event-ID header would lose")
 	case strings.ContainsFunc(id, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return invalid("the id must not contain control characters, which a Last-Event-ID header cannot carry")
+		return topic.Invalid("the id must not contain control characters, which a Last-Event-ID header cannot carry")
 	case id == Earliest:
-		return invalid("the id must not be %q, which asks for everything retained", Earliest)
+		return topic.Invalid("the id must not be %q, which asks for everything retained", Earliest)
 	case strings.HasPrefix(id, "#"), strings.HasPrefix(id, eventlog.IDPrefix):
-		return invalid("the id must not begin with # or %s: ids that do are the hub's own", eventlog.IDPrefix)
+		return topic.Invalid("the id must not begin with # or %s: ids that do are the hub's own", eventlog.IDPrefix)
 	}
 	if _, err := eventlog.ParseURN(id); err == nil {
-		return invalid("the id is a UUID of version 8 that is the hub's own: use one of another version")
+		return topic.Invalid("the id is a UUID of version 8 that is the hub's own: use one of another version")
 	}
 	return nil
-}
-
-// cut shortens a client's text to 128 bytes for an error message.
-func cut(s string) string {
-	if len(s) <= 128 {
-		return s
-	}
-	return strings.ToValidUTF8(s[:128], "") + "…"
 }

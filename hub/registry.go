@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // registry holds the open streams, in parts by the first bits of their IDs, so that many
@@ -146,7 +147,7 @@ func (f *StreamFilter) isEmpty() bool {
 
 // narrowsFeeds reports whether the filter depends on what streams ask for.
 func (f *StreamFilter) narrowsFeeds() bool {
-	return len(f.Topics.text) > 0 || f.banned != nil || f.Selector != ""
+	return len(f.Topics.Texts()) > 0 || f.banned != nil || f.Selector != ""
 }
 
 func (f *StreamFilter) matchesPeer(st *Stream) bool {
@@ -156,11 +157,11 @@ func (f *StreamFilter) matchesPeer(st *Stream) bool {
 
 func (f *StreamFilter) matchesFeed(of *feed, look func()) bool {
 	if f.Selector != "" {
-		if _, ok := slices.BinarySearch(of.sel.text, f.Selector); !ok {
+		if _, ok := slices.BinarySearch(of.sel.Texts(), f.Selector); !ok {
 			return false
 		}
 	}
-	return (len(f.Topics.text) == 0 || f.Topics.meets(&of.sel, look)) && (f.banned == nil || f.banned.cover(&of.sel, look))
+	return (len(f.Topics.Texts()) == 0 || f.Topics.MeetsInTurns(&of.sel, look)) && (f.banned == nil || f.banned.cover(&of.sel, look))
 }
 
 // maxStreamsBytes is how many bytes of stream descriptions a page holds. Its last stream
@@ -271,7 +272,7 @@ func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do f
 }
 
 // looksFor returns the selectors that the filter compares with those of streams.
-func (f *StreamFilter) looksFor() *Selectors {
+func (f *StreamFilter) looksFor() *topic.Selectors {
 	if f.banned != nil {
 		return &f.banned.sel
 	}

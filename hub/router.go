@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // ErrTooManyTemplates reports a subscription with a URI Template that would have to be
@@ -24,7 +25,7 @@ const (
 	selectorSize = 128
 
 	// maxOpenCost is how many passes over a topic the templates that have to be tried on
-	// every topic may make together, see [pattern.isOpen].
+	// every topic may make together, see [topic.Template.IsOpen].
 	maxOpenCost = 4096
 	// pumpWork is how many bytes of topics all passes together may look at for one event
 	// before it is delivered; they take less than 100 µs. The pump does not deliver the
@@ -43,7 +44,7 @@ type router struct {
 
 	// Templates are found by the literal that they begin with, and tried once on each new
 	// topic.
-	templates map[*pattern]*template
+	templates map[*topic.Template]*template
 	groups    map[groupKey]*group
 	lengths   [2][]int       // lengths of the groups' prefixes, the longest first, by groupKey.index
 	perLength [2]map[int]int // number of groups with each length
@@ -58,7 +59,7 @@ type router struct {
 // A template is a pattern and the feeds that have it. Without feeds and without a ban it
 // is gone, and its pattern is dropped.
 type template struct {
-	*pattern
+	*topic.Template
 	number uint64 // its number among all templates ever added
 	feeds  []*feed
 	bearer *feed         // the feed whose bytes include it; nil: no feed has it
@@ -92,24 +93,17 @@ type group struct {
 	banned    int           // how many of the templates are banned
 }
 
-// isPlain reports whether p is a literal and then one expression of a usual form, such as
-// {x}, {+x}, {/x} and {?x}.
-func (p *pattern) isPlain() bool { return p.suffix == "" && len(p.parts) == 1 && p.cost <= 3 }
-
-// isOpen reports whether p must be tried on every topic, and is not plain.
-func (p *pattern) isOpen() bool { return p.prefix == "" && !p.isPlain() }
-
-// routedSize is about how many bytes the router keeps for a pattern beside the pattern
+// routeSize is about how many bytes the router keeps for a pattern beside the pattern
 // itself.
-const routedSize = int64(unsafe.Sizeof(template{})+unsafe.Sizeof(group{})) + 400
+const routeSize = int64(unsafe.Sizeof(template{})+unsafe.Sizeof(group{})) + 400
 
-func (p *pattern) routedSize() int64 { return p.size() + routedSize }
+func routedSize(p *topic.Template) int64 { return p.Size() + routeSize }
 
 func newRouter(b *budget.Budget, w *weights) router {
 	return router{
 		feeds:     map[feedKey]*feed{},
 		exact:     map[string][]*feed{},
-		templates: map[*pattern]*template{},
+		templates: map[*topic.Template]*template{},
 		groups:    map[groupKey]*group{},
 		perLength: [2]map[int]int{{}, {}},
 		matches:   matches{share: b.Share(budget.Matches), byTopic: map[string]*list.Element{}},
@@ -121,7 +115,7 @@ func newRouter(b *budget.Budget, w *weights) router {
 // size returns about how many bytes a feed's selectors and types take.
 func (f *feed) size() int64 {
 	n := int(unsafe.Sizeof(*f)) + len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
-	for _, text := range f.sel.text {
+	for _, text := range f.sel.Texts() {
 		n += len(text) + selectorSize
 	}
 	for name := range f.types {
@@ -133,8 +127,8 @@ func (f *feed) size() int64 {
 // weight returns size plus all templates, including those that other feeds have too.
 func (f *feed) weight() int64 {
 	n := f.size()
-	for _, p := range f.sel.templates {
-		n += p.routedSize()
+	for _, p := range f.sel.Templates() {
+		n += routedSize(p)
 	}
 	return n
 }
@@ -142,15 +136,12 @@ func (f *feed) weight() int64 {
 // add routes events to f. It returns [ErrTooManyTemplates] or [ErrTooManySelectors] if
 // there is no room for it.
 func (r *router) add(f *feed) error {
-	if f.sel.all {
-		f.sel.templates = nil // * selects all that they do
-	}
 	openCost, size := r.openCost, f.size()
-	for _, p := range f.sel.templates {
+	for _, p := range f.sel.Templates() {
 		if t := r.templates[p]; t == nil || len(t.feeds) == 0 { // a template that only a ban has is not counted
-			size += p.routedSize()
-			if p.isOpen() {
-				openCost += p.cost
+			size += routedSize(p)
+			if p.IsOpen() {
+				openCost += p.Cost
 			}
 		}
 	}
@@ -162,19 +153,19 @@ func (r *router) add(f *feed) error {
 	}
 	r.openCost, f.counts = openCost, size
 	r.feeds[f.key] = f
-	if f.sel.all {
+	if f.sel.All() {
 		r.all = append(r.all, f)
 		return nil
 	}
-	for _, p := range f.sel.templates {
+	for _, p := range f.sel.Templates() {
 		t := r.addTemplate(p)
 		if t.bearer == nil {
 			t.bearer = f
 		}
 		t.feeds = append(t.feeds, f)
-		r.groups[p.group()].feeds[f]++
+		r.groups[groupOf(p)].feeds[f]++
 	}
-	for _, topic := range f.sel.text {
+	for _, topic := range f.sel.Texts() {
 		r.exact[topic] = append(r.exact[topic], f)
 	}
 	return nil
@@ -183,17 +174,17 @@ func (r *router) add(f *feed) error {
 func (r *router) remove(f *feed) {
 	delete(r.feeds, f.key)
 	defer func() { r.weights.give(f.counts) }() // less the templates that other feeds have taken over
-	if f.sel.all {
+	if f.sel.All() {
 		r.all = without(r.all, f)
 		return
 	}
-	for _, topic := range f.sel.text {
+	for _, topic := range f.sel.Texts() {
 		if r.exact[topic] = without(r.exact[topic], f); len(r.exact[topic]) == 0 {
 			delete(r.exact, topic)
 		}
 	}
-	for _, p := range f.sel.templates {
-		g := r.groups[p.group()]
+	for _, p := range f.sel.Templates() {
+		g := r.groups[groupOf(p)]
 		if g.feeds[f]--; g.feeds[f] == 0 {
 			delete(g.feeds, f)
 		}
@@ -201,13 +192,13 @@ func (r *router) remove(f *feed) {
 		if t.feeds = without(t.feeds, f); len(t.feeds) > 0 {
 			if t.bearer == f {
 				t.bearer = t.feeds[0]
-				r.weights.move(&f.counts, &t.bearer.counts, p.routedSize())
+				r.weights.move(&f.counts, &t.bearer.counts, routedSize(p))
 			}
 			continue
 		}
 		t.bearer = nil
-		if t.isOpen() {
-			r.openCost -= t.cost
+		if t.IsOpen() {
+			r.openCost -= t.Cost
 		}
 		r.removeTemplate(t)
 	}
@@ -221,33 +212,33 @@ func (r *router) ban(next *banned) {
 	r.banned = next
 	for _, p := range before {
 		r.templates[p].banned = false
-		r.groups[p.group()].banned--
+		r.groups[groupOf(p)].banned--
 	}
 	for _, p := range next.templates() {
 		r.addTemplate(p).banned = true
-		r.groups[p.group()].banned++
+		r.groups[groupOf(p)].banned++
 	}
 	for _, p := range before {
 		r.removeTemplate(r.templates[p])
 	}
 }
 
-func (p *pattern) group() groupKey { return groupKey{p.prefix, p.isPlain()} }
+func groupOf(p *topic.Template) groupKey { return groupKey{p.Prefix, p.IsPlain()} }
 
 // addTemplate returns the template of a pattern, which it adds if there is none.
-func (r *router) addTemplate(p *pattern) *template {
+func (r *router) addTemplate(p *topic.Template) *template {
 	if t := r.templates[p]; t != nil {
 		return t
 	}
 	r.added++
-	key := p.group()
+	key := groupOf(p)
 	g := r.groups[key]
 	if g == nil {
 		g = &group{key: key, feeds: map[*feed]int{}}
 		r.groups[key] = g
 		r.addLength(key.index(), len(key.prefix))
 	}
-	t := &template{pattern: p, number: r.added}
+	t := &template{Template: p, number: r.added}
 	t.inList = g.templates.PushBack(t)
 	r.templates[p] = t
 	return t
@@ -258,14 +249,14 @@ func (r *router) removeTemplate(t *template) {
 	if !t.isGone() {
 		return
 	}
-	delete(r.templates, t.pattern)
-	g := r.groups[t.group()]
+	delete(r.templates, t.Template)
+	g := r.groups[groupOf(t.Template)]
 	g.templates.Remove(t.inList)
 	if g.templates.Len() == 0 {
 		delete(r.groups, g.key)
 		r.removeLength(g.key.index(), len(g.key.prefix))
 	}
-	t.pattern, t.feeds, t.inList = nil, nil, nil // a cached match may refer to t for a while
+	t.Template, t.feeds, t.inList = nil, nil, nil // a cached match may refer to t for a while
 	if len(r.templates) == 0 {
 		r.matches.clear()
 	}
@@ -408,26 +399,26 @@ func (g *group) try(topic string, after uint64, work *int) (matching []*template
 		if t.number <= after {
 			break
 		}
-		if *work -= t.work(topic); *work < 0 {
+		if *work -= workOf(t.Template, topic); *work < 0 {
 			*work = 0 // end the search here, although templates of other groups may cost less
 			return nil, false
 		}
-		if t.match(topic) {
+		if t.Match(topic) {
 			matching = append(matching, t)
 		}
 	}
 	return matching, true
 }
 
-// work returns the most it costs to try p on a topic, in bytes of pumpWork.
-func (p *pattern) work(topic string) int { return tryWork + p.cost*len(topic) }
+// workOf returns the most it costs to try p on a topic, in bytes of pumpWork.
+func workOf(p *topic.Template, topic string) int { return tryWork + p.Cost*len(topic) }
 
 // A trial is the templates that have to be tried on a topic outside the lock.
 type trial struct {
 	topic       string
 	after, upTo uint64
 	templates   []*template
-	patterns    []*pattern // their patterns, kept here because a template that is gone loses its own
+	patterns    []*topic.Template // their patterns, kept here because a template that is gone loses its own
 }
 
 func (r *router) trialOf(topic string) trial {
@@ -438,7 +429,7 @@ func (r *router) trialOf(topic string) trial {
 			if candidate.number <= t.after {
 				break
 			}
-			t.templates, t.patterns = append(t.templates, candidate), append(t.patterns, candidate.pattern)
+			t.templates, t.patterns = append(t.templates, candidate), append(t.patterns, candidate.Template)
 		}
 	})
 	return t
@@ -451,11 +442,11 @@ func (t *trial) run(ctx context.Context, pace *pace) {
 		if ctx.Err() != nil { // the hub is closing
 			return
 		}
-		if work += p.work(t.topic); work > pumpWork {
+		if work += workOf(p, t.topic); work > pumpWork {
 			work = 0
 			pace.keep()
 		}
-		if p.match(t.topic) {
+		if p.Match(t.topic) {
 			matching = append(matching, t.templates[i])
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A run is adjacent events of a feed, encoded. A feed's window and a page of the log are
@@ -69,16 +70,16 @@ func (r *run) slice(off uint64, n, to int) run {
 
 // visible returns the index of the first event from n on that grant g does not cover, at
 // most to.
-func (r *run) visible(g *Selectors, n, to int) int {
-	for n < to && g.sees(r.marks[n].private) {
+func (r *run) visible(g *topic.Selectors, n, to int) int {
+	for n < to && sees(g, r.marks[n].private) {
 		n++
 	}
 	return n
 }
 
 // hidden returns the index of the first event from n on that grant g covers, at most to.
-func (r *run) hidden(g *Selectors, n, to int) int {
-	for n < to && !g.sees(r.marks[n].private) {
+func (r *run) hidden(g *topic.Selectors, n, to int) int {
+	for n < to && !sees(g, r.marks[n].private) {
 		n++
 	}
 	return n

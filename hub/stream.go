@@ -69,11 +69,11 @@ type Stream struct {
 }
 
 // Stream opens a stream at the position that s.From names. ctx applies to the opening
-// alone. The caller must call [Stream.Close]. The error is an [InvalidError],
+// alone. The caller must call [Stream.Close]. The error is an [topic.InvalidError],
 // [ErrTooManyTemplates], [ErrTooManySelectors], [ErrBusy], [ErrOverBudget], [ErrDrained],
 // the context's, the log's or the hub's.
 func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {
-	grant := s.Grant.shared()
+	grant := s.Grant.Shared()
 	size := streamSize + int64(len(o.Peer.Remote)) + o.Request
 	if !o.Expires.IsZero() {
 		size += timerSize

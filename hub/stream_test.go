@@ -18,6 +18,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/sse"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // countingLog counts the reads of a log.
@@ -81,7 +82,7 @@ func put(t testing.TB, h *Hub, topic, data string) eventlog.ID {
 
 func openStream(t testing.TB, h *Hub, from From, selectors ...string) *Stream {
 	t.Helper()
-	sel, err := ParseSelectors(selectors...)
+	sel, err := topic.Parse(selectors...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -638,7 +639,7 @@ func TestSelectorsAreBounded(t *testing.T) {
 		for j := range texts {
 			texts[j] = fmt.Sprintf("row/%d/%d", n, j)
 		}
-		sel, err := ParseSelectors(texts...)
+		sel, err := topic.Parse(texts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -687,7 +688,7 @@ func TestFeedsKeepNothingElse(t *testing.T) {
 		return at >= start && at < start+uintptr(len(address))
 	}
 	ask := func(more string, types ...string) *Stream {
-		sel, err := ParseSelectors(address[6:12], more)
+		sel, err := topic.Parse(address[6:12], more)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -701,16 +702,16 @@ func TestFeedsKeepNothingElse(t *testing.T) {
 	defer one.Close()
 	defer other.Close()
 	defer all.Close()
-	p, q := one.feed.sel.templates[0], other.feed.sel.templates[0]
-	if p.text != "a/{x}" || p != q || len(all.feed.sel.templates) != 0 {
-		t.Errorf("%q: the feeds share no template, or one that selects all has some", p.text)
+	p, q := one.feed.sel.Templates()[0], other.feed.sel.Templates()[0]
+	if p.Text() != "a/{x}" || p != q || len(all.feed.sel.Templates()) != 0 {
+		t.Errorf("%q: the feeds share no template, or one that selects all has some", p.Text())
 	}
 	for name := range one.feed.types {
 		if name != "price" || within(name) {
 			t.Errorf("the type %q is a part of the address", name)
 		}
 	}
-	if within(p.text) || within(p.prefix) || within(one.feed.sel.text[0]) {
+	if within(p.Text()) || within(p.Prefix) || within(one.feed.sel.Texts()[0]) {
 		t.Error("a selector is a part of the address")
 	}
 }
@@ -761,12 +762,12 @@ func TestTemplatesDoNotHoldUpLiveDelivery(t *testing.T) {
 // that a token's payload is held once for all its streams.
 func TestSubscriptionIsBounded(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
-	sel := func(n, size int) Selectors {
+	sel := func(n, size int) topic.Selectors {
 		texts := make([]string, n)
 		for i := range texts {
 			texts[i] = fmt.Sprintf("%0*d", size, i)
 		}
-		s, err := ParseSelectors(texts...)
+		s, err := topic.Parse(texts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -780,14 +781,14 @@ func TestSubscriptionIsBounded(t *testing.T) {
 	}{
 		{"a thousand short topics", Subscription{Selectors: sel(1000, 60)}, true},
 		{"a thousand long ones", Subscription{Selectors: sel(1000, 70)}, false},
-		{"a few as long as they may be", Subscription{Selectors: sel(15, MaxTopicBytes)}, true},
-		{"a hundred", Subscription{Selectors: sel(100, MaxTopicBytes)}, false},
+		{"a few as long as they may be", Subscription{Selectors: sel(15, topic.MaxBytes)}, true},
+		{"a hundred", Subscription{Selectors: sel(100, topic.MaxBytes)}, false},
 		{"a hundred types", Subscription{Selectors: sel(1, 1), Types: types(MaxTypes, 5)}, true},
 		{"one more", Subscription{Selectors: sel(1, 1), Types: types(MaxTypes+1, 5)}, false},
 		{"long types", Subscription{Selectors: sel(1, 1), Types: types(MaxTypes, 700)}, false},
 	} {
 		st, err := h.Stream(t.Context(), tt.sub, StreamOptions{})
-		var invalid *InvalidError
+		var invalid *topic.InvalidError
 		if (err == nil) != tt.good || err != nil && !errors.As(err, &invalid) {
 			t.Errorf("%s: %v", tt.why, err)
 		}

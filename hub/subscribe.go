@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A batch that Go code reads from the log ends with the event that reaches one of these
@@ -21,13 +22,13 @@ const (
 // A Subscription says what a subscriber asks for. The zero value is invalid, because
 // Selectors must select something.
 type Subscription struct {
-	Selectors Selectors
+	Selectors topic.Selectors
 	Types     []string // receive only events of these types; empty: all. "message" is the unnamed type
 	From      From
 
 	// Grant selects the topics whose private events the subscriber may see. The zero
-	// value shows none, [Everything] shows all.
-	Grant Selectors
+	// value shows none, [topic.Everything] shows all.
+	Grant topic.Selectors
 
 	// OnPartial is called before the subscription begins if the search for From.Last
 	// reached its limits, so that there may be more events than it found. nil: nothing is
@@ -54,7 +55,7 @@ func (h *Hub) read(ctx context.Context, s Subscription) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{hub: h, feed: f, ready: newSignal()}
-	r.cursor = cursor{grant: s.Grant.shared(), waker: r.ready}
+	r.cursor = cursor{grant: s.Grant.Shared(), waker: r.ready}
 	if r.begin, err = h.find(ctx, f, s); err != nil {
 		r.close()
 		return nil, err
@@ -135,7 +136,7 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eve
 		return nil, nil
 	}
 	b := r.hub.bans.now.Load()
-	wants := func(e *eventlog.Event) bool { return r.feed.wants(e, b) && r.cursor.grant.sees(secrecy(e)) }
+	wants := func(e *eventlog.Event) bool { return r.feed.wants(e, b) && sees(r.cursor.grant, secrecy(e)) }
 	match, stopped := wants, false
 	if pace != nil {
 		match = func(e *eventlog.Event) bool {
@@ -143,7 +144,7 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eve
 			return wants(e) || stopped
 		}
 	}
-	q := eventlog.Query{Topics: r.feed.sel.topics(), Match: match, UpTo: head, Limit: batchSize}
+	q := eventlog.Query{Topics: r.feed.sel.Exact(), Match: match, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
 	size := int64(0)
 	for e, err := range r.hub.log.Read(ctx, r.cursor.place, q) {

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 const (
@@ -37,12 +38,12 @@ type weights struct {
 	agents   keeps[string, struct{}]
 	bearers  keeps[bearer, struct{}]
 	payloads keeps[string, struct{}]
-	grants   keeps[string, *Selectors]
-	patterns map[*pattern]int // patterns of grants, with how many grants have each
+	grants   keeps[string, *topic.Selectors]
+	patterns map[*topic.Template]int // patterns of grants, with how many grants have each
 }
 
 func newWeights(b *budget.Budget) *weights {
-	return &weights{share: b.Share(budget.Subscriptions), limit: heavyWeight, patterns: map[*pattern]int{}}
+	return &weights{share: b.Share(budget.Subscriptions), limit: heavyWeight, patterns: map[*topic.Template]int{}}
 }
 
 // heavyPart returns how many of the n bytes of one subscription count as heavy.
@@ -148,8 +149,8 @@ func (s *Subscription) Weight() int64 {
 	for _, t := range s.Types {
 		n += 2*int64(len(t)) + selectorSize
 	}
-	for _, p := range s.Selectors.templates {
-		n += p.size()
+	for _, p := range s.Selectors.Templates() {
+		n += p.Size()
 	}
 	return n
 }
@@ -161,12 +162,12 @@ type weight struct {
 	agent   *kept[string, struct{}]
 	bearer  *kept[bearer, struct{}] // nil: no token
 	payload *kept[string, struct{}]
-	grant   *kept[string, *Selectors]
+	grant   *kept[string, *topic.Selectors]
 }
 
 // weigh counts a stream with the given peer and grant that takes own bytes itself. It
 // returns [ErrTooManySelectors] if there is no room.
-func (w *weights) weigh(own int64, p Peer, grant *Selectors) (weight, error) {
+func (w *weights) weigh(own int64, p Peer, grant *topic.Selectors) (weight, error) {
 	st := weight{own: own}
 	text := func(s string) func() (string, struct{}) {
 		return func() (string, struct{}) { return strings.Clone(s), struct{}{} } // a substring would keep the whole request head in memory
@@ -174,8 +175,8 @@ func (w *weights) weigh(own int64, p Peer, grant *Selectors) (weight, error) {
 	agent := cutBytes(p.UserAgent, maxUserAgent)
 	holder := bearer{p.Subject, p.TokenID, p.Ticket}
 	var canonical string
-	if grant != &everything && grant != &nothing {
-		canonical = grant.canonical()
+	if !grant.IsShared() {
+		canonical = grant.Key()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -207,16 +208,16 @@ func (w *weights) weigh(own int64, p Peer, grant *Selectors) (weight, error) {
 }
 
 // keepGrant shares a grant, and counts each template of all grants once. w.mu is held.
-func (w *weights) keepGrant(canonical string, grant *Selectors) (*kept[string, *Selectors], bool) {
+func (w *weights) keepGrant(canonical string, grant *topic.Selectors) (*kept[string, *topic.Selectors], bool) {
 	known := w.grants[canonical] != nil
-	size := int64(unsafe.Sizeof(*grant)) + int64(len(canonical)+grant.Size()+8*len(grant.templates))
-	e := w.grants.keep(w, canonical, size, func() (string, *Selectors) { return canonical, grant })
+	size := int64(unsafe.Sizeof(*grant)) + int64(len(canonical)+grant.Size()+8*len(grant.Templates()))
+	e := w.grants.keep(w, canonical, size, func() (string, *topic.Selectors) { return canonical, grant })
 	if e == nil || known {
 		return e, e != nil
 	}
-	for i, p := range grant.templates {
-		if w.patterns[p] == 0 && !w.share.Take(p.size()) {
-			w.dropPatterns(grant.templates[:i])
+	for i, p := range grant.Templates() {
+		if w.patterns[p] == 0 && !w.share.Take(p.Size()) {
+			w.dropPatterns(grant.Templates()[:i])
 			w.grants.drop(w, e)
 			return nil, false
 		}
@@ -225,11 +226,11 @@ func (w *weights) keepGrant(canonical string, grant *Selectors) (*kept[string, *
 	return e, true
 }
 
-func (w *weights) dropPatterns(templates []*pattern) {
+func (w *weights) dropPatterns(templates []*topic.Template) {
 	for _, p := range templates {
 		if w.patterns[p]--; w.patterns[p] == 0 {
 			delete(w.patterns, p)
-			w.share.Give(p.size())
+			w.share.Give(p.Size())
 		}
 	}
 }
@@ -249,7 +250,7 @@ func (w *weights) lighten(st *weight) {
 	w.bearers.drop(w, st.bearer)
 	w.payloads.drop(w, st.payload)
 	if w.grants.drop(w, st.grant) {
-		w.dropPatterns(st.grant.value.templates)
+		w.dropPatterns(st.grant.value.Templates())
 	}
 }
 
@@ -267,8 +268,8 @@ func (st *weight) bytes() int64 {
 	}
 	if st.grant != nil {
 		n += st.grant.bytes
-		for _, p := range st.grant.value.templates {
-			n += p.size()
+		for _, p := range st.grant.value.Templates() {
+			n += p.Size()
 		}
 	}
 	return n

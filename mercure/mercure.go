@@ -11,6 +11,7 @@ import (
 	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // Path is the path of every Mercure hub.
@@ -107,7 +108,7 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 
 // selectors parses a subscriber's topics. It accepts as many as the hub allows in one
 // subscription, because other Mercure hubs do, too.
-func selectors(topics []string) (hub.Selectors, error) {
+func selectors(topics []string) (topic.Selectors, error) {
 	templates := 0 // counted first, because compiling takes CPU time
 	for _, t := range topics {
 		if strings.ContainsAny(t, "{}") {
@@ -121,9 +122,9 @@ func selectors(topics []string) (hub.Selectors, error) {
 	case len(topics) > hub.MaxSelectors || templates > hub.MaxTopics:
 		reason = fmt.Sprintf("at most %d topics fit in one subscription, of which %d may be URI Templates; * and URI Templates select many at once", hub.MaxSelectors, hub.MaxTopics)
 	default:
-		return hub.ParseSelectors(topics...)
+		return topic.Parse(topics...)
 	}
-	return hub.Selectors{}, &hub.InvalidError{Reason: reason}
+	return topic.Selectors{}, &topic.InvalidError{Reason: reason}
 }
 
 // lastEventID returns the id to resume after, in any spelling that the protocol has

@@ -26,6 +26,7 @@ import (
 	"github.com/tidings-sse/tidings/httpapi"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/mercure"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -624,7 +625,7 @@ func TestSubscriptionListIsWhole(t *testing.T) {
 	want := map[string]bool{} // topics and subscribers
 	for n := range 700 {
 		texts := []string{"all", fmt.Sprint("row/", n), fmt.Sprint(n%3, "/", strings.Repeat("ä", n))}
-		sel, err := hub.ParseSelectors(texts...)
+		sel, err := topic.Parse(texts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -675,7 +676,7 @@ func TestSubscriptionListEndsWhenNobodyReads(t *testing.T) {
 		for m := range 15 {
 			texts = append(texts, fmt.Sprint(n, "/", m, "/", strings.Repeat("x", 4000)))
 		}
-		sel, err := hub.ParseSelectors(texts...)
+		sel, err := topic.Parse(texts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -831,7 +832,7 @@ func TestRefusalIsNotLost(t *testing.T) {
 func TestBan(t *testing.T) {
 	s := newServer(t, eventlog.Retention{}, true, mercure.Options{})
 	wide := s.subscribe(t, "topic={%2Bx}")
-	sel, err := hub.ParseSelectors("users/{id}")
+	sel, err := topic.Parse("users/{id}")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 const (
@@ -184,9 +185,9 @@ func (p *Presence) publish() {
 }
 
 // add adds the update about one subscription to a batch, if the log has room for it.
-func (p *Presence) add(b *presenceUpdates, c *change, topic string) {
-	s := subscriptionOf(&c.stream, topic, c.open)
-	if len(s.ID) > hub.MaxTopicBytes { // no topic can name it
+func (p *Presence) add(b *presenceUpdates, c *change, selector string) {
+	s := subscriptionOf(&c.stream, selector, c.open)
+	if len(s.ID) > topic.MaxBytes { // no topic can name it
 		return
 	}
 	r := eventlog.Record{Topics: []string{s.ID}, Data: event(s), Private: true}

@@ -10,6 +10,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // publish appends an update to the log and answers with its id.
@@ -41,7 +42,7 @@ func (m *Handler) add(w http.ResponseWriter, r *http.Request, g *auth.Grant) (id
 	}
 	fields, err := form.Parse(string(body))
 	if err != nil {
-		return "", &hub.InvalidError{Reason: "the form is malformed: " + err.Error()}
+		return "", &topic.InvalidError{Reason: "the form is malformed: " + err.Error()}
 	}
 	rec, err := record(fields)
 	if err != nil {

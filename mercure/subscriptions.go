@@ -15,6 +15,7 @@ import (
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/edge"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 const (
@@ -140,10 +141,10 @@ func (m *Handler) list(r *http.Request) (*list, error) {
 	parts := strings.Split(strings.Trim(strings.TrimPrefix(l.path, subscriptionsPath), "/"), "/")
 	for i := range parts {
 		if parts[i], err = url.PathUnescape(parts[i]); err != nil {
-			return nil, &hub.InvalidError{Reason: "the path is malformed: " + err.Error()}
+			return nil, &topic.InvalidError{Reason: "the path is malformed: " + err.Error()}
 		}
 	}
-	if l.filter.Selector = parts[0]; len(parts[0]) > hub.MaxTopicBytes {
+	if l.filter.Selector = parts[0]; len(parts[0]) > topic.MaxBytes {
 		return nil, missing
 	}
 	switch len(parts) {

@@ -13,6 +13,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/examples/llm"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // demoOptions returns the demos' options, with the configured files read.
@@ -66,8 +67,8 @@ func (d demoHub) Publish(ctx context.Context, e demo.Event) error {
 	return results[0].Err
 }
 
-func (d demoHub) Retained(ctx context.Context, topic string, last int) (events []demo.Event, place string, err error) {
-	sel, err := hub.ParseSelectors(topic)
+func (d demoHub) Retained(ctx context.Context, name string, last int) (events []demo.Event, place string, err error) {
+	sel, err := topic.Parse(name)
 	if err != nil {
 		return nil, "", err
 	}
@@ -84,14 +85,14 @@ func (d demoHub) Retained(ctx context.Context, topic string, last int) (events [
 	return events, end.String(), nil
 }
 
-func (d demoHub) Follow(ctx context.Context, topic, place string) iter.Seq2[demo.Event, error] {
+func (d demoHub) Follow(ctx context.Context, name, position string) iter.Seq2[demo.Event, error] {
 	return func(yield func(demo.Event, error) bool) {
-		sel, err := hub.ParseSelectors(topic)
+		sel, err := topic.Parse(name)
 		if err != nil {
 			yield(demo.Event{}, err)
 			return
 		}
-		for e, err := range d.hub.Subscribe(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: place}}) {
+		for e, err := range d.hub.Subscribe(ctx, hub.Subscription{Selectors: sel, From: hub.From{LastEventID: position}}) {
 			if errors.Is(err, hub.ErrDrained) {
 				return // the hub drains, so the demos end
 			} else if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 func newLot(t *testing.T) *Lot {
@@ -38,7 +39,7 @@ func newLot(t *testing.T) *Lot {
 
 func openStream(t *testing.T, l *Lot) *hub.Stream {
 	t.Helper()
-	all, err := hub.ParseSelectors("*")
+	all, err := topic.Parse("*")
 	if err != nil {
 		t.Fatal(err)
 	}

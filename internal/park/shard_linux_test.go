@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // A manualLot has one shard, whose turns the test runs. A tick is an hour, so that time
@@ -104,7 +105,7 @@ func (l *manualLot) publish(data string) {
 // park parks a stream of all topics on one end of a connection.
 func (l *manualLot) park(fd int, from hub.From) *parked {
 	l.t.Helper()
-	st, err := l.hub.Stream(l.t.Context(), hub.Subscription{Selectors: hub.Everything(), From: from}, hub.StreamOptions{Heartbeat: time.Hour})
+	st, err := l.hub.Stream(l.t.Context(), hub.Subscription{Selectors: topic.Everything(), From: from}, hub.StreamOptions{Heartbeat: time.Hour})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package hub
+package topic
 
 import (
 	"slices"
@@ -9,14 +9,14 @@ import (
 // an expression counts as any run of the characters that its operator allows (RFC 6570
 // §3.2). So Meets may report true for templates that have no topic in common, such as two
 // that take different numbers of values, but never false for templates that have one.
-func (s *Selectors) Meets(other *Selectors) bool { return s.meets(other, func() {}) }
+func (s *Selectors) Meets(other *Selectors) bool { return s.MeetsInTurns(other, func() {}) }
 
-// meets does what Meets does, and calls look before each template that it compares.
-func (s *Selectors) meets(other *Selectors, look func()) bool {
+// MeetsInTurns does what Meets does, and calls look before each template that it compares.
+func (s *Selectors) MeetsInTurns(other *Selectors, look func()) bool {
 	if s.all || other.all {
 		return true
 	}
-	if other.matchInTurns(s.text, look) || s.matchInTurns(other.text, look) {
+	if other.MatchInTurns(s.text, look) || s.MatchInTurns(other.text, look) {
 		return true
 	}
 	for _, p := range s.templates {

@@ -1,4 +1,4 @@
-package hub
+package topic
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ func randomText(rng *rand.Rand, from []string, most int) string {
 	return b.String()
 }
 
-// sameAsRegexp checks that a template's pattern and its regular expression agree on a
+// sameAsRegexp checks that a compiled template and its regular expression agree on a
 // topic, and returns their answer.
 func sameAsRegexp(t *testing.T, template string, re *regexp.Regexp, topic string) bool {
 	t.Helper()
@@ -48,7 +48,7 @@ func sameAsRegexp(t *testing.T, template string, re *regexp.Regexp, topic string
 		t.Fatal(err)
 	}
 	want := re.MatchString(topic)
-	if got := p.match(topic); got != want {
+	if got := p.Match(topic); got != want {
 		t.Fatalf("%q matches %q: %v; its regular expression: %v", template, topic, got, want)
 	}
 	if again, err := parseTemplate(p.text); err != nil || again != p {
@@ -57,9 +57,9 @@ func sameAsRegexp(t *testing.T, template string, re *regexp.Regexp, topic string
 	return want
 }
 
-// TestPatternsMatchLikeRegexps compares patterns with the regular expressions of
+// TestTemplatesMatchLikeRegexps compares templates with the regular expressions of
 // uritemplate.
-func TestPatternsMatchLikeRegexps(t *testing.T) {
+func TestTemplatesMatchLikeRegexps(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	alphabet := []string{"a", "a", "/", ".", ",", ";", "&", "?", "=", "#", "%41", "%4", "%", "é", "x=", "!"}
 	matched := 0
@@ -84,10 +84,10 @@ func TestPatternsMatchLikeRegexps(t *testing.T) {
 	}
 }
 
-// TestPatternsMatchLongTopics matches topics with more places than fit into one word, or
+// TestTemplatesMatchLongTopics matches topics with more places than fit into one word, or
 // into the buffer for topics that can be published.
-func TestPatternsMatchLongTopics(t *testing.T) {
-	for _, n := range []int{60, 63, 64, 65, 127, 128, 129, MaxTopicBytes - 2, MaxTopicBytes, 3 * MaxTopicBytes} {
+func TestTemplatesMatchLongTopics(t *testing.T) {
+	for _, n := range []int{60, 63, 64, 65, 127, 128, 129, MaxBytes - 2, MaxBytes, 3 * MaxBytes} {
 		for _, topic := range []string{strings.Repeat("a", n), strings.Repeat("a/", n/2), strings.Repeat("%41", n/3), strings.Repeat("é", n/2)} {
 			for _, template := range []string{"{x}", "{+x}", "a{x}a", "{/x*}", "{x}aa{y}", "{+x}/a{y}", "{x}{/y*}", "{+x}aaaa{+y}/a/", "é{x}"} {
 				sameAsRegexp(t, template, uritemplate.MustNew(template).Regexp(), topic)
@@ -96,7 +96,7 @@ func TestPatternsMatchLongTopics(t *testing.T) {
 	}
 }
 
-func FuzzPattern(f *testing.F) {
+func FuzzTemplate(f *testing.F) {
 	for _, s := range [][2]string{
 		{"https://shop.example/orders/{id}", "https://shop.example/orders/42"}, {"{+x}/{y}", "a/b/c"}, {"{x}%41{y}", "%41%41"},
 		{"{/a,b}", "/1/2"}, {"{;x,y*}", ";x=1;y"}, {"{?q,r}{&s*}", "?q=1&r=2&s"}, {"{.x,y}", ".1.2"}, {"{#a,b*}", "#1,2"}, {"{x,y*}", "a,b=c"}, {"", ""}, {"a", "a"},
@@ -114,50 +114,59 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// TestPatternsAreLinear matches a template close to the limits against a long topic that
+// TestTemplatesAreLinear matches a template close to the limits against a long topic that
 // keeps every expression busy. One match must take at most 50 ms.
-func TestPatternsAreLinear(t *testing.T) {
+func TestTemplatesAreLinear(t *testing.T) {
 	template := "{/a,b,c,d,e,f,g,h,i,j,k}{+l}a{m}a{+n}"
 	p, err := parseTemplate(template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic := strings.Repeat("/a", MaxTopicBytes/2-1) + "\x01"
+	topic := strings.Repeat("/a", MaxBytes/2-1) + "\x01"
 	start := time.Now()
 	const times = 20
 	for range times {
-		if p.match(topic) {
+		if p.Match(topic) {
 			t.Fatal("it matches")
 		}
 	}
 	took := time.Since(start) / times
-	t.Logf("%d passes over %d bytes take %v", p.cost, len(topic), took)
+	t.Logf("%d passes over %d bytes take %v", p.Cost, len(topic), took)
 	if took > 50*time.Millisecond {
 		t.Errorf("one match takes %v", took)
 	}
 }
 
-// TestPatternsAreShared checks that templates that differ only in the names of their
-// variables share a pattern, and that nothing keeps the pattern in memory once it is
+// TestTemplatesAreShared checks that templates that differ only in the names of their
+// variables share one, and that nothing keeps it in memory once it is
 // unused.
-func TestPatternsAreShared(t *testing.T) {
-	a, b := mustSelect(t, "shared/{id}/{+rest}"), mustSelect(t, "shared/{order}/{+more}", "shared/{id}/{+rest}")
+func TestTemplatesAreShared(t *testing.T) {
+	a, b := mustParse(t, "shared/{id}/{+rest}"), mustParse(t, "shared/{order}/{+more}", "shared/{id}/{+rest}")
 	if len(b.templates) != 1 || a.templates[0] != b.templates[0] {
-		t.Error("they have patterns of their own")
+		t.Error("they have templates of their own")
 	}
 	runtime.KeepAlive(a)
-	before, _ := Templates()
+	before, _ := Compiled()
 	for i := range 1000 {
-		mustSelect(t, fmt.Sprintf("once/%d/{x}", i))
+		mustParse(t, fmt.Sprintf("once/%d/{x}", i))
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
 		runtime.GC()
-		if n, _ := Templates(); n <= before+10 {
+		if n, _ := Compiled(); n <= before+10 {
 			break
 		}
 		if time.Now().After(deadline) {
-			n, bytes := Templates()
+			n, bytes := Compiled()
 			t.Fatalf("%d templates of %d bytes stay, and nobody has them", n-before, bytes)
 		}
 	}
+}
+
+func mustParse(t *testing.T, texts ...string) Selectors {
+	t.Helper()
+	s, err := Parse(texts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

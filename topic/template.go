@@ -1,4 +1,4 @@
-package hub
+package topic
 
 import (
 	"math/bits"
@@ -12,26 +12,26 @@ import (
 )
 
 // Limits of a URI Template. They bound how many passes matching makes over a topic, see
-// [pattern.cost].
+// [Template.Cost].
 const (
 	maxTemplateBytes       = 1024
 	maxTemplateExpressions = 8
 	maxTemplateVariables   = 16 // in all
 )
 
-// A pattern is a compiled URI Template. It matches exactly what the regular expression of
+// A Template is a compiled URI Template. It matches exactly what the regular expression of
 // github.com/yosida95/uritemplate matches, which is what RFC 6570 §3.2 lets expressions
-// expand to. A pattern does not change. Templates that differ only in the names of their
-// variables share one, see [internPattern].
-type pattern struct {
+// expand to. A Template does not change. Templates that differ only in the names of their
+// variables share one, see [intern].
+type Template struct {
 	text   string // the template, with each variable named x
-	prefix string // the literal that every matching topic begins with
+	Prefix string // the literal that every matching topic begins with
 	suffix string // and the literal that it ends with
 	parts  []part // what is between the two
-	cost   int    // upper bound of the passes over a topic that match makes
+	Cost   int    // upper bound of the passes over a topic that match makes
 }
 
-// A part of a pattern is a literal or an expression. An expression matches nothing; or
+// A part of a template is a literal or an expression. An expression matches nothing; or
 // first, then a value, then up to more times sep and another value.
 type part struct {
 	literal string // "": the part is an expression
@@ -84,15 +84,15 @@ var operators = map[byte]part{
 	'&': {first: '&', sep: '&', value: unreservedClass | equalsClass},
 }
 
-// parseTemplate returns the pattern of a URI Template. The error is an [InvalidError].
-func parseTemplate(template string) (*pattern, error) {
+// parseTemplate compiles a URI Template. The error is an [InvalidError].
+func parseTemplate(template string) (*Template, error) {
 	expressions := strings.Count(template, "{")
 	if len(template) > maxTemplateBytes || expressions > maxTemplateExpressions || expressions+strings.Count(template, ",") > maxTemplateVariables {
-		return nil, invalid("the selector %q is too large: a URI Template may have %d bytes, %d expressions and %d variables",
-			cut(template), maxTemplateBytes, maxTemplateExpressions, maxTemplateVariables)
+		return nil, Invalid("the selector %q is too large: a URI Template may have %d bytes, %d expressions and %d variables",
+			Cut(template), maxTemplateBytes, maxTemplateExpressions, maxTemplateVariables)
 	}
 	if _, err := uritemplate.New(template); err != nil {
-		return nil, invalid("the selector %q is not a URI Template (RFC 6570)", cut(template))
+		return nil, Invalid("the selector %q is not a URI Template (RFC 6570)", Cut(template))
 	}
 	var text strings.Builder
 	var parts []part
@@ -111,7 +111,7 @@ func parseTemplate(template string) (*pattern, error) {
 		parts = append(parts, e)
 		rest = after
 	}
-	return internPattern(text.String(), parts), nil
+	return intern(text.String(), parts), nil
 }
 
 // parseExpression parses the text between two braces. It also returns the expression with
@@ -148,12 +148,12 @@ func parseExpression(inside string) (e part, canonical string) {
 	return e, canonical + "}"
 }
 
-// newPattern returns the pattern of a template's parts. It shares no memory with the text
+// newTemplate returns the template of some parts. It shares no memory with the text
 // that they were parsed from.
-func newPattern(text string, parts []part) *pattern {
-	p := &pattern{text: text, cost: 1}
+func newTemplate(text string, parts []part) *Template {
+	p := &Template{text: text, Cost: 1}
 	if len(parts) > 0 && parts[0].literal != "" {
-		p.prefix = strings.Clone(parts[0].literal)
+		p.Prefix = strings.Clone(parts[0].literal)
 		parts = parts[1:]
 	}
 	if last := len(parts) - 1; last >= 0 && parts[last].literal != "" {
@@ -164,77 +164,87 @@ func newPattern(text string, parts []part) *pattern {
 	for i, e := range parts {
 		e.literal = strings.Clone(e.literal)
 		p.parts[i] = e
-		p.cost += 1 + 2*e.more
+		p.Cost += 1 + 2*e.more
 		if e.first != 0 {
-			p.cost++
+			p.Cost++
 		}
 	}
 	return p
 }
 
-// size returns about how many bytes a pattern takes.
-func (p *pattern) size() int64 {
+// Text returns the template with each variable named x.
+func (p *Template) Text() string { return p.text }
+
+// Size returns about how many bytes a template takes.
+func (p *Template) Size() int64 {
 	n := int(unsafe.Sizeof(*p)) + 2*len(p.text) + len(p.parts)*int(unsafe.Sizeof(part{})) // twice the text: literals take at most as much again
 	return int64(n + internedSize)
 }
 
-// internedSize is about how many bytes the table of patterns and the runtime take for
+// internedSize is about how many bytes the table of templates and the runtime take for
 // one.
 const internedSize = 200
 
-// patterns holds each pattern that is in use, by its text.
-var patterns struct {
+// compiled holds each template that is in use, by its text.
+var compiled struct {
 	mu     sync.Mutex
-	byText map[string]weak.Pointer[pattern]
+	byText map[string]weak.Pointer[Template]
 	bytes  int64
 }
 
-// internPattern returns the only pattern with a text. The table forgets a pattern when
+// intern returns the only template with a text. The table forgets a template when
 // the garbage collector finds that nothing refers to it.
-func internPattern(text string, parts []part) *pattern {
-	patterns.mu.Lock()
-	defer patterns.mu.Unlock()
-	if p := patterns.byText[text].Value(); p != nil {
+func intern(text string, parts []part) *Template {
+	compiled.mu.Lock()
+	defer compiled.mu.Unlock()
+	if p := compiled.byText[text].Value(); p != nil {
 		return p
 	}
-	p := newPattern(text, parts)
-	if patterns.byText == nil {
-		patterns.byText = map[string]weak.Pointer[pattern]{}
+	p := newTemplate(text, parts)
+	if compiled.byText == nil {
+		compiled.byText = map[string]weak.Pointer[Template]{}
 	}
-	patterns.byText[text] = weak.Make(p)
-	size := p.size()
-	patterns.bytes += size
+	compiled.byText[text] = weak.Make(p)
+	size := p.Size()
+	compiled.bytes += size
 	runtime.AddCleanup(p, func(text string) {
-		patterns.mu.Lock()
-		defer patterns.mu.Unlock()
-		patterns.bytes -= size
-		if patterns.byText[text].Value() == nil { // otherwise it was made again meanwhile
-			delete(patterns.byText, text)
+		compiled.mu.Lock()
+		defer compiled.mu.Unlock()
+		compiled.bytes -= size
+		if compiled.byText[text].Value() == nil { // otherwise it was made again meanwhile
+			delete(compiled.byText, text)
 		}
 	}, text)
 	return p
 }
 
-// Templates returns how many different URI Templates the process holds compiled, for
+// Compiled returns how many different URI Templates the process holds compiled, for
 // subscriptions, grants and bans of all hubs, and about how many bytes they take.
-func Templates() (n int, bytes int64) {
-	patterns.mu.Lock()
-	defer patterns.mu.Unlock()
-	return len(patterns.byText), patterns.bytes
+func Compiled() (n int, bytes int64) {
+	compiled.mu.Lock()
+	defer compiled.mu.Unlock()
+	return len(compiled.byText), compiled.bytes
 }
 
-// match reports whether a topic matches. It goes through the parts and keeps the set of
+// IsPlain reports whether p is a literal and then one expression of a usual form, such as
+// {x}, {+x}, {/x} and {?x}.
+func (p *Template) IsPlain() bool { return p.suffix == "" && len(p.parts) == 1 && p.Cost <= 3 }
+
+// IsOpen reports whether p must be tried on every topic, and is not plain.
+func (p *Template) IsOpen() bool { return p.Prefix == "" && !p.IsPlain() }
+
+// Match reports whether a topic matches. It goes through the parts and keeps the set of
 // places in the topic at which the parts so far may end, so it makes at most p.cost
 // passes over any topic.
-func (p *pattern) match(topic string) bool {
-	rest, ok := strings.CutPrefix(topic, p.prefix)
+func (p *Template) Match(topic string) bool {
+	rest, ok := strings.CutPrefix(topic, p.Prefix)
 	if !ok {
 		return false
 	}
 	if rest, ok = strings.CutSuffix(rest, p.suffix); !ok {
 		return false
 	}
-	var room [3][MaxTopicBytes/64 + 1]uint64
+	var room [3][MaxBytes/64 + 1]uint64
 	var sets [3]places // before a part, after it, and within it
 	words := len(rest)/64 + 1
 	for i := range sets {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"github.com/tidings-sse/tidings/hub"
@@ -12,25 +13,29 @@ import (
 const (
 	tidyEvery = 5 * time.Second
 	crowd     = 1000 // streams; on a large hub, a quarter of the open ones
+
+	tidyAgain = time.Minute // the least time between two collections for the sake of free memory
+	muchFree  = 32 << 20    // bytes of free memory that are worth a collection, if they are a quarter of the heap
 )
 
-// tidy returns memory to the system after a crowd of streams has come or gone.
-// Otherwise the process would keep for minutes what their connecting took and what they
-// held: a hub with little to do collects garbage rarely, and the runtime returns free
-// memory slowly.
+// tidy returns memory to the system after a crowd of streams has come or gone, and when
+// much of the heap has become free in other ways. Otherwise the process would keep for
+// minutes what their connecting took and what they held: a hub with little to do collects
+// garbage rarely, and the runtime returns free memory slowly.
 func tidy(ctx context.Context, h *hub.Hub) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	var c crowds
-	again := false
+	again, last := false, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			moved := c.moved(h.Turnover())
-			if moved || again { // pooled memory survives one collection
+			if moved || again || !c.moving && time.Since(last) > tidyAgain && isMostlyFree() { // pooled memory survives one collection
 				giveBack()
+				last = time.Now()
 			}
 			again = moved
 		}
@@ -46,16 +51,27 @@ func giveBack() {
 	debug.FreeOSMemory()
 }
 
+// isMostlyFree reports whether the runtime keeps much memory that the heap does not use.
+func isMostlyFree() bool {
+	samples := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(samples)
+	free, used := samples[0].Value.Uint64(), samples[1].Value.Uint64()
+	return free > muchFree && free > used/4
+}
+
 // crowds detects crowds from how many streams were opened and how many are open.
-type crowds struct{ settled, last uint64 }
+type crowds struct {
+	settled, last uint64
+	moving        bool // many streams come or go
+}
 
 // moved reports whether a crowd has come or gone since it last reported one, and only a
 // few streams still come or go.
 func (c *crowds) moved(opened, open uint64) bool {
 	turnover := 2*opened - open // streams opened plus streams closed
-	moving := turnover-c.last >= crowd/10
+	c.moving = turnover-c.last >= crowd/10
 	c.last = turnover
-	if moving || turnover-c.settled < max(crowd, open/4) {
+	if c.moving || turnover-c.settled < max(crowd, open/4) {
 		return false
 	}
 	c.settled = turnover

@@ -1,6 +1,9 @@
 package daemon
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 func TestCrowds(t *testing.T) {
 	var c crowds
@@ -28,5 +31,22 @@ func TestCrowds(t *testing.T) {
 		if moved := c.moved(tt.opened, tt.open); moved != tt.moved {
 			t.Errorf("at the %d-th count, %d opened and %d open: %t", i, tt.opened, tt.open, moved)
 		}
+	}
+}
+
+func TestFreeMemoryIsGivenBack(t *testing.T) {
+	large := make([][]byte, 100)
+	for i := range large {
+		large[i] = make([]byte, 1<<20)
+	}
+	runtime.KeepAlive(large)
+	large = nil
+	runtime.GC()
+	if !isMostlyFree() {
+		t.Error("100 MiB of garbage are not seen as free")
+	}
+	giveBack()
+	if isMostlyFree() {
+		t.Error("memory that was given back is seen as free")
 	}
 }

@@ -173,7 +173,7 @@ func (h *process) stop() int {
 func (h *process) lastWords() string {
 	log := strings.TrimSpace(h.log.String())
 	if at := lastWords.FindStringIndex(log); at != nil {
-		progress("the hub has ended so:\n%.8000s", log[at[0]:])
+		progress("the hub has ended so:\n%.16000s", heapSlots.ReplaceAllString(log[at[0]:], ""))
 		log, _, _ = strings.Cut(log[at[0]:], "\n")
 	}
 	return fmt.Sprintf("exit code %d: %.300s", h.cmd.ProcessState.ExitCode(), log[strings.LastIndex(log, "\n")+1:])
@@ -181,6 +181,9 @@ func (h *process) lastWords() string {
 
 // lastWords matches how the runtime begins to say why it ends a program.
 var lastWords = regexp.MustCompile(`(?m)^(panic|fatal error|runtime): `)
+
+// heapSlots matches the thousands of lines in which the runtime lists a part of the heap.
+var heapSlots = regexp.MustCompile(`(?m)^0x[0-9a-f]+ +(free|alloc) .*\n`)
 
 // judge stops the hub, and reports how that went and whether it logged something that
 // no hub should.

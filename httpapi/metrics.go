@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/hub"
-	"github.com/tidings-sse/tidings/topic"
 )
 
 // metricsHandler serves the figures of the hub, the process and further collectors to
@@ -22,10 +22,45 @@ func metricsHandler(h *hub.Hub, b *budget.Budget, more []prometheus.Collector) h
 		hubCollector{h},
 		memoryCollector{b},
 		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&slowCollector{Collector: collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})},
 	)
 	registry.MustRegister(more...)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+}
+
+// maxScrapes is how many scrapes are answered at a time; further ones are refused with
+// 503.
+const maxScrapes = 4
+
+// A slowCollector collects at most once a second. The process's figures take
+// milliseconds: the collector counts open files and reads the kernel's network statistics.
+type slowCollector struct {
+	prometheus.Collector
+
+	mu      sync.Mutex
+	at      time.Time
+	metrics []prometheus.Metric
+}
+
+// Collect implements [prometheus.Collector].
+func (c *slowCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.at) > time.Second {
+		c.metrics = c.metrics[:0]
+		found := make(chan prometheus.Metric)
+		go func() {
+			c.Collector.Collect(found)
+			close(found)
+		}()
+		for m := range found {
+			c.metrics = append(c.metrics, m)
+		}
+		c.at = time.Now()
+	}
+	for _, m := range c.metrics {
+		ch <- m
+	}
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -96,9 +131,8 @@ func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(gaps, n, string(reason))
 	}
 	counter(lateMatches, s.LateMatches)
-	n, bytes := topic.Compiled()
-	gauge(templates, float64(n))
-	gauge(templateBytes, float64(bytes))
+	gauge(templates, float64(s.Templates))
+	gauge(templateBytes, float64(s.TemplateBytes))
 	gauge(windowBytes, float64(s.WindowBytes))
 	gauge(pageBytes, float64(s.PageBytes))
 	gauge(logEvents, float64(s.Log.Events))

@@ -44,6 +44,7 @@ type audit struct {
 	reads   []*auditRead
 	ids     []string
 	seen    map[budget.Use]int64 // the most that each use held
+	ending  bool                 // streams wait for their pages now: leaving each before it has been read, they might never end
 }
 
 // An auditRead is an unfinished read of retained events.
@@ -202,7 +203,7 @@ func (a *audit) serve(i int) {
 			a.close(i)
 			return
 		}
-		for range a.rng.IntN(1000) { // otherwise it leaves a page that is being read
+		for left := a.rng.IntN(1000); left > 0 || a.ending; left-- { // otherwise it leaves a page that is being read
 			if st.page == nil || st.page.done.Load() {
 				break
 			}
@@ -247,8 +248,8 @@ func (a *audit) held() map[budget.Use]int64 {
 		held[budget.Subscriptions] += f.size()
 	}
 	held[budget.Subscriptions] += keptBytes(h.weights.agents) + keptBytes(h.weights.bearers) + keptBytes(h.weights.payloads) + keptBytes(h.weights.grants)
-	for p := range h.weights.patterns {
-		held[budget.Subscriptions] += p.Size()
+	for _, g := range h.weights.templates {
+		held[budget.Subscriptions] += g.Size()
 	}
 	for _, t := range h.router.templates {
 		if len(t.feeds) > 0 {
@@ -330,6 +331,7 @@ func (a *audit) check() {
 // end drains the hub, and checks that everything is given back.
 func (a *audit) end() {
 	h := a.hub
+	a.ending = true
 	drained := make(chan error, 1)
 	go func() { drained <- h.Drain(a.t.Context(), time.Millisecond, time.Millisecond) }()
 	for len(a.streams) > 0 {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,23 +218,5 @@ func (s *banned) has(topic string) bool { return s != nil && s.sel.MatchTopic(to
 // cover reports whether the bans cover all selectors of sel. It calls look before each
 // template that it tries.
 func (s *banned) cover(sel *topic.Selectors, look func()) bool {
-	switch {
-	case s == nil:
-		return false
-	case s.sel.All():
-		return true
-	case sel.All():
-		return false
-	}
-	for _, p := range sel.Templates() {
-		if !slices.Contains(s.sel.Templates(), p) {
-			return false
-		}
-	}
-	for i, text := range sel.Texts() {
-		if !strings.ContainsAny(text, "{}") && !s.sel.MatchInTurns(sel.Texts()[i:i+1], look) {
-			return false
-		}
-	}
-	return true
+	return s != nil && s.sel.Covers(sel, look)
 }

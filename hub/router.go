@@ -44,7 +44,7 @@ type router struct {
 
 	// Templates are found by the literal that they begin with, and tried once on each new
 	// topic.
-	templates map[*topic.Template]*template
+	templates map[string]*template // by Text
 	groups    map[groupKey]*group
 	lengths   [2][]int       // lengths of the groups' prefixes, the longest first, by groupKey.index
 	perLength [2]map[int]int // number of groups with each length
@@ -103,7 +103,7 @@ func newRouter(b *budget.Budget, w *weights) router {
 	return router{
 		feeds:     map[feedKey]*feed{},
 		exact:     map[string][]*feed{},
-		templates: map[*topic.Template]*template{},
+		templates: map[string]*template{},
 		groups:    map[groupKey]*group{},
 		perLength: [2]map[int]int{{}, {}},
 		matches:   matches{share: b.Share(budget.Matches), byTopic: map[string]*list.Element{}},
@@ -138,7 +138,7 @@ func (f *feed) weight() int64 {
 func (r *router) add(f *feed) error {
 	openCost, size := r.openCost, f.size()
 	for _, p := range f.sel.Templates() {
-		if t := r.templates[p]; t == nil || len(t.feeds) == 0 { // a template that only a ban has is not counted
+		if t := r.templates[p.Text()]; t == nil || len(t.feeds) == 0 { // a template that only a ban has is not counted
 			size += routedSize(p)
 			if p.IsOpen() {
 				openCost += p.Cost
@@ -165,6 +165,7 @@ func (r *router) add(f *feed) error {
 		t.feeds = append(t.feeds, f)
 		r.groups[groupOf(p)].feeds[f]++
 	}
+	f.sel.ShareTemplates(func(p *topic.Template) *topic.Template { return r.templates[p.Text()].Template })
 	for _, topic := range f.sel.Texts() {
 		r.exact[topic] = append(r.exact[topic], f)
 	}
@@ -188,7 +189,7 @@ func (r *router) remove(f *feed) {
 		if g.feeds[f]--; g.feeds[f] == 0 {
 			delete(g.feeds, f)
 		}
-		t := r.templates[p]
+		t := r.templates[p.Text()]
 		if t.feeds = without(t.feeds, f); len(t.feeds) > 0 {
 			if t.bearer == f {
 				t.bearer = t.feeds[0]
@@ -211,7 +212,7 @@ func (r *router) ban(next *banned) {
 	before := r.banned.templates()
 	r.banned = next
 	for _, p := range before {
-		r.templates[p].banned = false
+		r.templates[p.Text()].banned = false
 		r.groups[groupOf(p)].banned--
 	}
 	for _, p := range next.templates() {
@@ -219,7 +220,7 @@ func (r *router) ban(next *banned) {
 		r.groups[groupOf(p)].banned++
 	}
 	for _, p := range before {
-		r.removeTemplate(r.templates[p])
+		r.removeTemplate(r.templates[p.Text()])
 	}
 }
 
@@ -227,7 +228,7 @@ func groupOf(p *topic.Template) groupKey { return groupKey{p.Prefix, p.IsPlain()
 
 // addTemplate returns the template of a pattern, which it adds if there is none.
 func (r *router) addTemplate(p *topic.Template) *template {
-	if t := r.templates[p]; t != nil {
+	if t := r.templates[p.Text()]; t != nil {
 		return t
 	}
 	r.added++
@@ -240,7 +241,8 @@ func (r *router) addTemplate(p *topic.Template) *template {
 	}
 	t := &template{Template: p, number: r.added}
 	t.inList = g.templates.PushBack(t)
-	r.templates[p] = t
+	r.templates[p.Text()] = t
+	r.weights.countTemplate(p, 1)
 	return t
 }
 
@@ -249,7 +251,8 @@ func (r *router) removeTemplate(t *template) {
 	if !t.isGone() {
 		return
 	}
-	delete(r.templates, t.Template)
+	delete(r.templates, t.Text())
+	r.weights.countTemplate(t.Template, -1)
 	g := r.groups[groupOf(t.Template)]
 	g.templates.Remove(t.inList)
 	if g.templates.Len() == 0 {

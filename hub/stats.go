@@ -137,8 +137,11 @@ type Stats struct {
 	LateMatches uint64 // topics whose templates could not all be tried before an event was delivered
 
 	WindowBytes int // bytes held for streams that lag
-	PageBytes   int // bytes held for streams that catch up
-	Log         eventlog.Bounds
+
+	Templates     int // URI Templates kept compiled, for subscriptions, grants and bans
+	TemplateBytes int // bytes that they take
+	PageBytes     int // bytes held for streams that catch up
+	Log           eventlog.Bounds
 }
 
 // Stats returns the hub's figures. The error is that of the log's Bounds; the other
@@ -159,6 +162,8 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 		Latency:        c.latency.snapshot(),
 		LateMatches:    c.lateMatches.Load(),
 		WindowBytes:    int(h.windows.used()),
+		Templates:      int(h.weights.templateCount.Load()),
+		TemplateBytes:  int(h.weights.templateBytes.Load()),
 		PageBytes:      int(h.budget.Share(budget.Pages).Used()),
 	}
 	for r := range reasons {

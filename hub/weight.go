@@ -3,6 +3,7 @@ package hub
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
@@ -35,15 +36,29 @@ type weights struct {
 	mu    sync.Mutex
 	heavy int64 // bytes beyond lightWeight
 
-	agents   keeps[string, struct{}]
-	bearers  keeps[bearer, struct{}]
-	payloads keeps[string, struct{}]
-	grants   keeps[string, *topic.Selectors]
-	patterns map[*topic.Template]int // patterns of grants, with how many grants have each
+	agents    keeps[string, struct{}]
+	bearers   keeps[bearer, struct{}]
+	payloads  keeps[string, struct{}]
+	grants    keeps[string, *topic.Selectors]
+	templates map[string]*granted // templates of grants, by Text
+
+	templateCount, templateBytes atomic.Int64 // of grants, subscriptions and bans
+}
+
+// A granted is a template that grants have.
+type granted struct {
+	*topic.Template
+	grants int // how many
+}
+
+// countTemplate counts n more tables that hold p; n may be negative.
+func (w *weights) countTemplate(p *topic.Template, n int64) {
+	w.templateCount.Add(n)
+	w.templateBytes.Add(n * p.Size())
 }
 
 func newWeights(b *budget.Budget) *weights {
-	return &weights{share: b.Share(budget.Subscriptions), limit: heavyWeight, patterns: map[*topic.Template]int{}}
+	return &weights{share: b.Share(budget.Subscriptions), limit: heavyWeight, templates: map[string]*granted{}}
 }
 
 // heavyPart returns how many of the n bytes of one subscription count as heavy.
@@ -207,7 +222,7 @@ func (w *weights) weigh(own int64, p Peer, grant *topic.Selectors) (weight, erro
 	return st, nil
 }
 
-// keepGrant shares a grant, and counts each template of all grants once. w.mu is held.
+// keepGrant shares a grant, and shares its templates with other grants. w.mu is held.
 func (w *weights) keepGrant(canonical string, grant *topic.Selectors) (*kept[string, *topic.Selectors], bool) {
 	known := w.grants[canonical] != nil
 	size := int64(unsafe.Sizeof(*grant)) + int64(len(canonical)+grant.Size()+8*len(grant.Templates()))
@@ -216,21 +231,30 @@ func (w *weights) keepGrant(canonical string, grant *topic.Selectors) (*kept[str
 		return e, e != nil
 	}
 	for i, p := range grant.Templates() {
-		if w.patterns[p] == 0 && !w.share.Take(p.Size()) {
-			w.dropPatterns(grant.Templates()[:i])
-			w.grants.drop(w, e)
-			return nil, false
+		g := w.templates[p.Text()]
+		if g == nil {
+			if !w.share.Take(p.Size()) {
+				w.dropTemplates(grant.Templates()[:i])
+				w.grants.drop(w, e)
+				return nil, false
+			}
+			g = &granted{Template: p}
+			w.templates[p.Text()] = g
+			w.countTemplate(p, 1)
 		}
-		w.patterns[p]++
+		g.grants++
 	}
+	grant.ShareTemplates(func(p *topic.Template) *topic.Template { return w.templates[p.Text()].Template })
 	return e, true
 }
 
-func (w *weights) dropPatterns(templates []*topic.Template) {
+func (w *weights) dropTemplates(templates []*topic.Template) {
 	for _, p := range templates {
-		if w.patterns[p]--; w.patterns[p] == 0 {
-			delete(w.patterns, p)
+		g := w.templates[p.Text()]
+		if g.grants--; g.grants == 0 {
+			delete(w.templates, p.Text())
 			w.share.Give(p.Size())
+			w.countTemplate(p, -1)
 		}
 	}
 }
@@ -250,7 +274,7 @@ func (w *weights) lighten(st *weight) {
 	w.bearers.drop(w, st.bearer)
 	w.payloads.drop(w, st.payload)
 	if w.grants.drop(w, st.grant) {
-		w.dropPatterns(st.grant.value.Templates())
+		w.dropTemplates(st.grant.value.Templates())
 	}
 }
 

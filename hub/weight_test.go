@@ -115,7 +115,7 @@ func TestWeightOfStreams(t *testing.T) {
 				st.Close()
 			}
 			w := h.weights
-			if share.Used() != 0 || w.heavy != 0 || len(w.agents)+len(w.bearers)+len(w.payloads)+len(w.grants)+len(w.patterns) != 0 {
+			if share.Used() != 0 || w.heavy != 0 || len(w.agents)+len(w.bearers)+len(w.payloads)+len(w.grants)+len(w.templates) != 0 {
 				t.Errorf("%d bytes are counted after all have gone, %d of them as heavy, with %+v", share.Used(), w.heavy, w)
 			}
 			runtime.KeepAlive(open)

@@ -9,6 +9,5 @@
 //     the client otherwise. A result holds no memory of the texts that it was parsed from.
 //   - Matching takes time in proportion to the length of the topic, whatever the
 //     template: [Template.Cost] bounds the passes over the topic.
-//   - Equal templates share their memory, in all Selectors of the process; see [Compiled].
 //   - Selectors and templates do not change, so several goroutines may use them at once.
 package topic

@@ -34,7 +34,7 @@ func Parse(texts ...string) (Selectors, error) {
 			if err != nil {
 				return Selectors{}, err
 			}
-			if !slices.Contains(s.templates, p) {
+			if !s.hasTemplate(p) {
 				s.templates = append(s.templates, p)
 			}
 		}
@@ -43,6 +43,42 @@ func Parse(texts ...string) (Selectors, error) {
 		s.templates = nil // * selects all that they do
 	}
 	return s, nil
+}
+
+func (s *Selectors) hasTemplate(p *Template) bool {
+	return slices.ContainsFunc(s.templates, func(q *Template) bool { return q.text == p.text })
+}
+
+// Covers reports whether s selects all that other does. It takes a template as covered
+// only by `*` and by one that differs at most in the names of its variables. It calls
+// look before each template that it tries.
+func (s *Selectors) Covers(other *Selectors, look func()) bool {
+	if s.all || other.all {
+		return s.all
+	}
+	for _, p := range other.templates {
+		if !s.hasTemplate(p) {
+			return false
+		}
+	}
+	for i, text := range other.text {
+		if !strings.ContainsAny(text, "{}") && !s.MatchInTurns(other.text[i:i+1], look) {
+			return false
+		}
+	}
+	return true
+}
+
+// ShareTemplates replaces each template by the equal one that with returns, so that it is
+// in memory only once.
+func (s *Selectors) ShareTemplates(with func(*Template) *Template) {
+	if len(s.templates) == 0 {
+		return
+	}
+	s.templates = slices.Clone(s.templates) // copies of s have the same array
+	for i, p := range s.templates {
+		s.templates[i] = with(p)
+	}
 }
 
 // Everything selects every topic. As a grant, it shows every private event.

@@ -2,11 +2,8 @@ package topic
 
 import (
 	"math/bits"
-	"runtime"
 	"strings"
-	"sync"
 	"unsafe"
-	"weak"
 
 	"github.com/yosida95/uritemplate/v3"
 )
@@ -22,7 +19,7 @@ const (
 // A Template is a compiled URI Template. It matches exactly what the regular expression of
 // github.com/yosida95/uritemplate matches, which is what RFC 6570 §3.2 lets expressions
 // expand to. A Template does not change. Templates that differ only in the names of their
-// variables share one, see [intern].
+// variables have the same [Template.Text] and match the same topics.
 type Template struct {
 	text   string // the template, with each variable named x
 	Prefix string // the literal that every matching topic begins with
@@ -111,7 +108,7 @@ func parseTemplate(template string) (*Template, error) {
 		parts = append(parts, e)
 		rest = after
 	}
-	return intern(text.String(), parts), nil
+	return newTemplate(text.String(), parts), nil
 }
 
 // parseExpression parses the text between two braces. It also returns the expression with
@@ -175,56 +172,15 @@ func newTemplate(text string, parts []part) *Template {
 // Text returns the template with each variable named x.
 func (p *Template) Text() string { return p.text }
 
-// Size returns about how many bytes a template takes.
+// Size returns about how many bytes a template takes, with its entry in a table of
+// templates.
 func (p *Template) Size() int64 {
 	n := int(unsafe.Sizeof(*p)) + 2*len(p.text) + len(p.parts)*int(unsafe.Sizeof(part{})) // twice the text: literals take at most as much again
-	return int64(n + internedSize)
+	return int64(n + entrySize)
 }
 
-// internedSize is about how many bytes the table of templates and the runtime take for
-// one.
-const internedSize = 200
-
-// compiled holds each template that is in use, by its text.
-var compiled struct {
-	mu     sync.Mutex
-	byText map[string]weak.Pointer[Template]
-	bytes  int64
-}
-
-// intern returns the only template with a text. The table forgets a template when
-// the garbage collector finds that nothing refers to it.
-func intern(text string, parts []part) *Template {
-	compiled.mu.Lock()
-	defer compiled.mu.Unlock()
-	if p := compiled.byText[text].Value(); p != nil {
-		return p
-	}
-	p := newTemplate(text, parts)
-	if compiled.byText == nil {
-		compiled.byText = map[string]weak.Pointer[Template]{}
-	}
-	compiled.byText[text] = weak.Make(p)
-	size := p.Size()
-	compiled.bytes += size
-	runtime.AddCleanup(p, func(text string) {
-		compiled.mu.Lock()
-		defer compiled.mu.Unlock()
-		compiled.bytes -= size
-		if compiled.byText[text].Value() == nil { // otherwise it was made again meanwhile
-			delete(compiled.byText, text)
-		}
-	}, text)
-	return p
-}
-
-// Compiled returns how many different URI Templates the process holds compiled, for
-// subscriptions, grants and bans of all hubs, and about how many bytes they take.
-func Compiled() (n int, bytes int64) {
-	compiled.mu.Lock()
-	defer compiled.mu.Unlock()
-	return len(compiled.byText), compiled.bytes
-}
+// entrySize is about how many bytes an entry in a table takes.
+const entrySize = 200
 
 // IsPlain reports whether p is a literal and then one expression of a usual form, such as
 // {x}, {+x}, {/x} and {?x}.

@@ -233,6 +233,14 @@ func (f *feed) join(c *cursor) {
 	}
 }
 
+// part undoes join for a stream that cannot attach for now.
+func (f *feed) part(c *cursor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.joined(c)
+	f.tidy()
+}
+
 func (f *feed) joined(c *cursor) {
 	if c.joining {
 		c.joining = false

@@ -80,7 +80,7 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.S
 			return
 		}
 		defer done()
-		pace, err := h.pages.begin(ctx, &sel)
+		pace, err := h.pages.search(ctx, &sel)
 		var found []eventlog.Topic
 		give := func() bool {
 			pace.end()
@@ -101,7 +101,7 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.S
 				if !give() {
 					return
 				}
-				if pace, err = h.pages.begin(ctx, &sel); err != nil {
+				if pace, err = h.pages.search(ctx, &sel); err != nil {
 					break
 				}
 			}

@@ -41,7 +41,9 @@ type pace struct {
 	looked int  // calls of over
 	costly bool // each look takes long, so over calls keep every time
 	live   *activity
+	rests  time.Duration // how many times as long as it has worked it rests; 0: once
 	slot   chan struct{} // released by end; nil: none
+	later  func() error  // waits for a slot among long reads; nil: the pace may go on in its slot
 }
 
 // begin returns a pace. The caller must call its end method.
@@ -50,12 +52,42 @@ func (a *activity) begin(costly bool, slot chan struct{}) *pace {
 	return &pace{begun: time.Now(), costly: costly, live: a, slot: slot}
 }
 
+// searchRests is how many times as long as it has worked a search rests while events are
+// being published. A client that asks for one waits for an answer; a stream that catches
+// up falls further behind.
+const searchRests = 3
+
 // end ends the pace and releases its slot.
 func (p *pace) end() {
 	p.live.paces.Add(-1)
+	p.release()
+}
+
+func (p *pace) release() {
 	if p.slot != nil {
 		<-p.slot
+		p.slot = nil
 	}
+}
+
+// shortLooks is how many events a short read may look at.
+const shortLooks = 1024
+
+// yield gives a slot for short reads back and waits for one among the long reads. If the
+// read is not wanted any more by then, over reports true from now on.
+func (p *pace) yield() {
+	if p.later == nil {
+		return
+	}
+	p.release()
+	p.live.paces.Add(-1) // waiting does not count as work
+	err := p.later()
+	p.live.paces.Add(1)
+	p.later, p.spent = nil, 0
+	if err != nil {
+		p.looked = pageScan
+	}
+	p.begun = time.Now()
 }
 
 // rest returns how long work rests after a slice.
@@ -68,12 +100,18 @@ func (a *activity) rest(took time.Duration) time.Duration {
 func (p *pace) keep() {
 	now := time.Now()
 	took := now.Sub(p.begun)
+	if p.later != nil {
+		if p.looked >= shortLooks || took >= pageTime { // mostly looks: the goroutine may have waited for a processor
+			p.yield()
+		}
+		return
+	}
 	if took < turn {
 		return
 	}
 	p.spent += took
 	if p.live.recent(now) {
-		time.Sleep(p.live.rest(took))
+		time.Sleep(p.live.rest(took) * max(p.rests, 1))
 	} else {
 		runtime.Gosched()
 	}
@@ -123,7 +161,7 @@ func (p *pages) turns(ctx context.Context, sel *topic.Selectors) *turns {
 }
 
 func (t *turns) begin() {
-	if t.pace, t.err = t.pages.begin(t.ctx, t.sel); t.err == nil {
+	if t.pace, t.err = t.pages.search(t.ctx, t.sel); t.err == nil {
 		t.pace.costly = true // one look may compare two templates of a kilobyte each
 	}
 }

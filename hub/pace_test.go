@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/topic"
 )
 
 // TestPaceRests measures how long pace rests after a slice.
@@ -114,7 +116,7 @@ func TestPagesArePaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			begun := time.Now()
-			pg := h.pages.read(&pageEntry{feed: st.feed, place: bounds.Origin}, bounds.Last, pace)
+			pg := h.pages.read(&pageEntry{feed: st.feed, place: bounds.Origin, head: bounds.Last}, pace)
 			pace.end()
 			if pg.err != nil || log.looked < tt.least || log.looked > tt.most {
 				t.Errorf("%s: it ends after %d events (%v); want %d to %d", tt.why, log.looked, pg.err, tt.least, tt.most)
@@ -210,5 +212,69 @@ func TestWalksTakeTurns(t *testing.T) {
 				t.Errorf("%s does not come to its end", name)
 			}
 		})
+	}
+}
+
+// TestShortReadsDoNotWait checks that a stream that has fallen a little behind reads the
+// log while all slots for long reads are taken, and that large events come by those slots.
+func TestShortReadsDoNotWait(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	put(t, h, "small", "hello")
+	waitRouted(t, h, put(t, h, "large", strings.Repeat("x", pageBytes+1)))
+	var long []*pace
+	for range cap(h.pages.slots[0]) {
+		pace, err := h.pages.begin(t.Context(), &topic.Selectors{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		long = append(long, pace)
+	}
+	peek := func(topic string) *Stream {
+		st := openStream(t, h, From{LastEventID: Earliest}, topic)
+		next(t, st) // its position
+		if b, err := st.Peek(); err != nil || len(b) > 0 {
+			t.Fatalf("%q, %v", b, err)
+		}
+		return st
+	}
+	large := peek("large")
+	blockedIn(t, "(*pace).yield(", 1)
+	dataUntil(t, peek("small"), "hello")
+	for _, pace := range long {
+		pace.end()
+	}
+	dataUntil(t, large, "x")
+}
+
+// TestReadsThatWaitCatchUp checks that a stream attaches to its feed even if an event
+// comes during each of its reads of the log.
+func TestReadsThatWaitCatchUp(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	next(t, st) // its position
+	for reads := 0; ; reads++ {
+		for range cap(h.pages.short) {
+			h.pages.short <- struct{}{}
+		}
+		waitRouted(t, h, put(t, h, "a", "before"))
+		b, err := st.Peek()
+		for ; err == nil && len(b) > 0; b, err = st.Peek() {
+			st.Advance(len(b))
+		}
+		waitRouted(t, h, put(t, h, "a", "meanwhile"))
+		for range cap(h.pages.short) {
+			<-h.pages.short
+		}
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case st.cursor.attached:
+			return
+		case reads > 5:
+			t.Fatal("it reads the log for ever")
+		}
+		for st.page != nil && !st.page.done.Load() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 }

@@ -60,6 +60,7 @@ type pages struct {
 	log   eventlog.Log
 	live  *activity
 	bans  *bans
+	short chan struct{}    // slots for reads that are expected to be short, see beginRead
 	slots [2]chan struct{} // [0] for selectors that are fast to match, [1] for others
 	lists [2]chan struct{} // likewise, for listing topics
 	fills sync.WaitGroup
@@ -75,6 +76,7 @@ type pages struct {
 type pageEntry struct {
 	feed    *feed
 	place   eventlog.ID
+	head    eventlog.ID   // the page ends there at the latest; zero if ids are given
 	ids     []eventlog.ID // if not empty, the page holds these events for one stream, instead of all after place
 	banned  *banned       // the bans in force when it was requested; the page is valid only under these
 	page    page          // written before done is set
@@ -92,6 +94,7 @@ func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, he
 		live:   live,
 		bans:   b,
 		slots:  [2]chan struct{}{make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), make(chan struct{}, 1)},
+		short:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
 		lists:  [2]chan struct{}{make(chan struct{}, 2), make(chan struct{}, 1)},
 		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
 		held:   held,
@@ -118,6 +121,68 @@ func (p *pages) begin(ctx context.Context, sel *topic.Selectors) (*pace, error) 
 		return p.live.begin(takesLong, slot), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// search does what begin does, for work that goes through topics, streams or feeds.
+func (p *pages) search(ctx context.Context, sel *topic.Selectors) (*pace, error) {
+	pace, err := p.begin(ctx, sel)
+	if err == nil {
+		pace.rests = searchRests
+	}
+	return pace, err
+}
+
+// nearEnd is how many positions before the end of the log a read may begin that is
+// expected to be short, unless it is of exact topics: for those the log has an index.
+const nearEnd = 8192
+
+// cheap is how many passes over a topic selectors may need, with the bans, for a read to
+// be short.
+const cheap = 16
+
+// beginRead waits for a slot to read a page. A stream that has only just fallen behind
+// misses a few events, which the log usually has in memory. Its read must not wait for
+// those of streams that have much to read or read large events, since the stream falls
+// further behind meanwhile. So reads that look short have slots of their own. They go on
+// among the others once they have looked at many events, or at a large one.
+func (p *pages) beginRead(ctx context.Context, e *pageEntry) (*pace, error) {
+	short := len(e.ids) == 0 && e.feed.sel.Cost()+p.bans.now.Load().cost() <= cheap &&
+		(!e.feed.sel.IsOpen() || e.place.Epoch == e.head.Epoch && e.head.Lo-e.place.Lo <= nearEnd)
+	if !short {
+		return p.beginLong(ctx, e)
+	}
+	select {
+	case p.short <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	pc := p.live.begin(false, p.short)
+	pc.later = func() error {
+		long, err := p.beginLong(ctx, e)
+		if err == nil {
+			pc.slot, pc.costly = long.slot, long.costly
+			p.live.paces.Add(-1) // begin counted it twice
+		}
+		return err
+	}
+	return pc, nil
+}
+
+// beginLong waits until the pages in use leave room for another, and for a slot.
+func (p *pages) beginLong(ctx context.Context, e *pageEntry) (*pace, error) {
+	for {
+		if !p.wanted(ctx) {
+			return nil, context.Canceled
+		}
+		pace, err := p.begin(ctx, &e.feed.sel)
+		if err != nil {
+			return nil, err
+		}
+		if p.taken.Load() <= p.held.Most() {
+			return pace, nil
+		}
+		pace.end() // others have read pages meanwhile
 	}
 }
 
@@ -152,12 +217,12 @@ func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 	e := p.byFeed[f][place]
 	switch {
 	case e == nil:
-		e = &pageEntry{feed: f, place: place, banned: p.bans.now.Load()}
+		e = &pageEntry{feed: f, place: place, head: head, banned: p.bans.now.Load()}
 		if p.byFeed[f] == nil {
 			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
 		}
 		p.byFeed[f][place] = e
-		p.start(e, head)
+		p.start(e)
 	case e.el != nil:
 		p.recent.MoveToFront(e.el)
 	}
@@ -189,7 +254,7 @@ func (p *pages) recall(f *feed, ids []eventlog.ID, st *Stream) *pageEntry {
 	defer p.mu.Unlock()
 	e := &pageEntry{feed: f, ids: ids, banned: p.bans.now.Load()}
 	p.take(e, st)
-	p.start(e, eventlog.ID{})
+	p.start(e)
 	return e
 }
 
@@ -243,34 +308,24 @@ func (p *pages) crowded() bool { return p.taken.Load() > p.held.Most()/2 || p.he
 
 // start starts to read a page. The read belongs to no stream: if the first one closes,
 // others may still wait for the page. It ends when none does.
-func (p *pages) start(e *pageEntry, head eventlog.ID) {
+func (p *pages) start(e *pageEntry) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	e.abandon = cancel
 	p.fills.Go(func() {
 		defer cancel()
-		p.fill(ctx, e, head)
+		p.fill(ctx, e)
 	})
 }
 
-func (p *pages) fill(ctx context.Context, e *pageEntry, head eventlog.ID) {
-	for {
-		if !p.wanted(ctx) {
-			return
-		}
-		pace, err := p.begin(ctx, &e.feed.sel)
-		if err != nil { // no stream waits any more, or the hub is closing
-			return
-		}
-		if p.taken.Load() > p.held.Most() { // others have read pages meanwhile
-			pace.end()
-			continue
-		}
-		e.page = p.read(e, head, pace)
-		pace.end()
-		for _, st := range p.filled(e, head) {
-			st.wake()
-		}
+func (p *pages) fill(ctx context.Context, e *pageEntry) {
+	pace, err := p.beginRead(ctx, e)
+	if err != nil { // no stream waits any more, or the hub is closing
 		return
+	}
+	e.page = p.read(e, pace)
+	pace.end()
+	for _, st := range p.filled(e) {
+		st.wake()
 	}
 }
 
@@ -287,7 +342,7 @@ func (p *pages) wanted(ctx context.Context) bool {
 
 // filled caches a page that has been read, unless it would be of no use again, and
 // returns the streams that wait for it.
-func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
+func (p *pages) filled(e *pageEntry) []*Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.done.Store(true)
@@ -297,7 +352,7 @@ func (p *pages) filled(e *pageEntry, head eventlog.ID) []*Stream {
 	}
 	switch {
 	case p.byFeed[e.feed][e.place] != e: // forget dropped it meanwhile
-	case e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == head:
+	case e.page.err != nil || len(e.page.bytes) == 0 || e.page.next == e.head:
 		p.remove(e) // a page that ends at the head would grow with the log, and an error may be temporary
 	default:
 		e.el = p.recent.PushFront(e)
@@ -368,8 +423,8 @@ func (p *pages) forgetPages(f *feed) {
 // scratch holds the buffers in which pages are assembled.
 var scratch = sync.Pool{New: func() any { return new(page) }}
 
-// read reads the page of e, up to head at most.
-func (p *pages) read(e *pageEntry, head eventlog.ID, pace *pace) page {
+// read reads the page of e.
+func (p *pages) read(e *pageEntry, pace *pace) page {
 	pg := scratch.Get().(*page)
 	defer func() {
 		if cap(pg.bytes) > 4*pageBytes {
@@ -383,15 +438,15 @@ func (p *pages) read(e *pageEntry, head eventlog.ID, pace *pace) page {
 	if len(e.ids) > 0 {
 		pg.fillWith(p, e, pace)
 	} else {
-		pg.fill(p, e.feed, e.banned, head, pace)
+		pg.fill(p, e, pace)
 	}
 	return page{run{bytes: bytes.Clone(pg.bytes), marks: slices.Clone(pg.marks)}, pg.guards, pg.next, pg.err}
 }
 
 // fill reads on from pg.next.
-func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace) {
-	place := pg.next
-	q := eventlog.Query{Topics: f.sel.Exact(), UpTo: head, Match: func(e *eventlog.Event) bool {
+func (pg *page) fill(p *pages, entry *pageEntry, pace *pace) {
+	place, f, b := pg.next, entry.feed, entry.banned
+	q := eventlog.Query{Topics: f.sel.Exact(), UpTo: entry.head, Match: func(e *eventlog.Event) bool {
 		over := pace.over()
 		return f.wants(e, b) || over
 	}}
@@ -408,6 +463,9 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace)
 			pg.next = e.ID
 			return
 		}
+		if len(e.Data) > pageBytes {
+			pace.yield()
+		}
 		if n := len(pg.marks); n > 0 && endsPage(len(pg.bytes), pg.marks[n-1].id, e.ID) {
 			return
 		}
@@ -415,7 +473,7 @@ func (pg *page) fill(p *pages, f *feed, b *banned, head eventlog.ID, pace *pace)
 			return
 		}
 	}
-	pg.next = head
+	pg.next = entry.head
 }
 
 // fillWith reads the events of e.ids until the page is full.

@@ -241,8 +241,9 @@ func (st *Stream) catchUp(head eventlog.ID) (wait bool, err error) {
 	}
 	if next == len(pg.marks) {
 		c.place = pg.next
+		atEnd := len(st.pending) == 0 && pg.next == st.page.head
 		st.leavePage()
-		if len(st.pending) == 0 && pg.next == head {
+		if atEnd { // the end may have moved on, but the next page will reach what the feed keeps from now on
 			st.feed.join(c)
 		}
 		return false, nil
@@ -294,6 +295,9 @@ func (st *Stream) leavePage() {
 // reading it would be useless for now, and the page would then stay.
 func (st *Stream) Rest() {
 	st.release()
+	if st.cursor.joining {
+		st.feed.part(&st.cursor)
+	}
 	if st.page != nil && (st.hub.pages.crowded() || !st.page.done.Load()) {
 		st.leavePage()
 	}

@@ -218,7 +218,7 @@ func (s *search) look() bool {
 func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlog.ID) (newest, error) {
 	waiting, cancel := context.WithTimeout(ctx, maxLastWait)
 	defer cancel()
-	pace, err := h.pages.begin(waiting, &f.sel)
+	pace, err := h.pages.search(waiting, &f.sel)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		return newest{}, ErrBusy

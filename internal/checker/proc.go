@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	gopsutil "github.com/shirou/gopsutil/v4/process"
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // statusField returns a number from /proc/PID/status: VmRSS is in KiB.
@@ -18,7 +18,8 @@ func statusField(pid int, field string) (int64, error) {
 	return procField(fmt.Sprintf("/proc/%d/status", pid), field+":", 0)
 }
 
-// rss returns how many bytes of memory a process has resident.
+// rss returns how many bytes of memory a process has resident. Unlike
+// [rig.Processes.Footprint] it reads no list of mappings, which would hold the process up.
 func rss(pid int) (int64, error) {
 	n, err := statusField(pid, "VmRSS")
 	return n << 10, err
@@ -38,15 +39,12 @@ func resetPeak(pid int) error {
 
 // cpuTime returns how much processor time a process has used.
 func cpuTime(pid int) (time.Duration, error) {
-	p, err := gopsutil.NewProcess(int32(pid))
+	ps, err := rig.OpenProcesses(pid)
 	if err != nil {
 		return 0, err
 	}
-	t, err := p.Times()
-	if err != nil {
-		return 0, err
-	}
-	return time.Duration((t.User + t.System) * float64(time.Second)), nil
+	u, err := ps.Usage()
+	return u.CPU(), err
 }
 
 // tcpMemory returns how many bytes the kernel holds for all TCP sockets.

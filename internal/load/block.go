@@ -124,18 +124,18 @@ func (s *stream) block(b, raw []byte, t *tally) {
 	if !found {
 		return // a reconnection time, an id, a comment
 	}
-	e, ok := parseData(data)
+	e, ok := rig.ParseEvent(data)
 	if !ok {
 		t.faults.Torn++
 		return
 	}
-	s.place(entry{event: e, body: b, raw: raw, id: string(id)}, t)
+	s.place(entry{Event: e, body: b, raw: raw, id: string(id)}, t)
 }
 
 // place finds the position in the feed of an event whose bytes were not the expected ones.
 func (s *stream) place(e entry, t *tally) {
 	if s.feed.streams == 1 { // there is no other stream to compare with
-		if s.feed.follows(e.event) {
+		if s.feed.follows(e.Event) {
 			s.accept(&e, t)
 		} else {
 			t.faults.Doubled++
@@ -144,14 +144,14 @@ func (s *stream) place(e entry, t *tally) {
 	}
 	for {
 		length := s.feed.length.Load()
-		if known := s.feed.at(s.next); known != nil && known.number == e.number {
+		if known := s.feed.at(s.next); known != nil && known.Number == e.Number {
 			s.accept(known, t)
 			return
 		}
 		at, added := s.feed.add(e)
 		if !added { // it is in the feed already, or follows a later event
 			var found bool
-			if at, found = s.feed.find(e.number, s.next); found && at < s.next {
+			if at, found = s.feed.find(e.Number, s.next); found && at < s.next {
 				t.faults.Doubled++
 				return
 			} else if found { // the events in between are missing, or arrive too late
@@ -176,8 +176,8 @@ func (s *stream) accept(e *entry, t *tally) {
 	s.next++
 	s.got++
 	t.delivered++
-	if t.window.holds(e.due) {
-		rig.Record(t.hist, time.Duration(t.now-e.due))
+	if t.window.holds(e.At) {
+		rig.Record(t.hist, time.Duration(t.now-e.At))
 	}
 	if s.next == s.until {
 		rig.Record(t.catchUp, time.Duration(t.now-s.opened))

@@ -3,6 +3,8 @@ package load
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // A feed is the order of one topic's events, as seen by the stream that got furthest
@@ -22,7 +24,7 @@ type feed struct {
 type block [256]entry
 
 type entry struct {
-	event
+	rig.Event
 	body []byte // the bytes of the event
 	raw  []byte // the bytes of the chunk, if it holds only this event; otherwise nil
 	id   string
@@ -47,7 +49,7 @@ func (f *feed) at(i int64) *entry {
 func (f *feed) add(e entry) (at int64, added bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.follows(e.event) {
+	if !f.follows(e.Event) {
 		return 0, false
 	}
 	at = f.length.Load()
@@ -87,11 +89,11 @@ func (f *feed) put(i int64, e entry) {
 
 // follows records e. It reports whether e came after all that its publisher had sent
 // before.
-func (f *feed) follows(e event) bool {
-	if e.publisher >= int64(len(f.last)) || e.number < f.last[e.publisher] {
+func (f *feed) follows(e rig.Event) bool {
+	if e.Publisher >= int64(len(f.last)) || e.Number < f.last[e.Publisher] {
 		return false
 	}
-	f.last[e.publisher] = e.number + 1
+	f.last[e.Publisher] = e.Number + 1
 	return true
 }
 
@@ -99,12 +101,12 @@ func (f *feed) follows(e event) bool {
 func (f *feed) find(number, from int64) (int64, bool) {
 	n := f.length.Load()
 	for i := from; i < n; i++ {
-		if f.at(i).number == number {
+		if f.at(i).Number == number {
 			return i, true
 		}
 	}
 	for i := min(from, n) - 1; i >= 0; i-- {
-		if f.at(i).number == number {
+		if f.at(i).Number == number {
 			return i, true
 		}
 	}

@@ -76,11 +76,11 @@ func (p *press) publish(conn net.Conn, publisher int64) error {
 		}
 		for i := range messages {
 			number := t.first + int64(i)
-			messages[i] = message{p.topics[number%int64(len(p.topics))], event{number, publisher, t.due}}
+			messages[i] = message{p.topics[number%int64(len(p.topics))], rig.Event{Number: number, Publisher: publisher, At: t.due}}
 		}
 		request, body = p.endpoint.appendPublish(request[:0], body, messages, p.size)
 		for i := range messages {
-			p.sent[messages[i].event.number%int64(len(p.topics))].Add(1)
+			p.sent[messages[i].event.Number%int64(len(p.topics))].Add(1)
 		}
 		if _, err := conn.Write(request); err != nil {
 			return err

@@ -56,7 +56,7 @@ func (v *Volume) validate(t *Target) error {
 type run struct {
 	*Common
 	endpoint *endpoint
-	server   processes
+	server   rig.Processes
 	window   window
 	began    time.Time
 	ctx      context.Context
@@ -69,7 +69,7 @@ func (c *Common) start(ctx context.Context) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := openProcesses(c.PID)
+	server, err := rig.OpenProcesses(c.PID...)
 	if err != nil {
 		return nil, err
 	}
@@ -164,12 +164,12 @@ func (r *run) openAll(a *audience, settle time.Duration, report *Report) (*Usage
 	if err := r.wait(settle); err != nil || server == nil {
 		return nil, err
 	}
-	idle, err := r.server.memory()
+	idle, err := r.server.Footprint()
 	if err != nil {
 		return nil, err
 	}
-	server.RSSIdle, server.PSSIdle = idle.rss, idle.pss
-	server.PSSPerStream = float64(idle.pss-server.PSSBefore) / float64(len(a.streams))
+	server.RSSIdle, server.PSSIdle = idle.RSS, idle.PSS
+	server.PSSPerStream = float64(idle.PSS-server.PSSBefore) / float64(len(a.streams))
 	kernelIdle, err := kernelMemory()
 	server.KernelPerStream = float64(kernelIdle-kernel) / float64(len(a.streams))
 	return server, err
@@ -181,16 +181,16 @@ func (r *run) memoryBefore() (*Usage, error) {
 	if len(r.server) == 0 {
 		return nil, nil
 	}
-	u, err := r.server.memory()
-	return &Usage{RSSBefore: u.rss, PSSBefore: u.pss}, err
+	u, err := r.server.Footprint()
+	return &Usage{RSSBefore: u.RSS, PSSBefore: u.PSS}, err
 }
 
 func (r *run) memoryAfter(server *Usage) error {
 	if server == nil {
 		return nil
 	}
-	u, err := r.server.memory()
-	server.RSSAfter, server.PSSAfter = u.rss, u.pss
+	u, err := r.server.Footprint()
+	server.RSSAfter, server.PSSAfter = u.RSS, u.PSS
 	return err
 }
 
@@ -273,7 +273,7 @@ func (r *run) tell(last, s sample, a *audience) {
 type sample struct {
 	at                   int64
 	published, delivered int64
-	server, client       usage
+	server, client       rig.Usage
 }
 
 func (r *run) sample(p *press, a *audience) (s sample, err error) {
@@ -281,14 +281,14 @@ func (r *run) sample(p *press, a *audience) (s sample, err error) {
 	if a != nil {
 		s.delivered = a.count()
 	}
-	if s.server, err = r.server.cpu(); err != nil {
+	if s.server, err = r.server.Usage(); err != nil {
 		return s, err
 	}
-	self, err := openProcesses([]int{os.Getpid()})
+	self, err := rig.OpenProcesses(os.Getpid())
 	if err != nil {
 		return s, err
 	}
-	s.client, err = self.cpu()
+	s.client, err = self.Usage()
 	return s, err
 }
 
@@ -299,12 +299,12 @@ func (r *Report) between(a, b sample) {
 	r.Client = new(Usage)
 	for _, side := range []struct {
 		*Usage
-		from, to usage
+		from, to rig.Usage
 	}{{r.Client, a.client, b.client}, {r.Server, a.server, b.server}} {
 		if side.Usage == nil {
 			continue
 		}
-		side.User, side.System = (side.to.user - side.from.user).Seconds(), (side.to.system - side.from.system).Seconds()
+		side.User, side.System = (side.to.User - side.from.User).Seconds(), (side.to.System - side.from.System).Seconds()
 		if delivered > 0 {
 			side.CPUPerDelivery = (side.User + side.System) / delivered * 1e6
 		}

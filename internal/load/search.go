@@ -3,6 +3,8 @@ package load
 import (
 	"context"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // A Step is one rate tried by a search.
@@ -73,13 +75,13 @@ func next(low, high float64) float64 {
 
 // calm waits until the server has dropped what it did not deliver in time, at most 15 s.
 func (f *Fanout) calm(ctx context.Context) error {
-	server, err := openProcesses(f.PID)
+	server, err := rig.OpenProcesses(f.PID...)
 	if err != nil {
 		return err
 	}
 	const span = 250 * time.Millisecond
 	for range 60 {
-		before, err := server.cpu()
+		before, err := server.Usage()
 		if err != nil {
 			return err
 		}
@@ -88,11 +90,11 @@ func (f *Fanout) calm(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		after, err := server.cpu()
+		after, err := server.Usage()
 		if err != nil {
 			return err
 		}
-		if after.user+after.system-before.user-before.system < span/10 {
+		if after.CPU()-before.CPU() < span/10 {
 			return nil
 		}
 	}

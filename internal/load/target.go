@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/tidings-sse/tidings/internal/rig"
 )
 
 // A Target is the server to measure, and how to talk to it.
@@ -96,7 +98,7 @@ func (e *endpoint) subscribeRequest(topic, lastEventID string) []byte {
 // A message is one event to publish.
 type message struct {
 	topic string
-	event event
+	event rig.Event
 }
 
 // appendPublish appends a request that publishes messages. Several messages form a batch,
@@ -107,23 +109,23 @@ func (e *endpoint) appendPublish(dst []byte, body []byte, ms []message, size int
 	switch body = body[:0]; {
 	case e.PublishURL != "":
 		path, contentType = fill(e.publish, ms[0].topic), "text/plain"
-		body = ms[0].event.appendData(body, size)
+		body = appendData(body, ms[0].event, size)
 	case e.Protocol == "mercure":
 		path, contentType = base+"/.well-known/mercure", "application/x-www-form-urlencoded"
 		body = append(body, "topic="+ms[0].topic+"&data="...)
 		at := len(body)
-		body = ms[0].event.appendData(body, size)
+		body = appendData(body, ms[0].event, size)
 		body = append(body[:at], url.QueryEscape(string(body[at:]))...)
 	case len(ms) == 1:
 		path, contentType = base+"/events/"+ms[0].topic, "text/plain"
-		body = ms[0].event.appendData(body, size)
+		body = appendData(body, ms[0].event, size)
 	default:
 		path, contentType = base+"/events", "application/x-ndjson"
 		for _, m := range ms {
 			body = append(body, `{"topic":"`...)
 			body = append(body, m.topic...)
 			body = append(body, `","data":"`...)
-			body = m.event.appendData(body, size)
+			body = appendData(body, m.event, size)
 			body = append(body, "\"}\n"...)
 		}
 	}

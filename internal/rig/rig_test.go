@@ -1,6 +1,8 @@
 package rig
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -38,4 +40,36 @@ func TestFreeAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = ln.Close()
+}
+
+// FuzzParseEvent checks that data is accepted only if its length and every byte are those
+// of an event.
+func FuzzParseEvent(f *testing.F) {
+	body := func(dst []byte) []byte { return append(dst, "some data"...) }
+	f.Add(Event{1, 2, 3}.Append(nil, body))
+	f.Add(Event{}.Append(nil, body))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, ok := ParseEvent(data)
+		if !ok {
+			return
+		}
+		if head := fmt.Sprintf("%d %d %d ", e.Number, e.Publisher, e.At); len(head)+9 > len(data) {
+			t.Fatalf("%q was accepted as whole", data)
+		}
+	})
+}
+
+func TestTornEvent(t *testing.T) {
+	e := Event{Number: 12, Publisher: 3, At: 456}
+	data := e.Append([]byte("before"), func(dst []byte) []byte { return append(dst, "some data"...) })[len("before"):]
+	if got, ok := ParseEvent(data); !ok || got != e {
+		t.Fatalf("%q is parsed as %+v, %v", data, got, ok)
+	}
+	for i := range data {
+		torn := bytes.Clone(data)
+		torn[i] ^= 1
+		if _, ok := ParseEvent(torn); ok {
+			t.Errorf("%q is accepted", torn)
+		}
+	}
 }

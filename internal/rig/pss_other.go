@@ -1,6 +1,6 @@
 //go:build !linux
 
-package load
+package rig
 
 import "github.com/shirou/gopsutil/v4/process"
 

@@ -1,4 +1,4 @@
-package load
+package rig
 
 import "github.com/shirou/gopsutil/v4/process"
 

@@ -30,7 +30,7 @@ func Bound(next http.Handler, writeTimeout time.Duration) http.Handler {
 		if r.ProtoMajor > 1 { // over HTTP/2 the answer may still wait for window space
 			ForgetHead(t, r)
 		}
-		if !t.wrote {
+		if t.renewed.IsZero() {
 			t.renew() // the server writes the headers after this
 		}
 	})
@@ -100,7 +100,7 @@ type timedWriter struct {
 	http.ResponseWriter
 	request *http.Request // the server's own, which w answers
 	timeout time.Duration
-	wrote   bool
+	renewed time.Time   // when the deadline was last set; zero: nothing was written
 	own     atomic.Bool // the handler sets deadlines itself, perhaps from another goroutine
 }
 
@@ -122,9 +122,15 @@ func (w *timedWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
+// renew sets the deadline, unless that was done a moment ago: most answers are a head and
+// one piece, and setting a deadline costs as much as writing one.
 func (w *timedWriter) renew() {
-	if w.wrote = true; !w.own.Load() {
-		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout)) // not every writer has deadlines
+	now := time.Now()
+	if now.Sub(w.renewed) < w.timeout/64 {
+		return
+	}
+	if w.renewed = now; !w.own.Load() {
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(now.Add(w.timeout)) // not every writer has deadlines
 	}
 }
 

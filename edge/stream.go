@@ -17,6 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/descriptors"
+	"github.com/tidings-sse/tidings/internal/park"
 	"github.com/tidings-sse/tidings/sse"
 	"github.com/tidings-sse/tidings/topic"
 )
@@ -27,7 +28,7 @@ const servedSize = 16 << 10
 
 // Stream serves one subscriber until its client leaves or the hub ends the stream, in
 // this goroutine or parked. It sends errors itself, as [Edge.Refuse] does. Of o it uses
-// Envelope, Positions and Mercure, and sets the rest.
+// Envelope, Positions and IDs, and sets the rest.
 func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s hub.Subscription, o hub.StreamOptions) {
 	if g.Personal() { // no-transform keeps proxies from compressing, since that buffers
 		w.Header().Set("Cache-Control", "private, no-cache, no-transform")
@@ -47,7 +48,9 @@ func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s h
 		streams.Add(1)
 		defer streams.Add(-1)
 	}
-	o.Chunked = r.ProtoAtLeast(1, 1) && e.parks(w, r)
+	if r.ProtoAtLeast(1, 1) && e.parks(w, r) {
+		o.Framing = park.Chunks
+	}
 	if !e.parks(w, r) {
 		o.Request = keptHead(r)
 	}
@@ -55,8 +58,8 @@ func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s h
 	if err != nil {
 		return // answered
 	}
-	w.Header().Set("Last-Event-ID", beginning(st, s, o.Mercure))
-	if st.Chunked() || e.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
+	w.Header().Set("Last-Event-ID", beginning(st, s, o.IDs != nil))
+	if st.Framing() != nil || e.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
 		w.Header().Set("Connection", "close")
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see [Bound]
@@ -74,12 +77,12 @@ func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s h
 	if e.parks(w, r) && e.lot.Take(w, st) {
 		return
 	}
-	if st.Chunked() { // parking failed
+	if st.Framing() != nil { // parking failed
 		if s.From == (hub.From{}) { // so that no event since the headers is missed
 			s.From.LastEventID, _ = st.Start()
 		}
 		st.Close()
-		o.Chunked, o.Request = false, keptHead(r)
+		o.Framing, o.Request = nil, keptHead(r)
 		if st, err = e.begin(r, g, s, o); err != nil {
 			breakOff(r)
 			return
@@ -246,15 +249,15 @@ func (e *Edge) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.S
 }
 
 // beginning returns the id just before the first event of a stream: the id that was
-// asked for, if it is known. Before a gap it is "earliest". On Mercure's path it is
-// also "earliest" if that was asked for, as its specification demands.
-func beginning(st *hub.Stream, s hub.Subscription, mercure bool) string {
+// asked for, if it is known. Before a gap it is "earliest". If the
+// dialect spells ids in its own way, it echoes "earliest", too, as Mercure demands.
+func beginning(st *hub.Stream, s hub.Subscription, echoes bool) string {
 	id, gap := st.Start()
 	asked := s.From.LastEventID
 	switch {
 	case gap:
 		return hub.Earliest
-	case asked != "" && (mercure || asked != hub.Earliest):
+	case asked != "" && (echoes || asked != hub.Earliest):
 		return asked
 	}
 	return id

@@ -18,7 +18,7 @@ import (
 var ErrTooManyBans = errors.New("hub: too many topics are banned")
 
 // Limits on what may be banned at a time. Live delivery tries templates within limits of
-// its own, see [router.ban], but each event that is read from the log, and each topic
+// its own, see [route.Router.Ban], but each event that is read from the log, and each topic
 // that a new subscription names, is tried on all of them.
 const (
 	maxBanned          = 1000    // selectors
@@ -83,8 +83,8 @@ func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, e
 	}
 	h.mu.Lock()
 	h.bans.now.Store(next)
-	h.router.ban(next)
-	for _, f := range h.router.feeds {
+	h.router.Ban(next.selectors())
+	for _, f := range h.feeds {
 		f.restart(h.headNow())
 	}
 	h.mu.Unlock()
@@ -184,18 +184,6 @@ func (s *banned) open(topics []string) []string {
 	return open
 }
 
-// hasAll reports whether every topic is banned.
-func (s *banned) hasAll() bool { return s != nil && s.sel.All() }
-
-// names reports whether a topic is banned by its exact name.
-func (s *banned) names(topic string) bool {
-	if s == nil {
-		return false
-	}
-	_, ok := s.until[topic]
-	return ok
-}
-
 // cost returns how many passes over a topic matching makes at most.
 func (s *banned) cost() int {
 	if s == nil {
@@ -204,12 +192,12 @@ func (s *banned) cost() int {
 	return s.sel.Cost()
 }
 
-// templates returns the banned templates.
-func (s *banned) templates() []*topic.Template {
+// selectors returns what is banned, or nil.
+func (s *banned) selectors() *topic.Selectors {
 	if s == nil {
 		return nil
 	}
-	return s.sel.Templates()
+	return &s.sel
 }
 
 // has reports whether a topic is banned.

@@ -41,7 +41,7 @@ func routeEvents(b *testing.B, h *Hub, topic func(int) string) {
 		e := *events[i%len(events)]
 		e.ID = eventlog.ID{Epoch: 1, Lo: uint64(i + 1)}
 		h.mu.Lock()
-		h.router.route(e.Topics, func(f *feed) {
+		h.router.Route(e.Topics, func(f *feed) {
 			routed++
 			f.add(&e, 0, func(*feed) ([]byte, guard) { return appendWire(nil, &e, form{}), nil })
 		}, func(f *feed) { f.pass(&e) })

@@ -3,7 +3,7 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -27,20 +27,51 @@ const (
 	Bare        Envelope = iota // as they were published
 	InJSON                      // data is a JSON object with the event's topics, type, time and data
 	JSONMessage                 // the same, and events have no type, so that one listener receives all
-	envelopes
+	envelopes                   // their number
 )
 
 var envelopeNames = [envelopes]string{"", "json", "message"}
 
 func (e Envelope) String() string { return envelopeNames[e] }
 
-// appendWire appends e as it is sent, in one chunk if the form is chunked. A gap is never
-// put in an envelope.
-func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
-	if as.chunked {
-		as.chunked = false
-		return appendChunk(dst, func(dst []byte) []byte { return appendWire(dst, e, as) })
+// A Framing puts what a stream sends into the frames of its transport, such as the chunks
+// of HTTP/1.1. Streams with the same Framing share encoded events. Its fields do not
+// change.
+type Framing struct {
+	// Append appends to dst what add appends, as one frame. add appends at least one byte.
+	Append func(dst []byte, add func(dst []byte) []byte) []byte
+
+	// End ends a response of which there will be no more.
+	End string
+}
+
+// A Spelling is how a dialect writes positions as ids. Streams with the same Spelling
+// share encoded events. Its field does not change.
+type Spelling struct {
+	Of func(eventlog.ID) string
+}
+
+// A form is how events are written on a stream. Feeds are told apart by it.
+type form struct {
+	envelope Envelope
+	framing  *Framing  // nil: none
+	ids      *Spelling // nil: as the log writes them
+}
+
+// framed appends what add appends, in a frame if the form has a framing.
+func (as form) framed(dst []byte, add func(dst []byte) []byte) []byte {
+	if as.framing == nil {
+		return add(dst)
 	}
+	return as.framing.Append(dst, add)
+}
+
+// appendWire appends e as it is sent. A gap is never put in an envelope.
+func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
+	return as.framed(dst, func(dst []byte) []byte { return as.appendEvent(dst, e) })
+}
+
+func (as form) appendEvent(dst []byte, e *eventlog.Event) []byte {
 	if e.Retry > 0 {
 		dst = appendRetry(dst, e.Retry)
 	}
@@ -58,18 +89,38 @@ func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
 	return dst
 }
 
-// forms is the number of forms, see form.index.
-const forms = 4 * int(envelopes)
+// wires holds one event as it is sent, encoded once for each form that feeds have.
+type wires []wire
 
-func (as form) index() int {
-	n := int(as.envelope)
-	if as.chunked {
-		n += int(envelopes)
+type wire struct {
+	as    form
+	bytes []byte // empty: not encoded yet
+}
+
+// next forgets the event. It keeps the buffers for the next one, except large ones, which
+// windows refer to.
+func (ws wires) next() {
+	for i := range ws {
+		if w := &ws[i]; cap(w.bytes) > pageBytes {
+			w.bytes = nil
+		} else {
+			w.bytes = w.bytes[:0]
+		}
 	}
-	if as.mercure {
-		n += 2 * int(envelopes)
+}
+
+// of returns e as it is sent in a form.
+func (ws *wires) of(e *eventlog.Event, as form) []byte {
+	i := slices.IndexFunc(*ws, func(w wire) bool { return w.as == as })
+	if i < 0 {
+		i = len(*ws)
+		*ws = append(*ws, wire{as: as})
 	}
-	return n
+	w := &(*ws)[i]
+	if len(w.bytes) == 0 {
+		w.bytes = appendWire(w.bytes, e, as)
+	}
+	return w.bytes
 }
 
 // id returns an event's id in a form.
@@ -80,24 +131,12 @@ func (as form) id(e *eventlog.Event) string {
 	return e.PublisherID
 }
 
+// place returns a position as an id in a form.
 func (as form) place(id eventlog.ID) string {
-	if as.mercure {
-		return id.URN()
+	if as.ids == nil {
+		return id.String()
 	}
-	return id.String()
-}
-
-// appendChunk appends what add appends, as a chunk (RFC 9112 §7.1). The size comes first
-// but is known last, so appendChunk reserves room for the longest and moves the chunk to
-// close what is left.
-func appendChunk(dst []byte, add func(dst []byte) []byte) []byte {
-	var size [len("7fffffffffffffff\r\n")]byte
-	start := len(dst)
-	dst = add(append(dst, size[:]...))
-	chunk := dst[start+len(size):]
-	n := copy(dst[start:], append(strconv.AppendInt(size[:0], int64(len(chunk)), 16), "\r\n"...))
-	n += copy(dst[start+n:], chunk)
-	return append(dst[:start+n], "\r\n"...)
+	return as.ids.Of(id)
 }
 
 // AppendEnvelope appends e as a JSON object with topics, type, time (UTC, RFC 3339), data

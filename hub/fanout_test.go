@@ -292,8 +292,8 @@ func TestFanout(t *testing.T) {
 				l.close(p)
 			}
 			checkTotals(t, h)
-			if len(l.fo.cohorts) != 0 || len(h.router.feeds) != 0 {
-				t.Errorf("%d cohorts, %d feeds are left, and nobody is there", len(l.fo.cohorts), len(h.router.feeds))
+			if len(l.fo.cohorts) != 0 || len(h.feeds) != 0 {
+				t.Errorf("%d cohorts, %d feeds are left, and nobody is there", len(l.fo.cohorts), len(h.feeds))
 			}
 		})
 	}

@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -23,8 +25,8 @@ type feed struct {
 	held  *windowShare        // bytes of the windows of all feeds
 	all   *totals             // totals over all feeds
 
-	refs   int   // subscribers; guarded by the hub's lock, as is counts
-	counts int64 // bytes counted for its selectors and types, and for the templates it is the bearer of
+	refs         int                       // subscribers; guarded by the hub's lock
+	subscription route.Subscription[*feed] // guarded by the hub's lock
 
 	mu        sync.Mutex    // guards all below; taken inside the hub's lock
 	window                  // contents never change while a stream may refer to them
@@ -48,13 +50,6 @@ type feedKey struct {
 	form
 }
 
-// A form is how events are written on a stream.
-type form struct {
-	envelope Envelope
-	chunked  bool
-	mercure  bool
-}
-
 func newFeed(s Subscription, as form, held *windowShare) (*feed, error) {
 	f := &feed{sel: s.Selectors, held: held, key: feedKey{selectors: topic.ListKey(s.Selectors.Texts()), form: as}}
 	if as.envelope != Bare {
@@ -70,7 +65,9 @@ func newFeed(s Subscription, as form, held *windowShare) (*feed, error) {
 	if asked > MaxSubscriptionBytes {
 		return nil, topic.Invalid("the topics and types of a subscription may have %d bytes in all, not %d; * and URI Templates select many topics at once", MaxSubscriptionBytes, asked)
 	}
+	f.subscription = route.Subscription[*feed]{Of: f, Selectors: &f.sel}
 	if len(s.Types) == 0 {
+		f.subscription.Bytes = f.size()
 		return f, nil
 	}
 	f.types = map[string]struct{}{}
@@ -81,7 +78,25 @@ func newFeed(s Subscription, as form, held *windowShare) (*feed, error) {
 		f.types[strings.Clone(t)] = struct{}{} // a substring would keep the whole URL in memory
 	}
 	f.key.types = topic.ListKey(slices.Sorted(maps.Keys(f.types)))
+	f.subscription.Bytes = f.size()
 	return f, nil
+}
+
+// selectorSize is about how many bytes a selector or a type costs beside its text: a
+// string, a map entry, a feed in a list.
+const selectorSize = 128
+
+// size returns about how many bytes a feed's selectors and types take, without what its
+// templates compile to.
+func (f *feed) size() int64 {
+	n := int(unsafe.Sizeof(*f)) + len(f.key.selectors) + len(f.key.types) + len(f.key.grant)
+	for _, text := range f.sel.Texts() {
+		n += len(text) + selectorSize
+	}
+	for name := range f.types {
+		n += len(name) + selectorSize
+	}
+	return int64(n)
 }
 
 // wants reports whether the feed asks for e by a topic that b does not ban.

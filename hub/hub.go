@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -58,7 +59,8 @@ type Hub struct {
 	pumps atomic.Bool // the pump waits for mu
 
 	mu          sync.Mutex // guards all below
-	router      router
+	feeds       map[feedKey]*feed
+	router      *route.Router[*feed]
 	subscribers int
 	ahead       []Waker // woken when head moves, then forgotten
 	inLate      map[string]struct{}
@@ -89,7 +91,8 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		pumped:  make(chan struct{}),
 		budget:  o.Budget,
 		inLate:  map[string]struct{}{},
-		router:  newRouter(o.Budget, weights),
+		feeds:   map[feedKey]*feed{},
+		router:  route.New[*feed](o.Budget.Share(budget.Matches), weights),
 		weights: weights,
 		windows: newWindowShare(o.Budget),
 		late:    make(chan string, maxLate),
@@ -161,17 +164,12 @@ func (h *Hub) pump(ctx context.Context, after eventlog.ID) {
 }
 
 func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
-	var wire [forms][]byte
+	var ws wires
 	for e, err := range h.log.Tail(ctx, after) {
 		if err != nil {
 			return err
 		}
-		// Each form of the event is encoded once for all feeds.
-		for i := range wire {
-			if wire[i] = wire[i][:0]; cap(wire[i]) > pageBytes { // do not keep a large event's buffer
-				wire[i] = nil
-			}
-		}
+		ws.next()
 		var g guard // of the event, shared by all feeds
 		encode := func(f *feed) ([]byte, guard) {
 			if g == nil {
@@ -182,17 +180,13 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 					return appendWire(nil, seen, f.key.form), g
 				}
 			}
-			b := &wire[f.key.form.index()]
-			if len(*b) == 0 {
-				*b = appendWire(*b, e, f.key.form)
-			}
-			return *b, g
+			return ws.of(e, f.key.form), g
 		}
 		at := appended(e)
 		add := func(f *feed) { f.add(e, at, encode) }
 		skip := func(f *feed) { f.pass(e) }
 		h.lockFirst()
-		for _, topic := range h.router.route(e.Topics, add, skip) {
+		for _, topic := range h.router.Route(e.Topics, add, skip) {
 			h.matchLater(topic)
 		}
 		h.moveHead(e.ID)
@@ -246,13 +240,13 @@ func (h *Hub) matchLate(ctx context.Context) {
 			return
 		case topic := <-h.late:
 			h.mu.Lock()
-			t := h.router.trialOf(topic)
+			t := h.router.Trial(topic)
 			h.mu.Unlock()
 			pace := h.live.begin(false, nil)
-			t.run(ctx, pace)
+			t.Run(ctx, pace.keep)
 			pace.end()
 			h.mu.Lock()
-			h.router.tried(t)
+			h.router.Tried(t)
 			delete(h.inLate, topic)
 			h.mu.Unlock()
 		}
@@ -274,7 +268,7 @@ func (h *Hub) moveHead(to eventlog.ID) {
 func (h *Hub) skip(to eventlog.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, f := range h.router.feeds {
+	for _, f := range h.feeds {
 		f.skip(to)
 	}
 	h.moveHead(to)
@@ -325,16 +319,29 @@ func (h *Hub) join(s Subscription, as form) (*feed, error) {
 		return nil, err
 	}
 	f.start, f.all = h.headNow(), &h.totals
-	if known := h.router.feeds[f.key]; known != nil {
+	if known := h.feeds[f.key]; known != nil {
 		f = known
-	} else if err := h.router.add(f); err != nil {
+	} else if err := h.addFeed(f); err != nil {
 		return nil, err
-	} else {
-		h.totals.feeds.Add(1)
 	}
 	f.refs++
 	h.subscribers++
 	return f, nil
+}
+
+// addFeed adds a feed that is new. The error is [ErrTooManyTemplates] or
+// [ErrTooManySelectors]. h.mu is held.
+func (h *Hub) addFeed(f *feed) error {
+	switch err := h.router.Add(&f.subscription); err {
+	case nil:
+	case route.ErrNoMemory:
+		return ErrTooManySelectors
+	default:
+		return err
+	}
+	h.feeds[f.key] = f
+	h.totals.feeds.Add(1)
+	return nil
 }
 
 // part removes a subscriber from its feed, once. It reports whether this call did so.
@@ -347,7 +354,8 @@ func (h *Hub) part(f *feed, parted *bool) bool {
 	}
 	*parted = true
 	if f.refs--; f.refs == 0 {
-		h.router.remove(f)
+		h.router.Remove(&f.subscription)
+		delete(h.feeds, f.key)
 		h.totals.feeds.Add(-1)
 		h.pages.forgetFeed(f)
 	}

@@ -111,6 +111,11 @@ func (ha *hall) Leave(tag int32, _ error) {
 	ha.line = append(ha.line, &ha.seats[tag])
 }
 
+// frames is a framing, as parked streams have one.
+var frames = &hub.Framing{Append: func(dst []byte, add func([]byte) []byte) []byte {
+	return append(add(append(dst, '[')), ']')
+}}
+
 // fill opens streams on topics in turn, and parks them as a shard does.
 func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []seat {
 	seats := make([]seat, streams)
@@ -121,7 +126,7 @@ func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []s
 			b.Fatal(err)
 		}
 		st, err := h.Stream(context.Background(), hub.Subscription{Selectors: sel}, hub.StreamOptions{
-			Retry: 3 * time.Second, Heartbeat: 15 * time.Second, Chunked: true,
+			Retry: 3 * time.Second, Heartbeat: 15 * time.Second, Framing: frames,
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
+	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -47,7 +48,7 @@ type modelStream struct {
 	selectors []string
 	types     []string
 	grant     []string
-	mercure   bool
+	ids       *Spelling
 	positions Positions
 	st        *Stream
 	at        int    // index in all of the event that may come next
@@ -104,17 +105,17 @@ func (m *model) start() {
 	if m.hub, err = New(m.log, Options{Budget: b}); err != nil {
 		m.t.Fatal(err)
 	}
-	m.hub.setWork([]int{pumpWork, 120, 0}[m.rng.IntN(3)])
+	m.hub.setWork([]int{route.DefaultWork, 120, 0}[m.rng.IntN(3)])
 	for _, s := range m.subs {
 		m.reopen(s)
 	}
 }
 
-// setWork sets how much the pump may do to match one event, see pumpWork.
+// setWork sets how much the pump may do to match one event, see route.DefaultWork.
 func (h *Hub) setWork(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.router.work = n
+	h.router.Work = n
 }
 
 func (m *model) stop() {
@@ -266,7 +267,7 @@ func (m *model) subscribe() {
 		selectors: [][]string{{"a"}, {"a", "b"}, {"*"}, {"orders/{id}"}, {"orders/{id}", "b"}, {"{+x}"}, {"{x}rs{/y}", "a"}}[m.rng.IntN(7)],
 		types:     [][]string{nil, {"price"}, {"message"}}[m.rng.IntN(3)],
 		grant:     [][]string{nil, {"*"}, {"a"}, {"orders/{id}", "other"}}[m.rng.IntN(4)],
-		mercure:   m.rng.IntN(2) == 0,
+		ids:       []*Spelling{nil, urns}[m.rng.IntN(2)],
 		positions: Positions(m.rng.IntN(3)),
 	}
 	m.reopen(s)
@@ -287,7 +288,7 @@ func (m *model) reopen(s *modelStream) {
 	if sub.Grant, err = topic.Parse(s.grant...); err != nil {
 		m.t.Fatal(err)
 	}
-	s.st, err = m.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Hour, Mercure: s.mercure, Positions: s.positions})
+	s.st, err = m.hub.Stream(context.Background(), sub, StreamOptions{Retry: time.Second, Heartbeat: time.Hour, IDs: s.ids, Positions: s.positions})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -369,7 +370,7 @@ func (m *model) next(s *modelStream) int {
 
 // wire returns the event's id on a stream.
 func (p *published) wire(s *modelStream) string {
-	if s.mercure && p.name == p.id.String() {
+	if s.ids != nil && p.name == p.id.String() {
 		return p.id.URN()
 	}
 	return p.name

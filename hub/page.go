@@ -286,7 +286,7 @@ func (p *pages) take(e *pageEntry, st *Stream) {
 func (p *pages) leave(e *pageEntry, st *Stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.waiting = without(e.waiting, st); len(e.waiting) > 0 {
+	if e.waiting = slices.DeleteFunc(e.waiting, func(other *Stream) bool { return other == st }); len(e.waiting) > 0 {
 		return
 	}
 	p.left.Broadcast()

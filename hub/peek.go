@@ -96,11 +96,11 @@ func (st *Stream) Over() error {
 	return st.ended()
 }
 
-// Farewell returns the last chunk of HTTP/1.1 (RFC 9112 §7.1) if the stream is chunked
-// and has ended for good, see [IsFinal], between two events. Otherwise it returns "".
+// Farewell returns the end of the stream's framing if the stream has ended for good, see
+// [IsFinal], between two events. Otherwise it returns "".
 func (st *Stream) Farewell() string {
-	if IsFinal(st.ended()) && st.Chunked() && st.cursor.part == 0 && len(st.own) == 0 {
-		return "0\r\n\r\n"
+	if f := st.Framing(); f != nil && IsFinal(st.ended()) && st.cursor.part == 0 && len(st.own) == 0 {
+		return f.End
 	}
 	return ""
 }

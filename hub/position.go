@@ -55,9 +55,9 @@ func appendRetry(dst []byte, retry time.Duration) []byte {
 
 // Again returns the body of a response to a client that cannot be served now: it sets the
 // time to wait before reconnecting and, unless place is zero, the position to resume
-// after. It uses only o.Positions and o.Mercure.
+// after. It uses only o.Positions and o.IDs.
 func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {
-	return o.Positions.append(nil, retry, form{mercure: o.Mercure}, place)
+	return o.Positions.append(nil, retry, form{ids: o.IDs}, place)
 }
 
 // place returns the position up to which the client has all that it asked for, once it
@@ -105,8 +105,8 @@ func (st *Stream) Beat() {
 // says queues blocks to be sent first. With them the client has everything up to place,
 // unless that is zero.
 func (st *Stream) says(blocks []byte, place eventlog.ID) {
-	if len(blocks) > 0 && st.Chunked() { // an empty chunk would end the response
-		blocks = appendChunk(nil, func(dst []byte) []byte { return append(dst, blocks...) })
+	if len(blocks) > 0 { // an empty chunk would end the response
+		blocks = st.feed.key.form.framed(nil, func(dst []byte) []byte { return append(dst, blocks...) })
 	}
 	st.own, st.ownPlace = append(st.own, blocks...), place
 }

@@ -173,7 +173,7 @@ func (st *Stream) info(ask *inquiry) StreamInfo {
 		Types:     st.feed.typeNames(),
 		Envelope:  st.feed.key.envelope,
 		Opened:    time.Unix(0, st.opened),
-		Bytes:     st.weight.bytes() + st.feed.weight(),
+		Bytes:     st.weight.bytes() + st.feed.subscription.Weight(),
 	}
 	i.State, i.Behind, i.Place = st.progress()
 	if ask != nil {

@@ -15,16 +15,16 @@ func checkTotals(t *testing.T, h *Hub) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	attached, behind := 0, 0
-	for _, f := range h.router.feeds {
+	for _, f := range h.feeds {
 		f.mu.Lock()
 		attached += f.attached
 		behind += f.behind
 		f.mu.Unlock()
 	}
 	all := &h.totals
-	if all.feeds.Load() != int64(len(h.router.feeds)) || all.attached.Load() != int64(attached) || all.behind.Load() != int64(behind) {
+	if all.feeds.Load() != int64(len(h.feeds)) || all.attached.Load() != int64(attached) || all.behind.Load() != int64(behind) {
 		t.Fatalf("the totals are %d feeds, %d streams attached, %d behind; the feeds say %d, %d, %d",
-			all.feeds.Load(), all.attached.Load(), all.behind.Load(), len(h.router.feeds), attached, behind)
+			all.feeds.Load(), all.attached.Load(), all.behind.Load(), len(h.feeds), attached, behind)
 	}
 }
 

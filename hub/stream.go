@@ -14,14 +14,14 @@ type StreamOptions struct {
 	Retry     time.Duration // the reconnection time sent first; 0: none
 	Heartbeat time.Duration // silence after which [Stream.Serve] sends a heartbeat; must be positive; only Serve uses it
 	Envelope  Envelope      // how events are encoded; zero: [Bare]
-	Chunked   bool          // whether each block is a chunk of HTTP/1.1 (RFC 9112 §7.1)
+	Framing   *Framing      // the frames of its transport, one for each block; nil: none
 	Expires   time.Time     // when the stream ends with [ErrExpired]; zero: never
 	Peer      Peer          // the client, as [Hub.Streams] lists it; zero: unknown
 	OnClose   func()        // called once when the stream closes; not if [Hub.Stream] fails; nil: nothing is called
 	Request   int64         // bytes of its request that the caller holds while it is open; 0: none are counted
 
 	Positions Positions // how the stream reports its position; zero: [PositionEvents]
-	Mercure   bool      // whether the hub's ids are written as urn:uuid:… (RFC 9562 §4), as Mercure requires
+	IDs       *Spelling // how the hub's ids are written; nil: as the log writes them
 }
 
 // A Stream is a subscription encoded as the body of one response: its first position,
@@ -86,7 +86,7 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		grant = weight.grant.value
 		s.Grant = *grant // the feed keeps the shared one
 	}
-	f, err := h.join(s, form{o.Envelope, o.Chunked, o.Mercure})
+	f, err := h.join(s, form{o.Envelope, o.Framing, o.IDs})
 	if err != nil {
 		h.weights.part(&weight)
 		return nil, err
@@ -134,8 +134,8 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	return st, nil
 }
 
-// Chunked reports whether the stream's blocks are chunks of HTTP/1.1.
-func (st *Stream) Chunked() bool { return st.feed.key.form.chunked }
+// Framing returns the stream's framing; nil means none.
+func (st *Stream) Framing() *Framing { return st.feed.key.form.framing }
 
 // Close closes the stream and releases what it holds. If [Stream.End] was not called
 // before, the stream counts as closed by its client. Bytes that Peek returned are no

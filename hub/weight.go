@@ -1,14 +1,24 @@
 package hub
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
+
+// ErrTooManyTemplates reports a subscription with a URI Template that would have to be
+// tried on every topic, when the hub has as many of those as it may.
+var ErrTooManyTemplates = route.ErrTooManyTemplates
+
+// ErrTooManySelectors reports a subscription that does not fit into the memory that the
+// hub has for what all subscriptions ask for: selectors, grants and peers.
+var ErrTooManySelectors = errors.New("hub: what all subscriptions ask for takes too much memory")
 
 const (
 	// heavyWeight is how many bytes all subscriptions together may hold beyond the light
@@ -28,7 +38,7 @@ const (
 )
 
 // weights counts, in a share of the budget, what open streams hold because of their
-// requests.
+// requests. It is the account of the router.
 type weights struct {
 	share *budget.Share
 	limit int64 // heavyWeight
@@ -51,8 +61,8 @@ type granted struct {
 	grants int // how many
 }
 
-// countTemplate counts n more tables that hold p; n may be negative.
-func (w *weights) countTemplate(p *topic.Template, n int64) {
+// CountTemplate counts n more tables that hold p; n may be negative.
+func (w *weights) CountTemplate(p *topic.Template, n int64) {
 	w.templateCount.Add(n)
 	w.templateBytes.Add(n * p.Size())
 }
@@ -64,8 +74,8 @@ func newWeights(b *budget.Budget) *weights {
 // heavyPart returns how many of the n bytes of one subscription count as heavy.
 func heavyPart(n int64) int64 { return max(0, n-lightWeight) }
 
-// take counts n bytes of one subscription, and reports whether there is room for them.
-func (w *weights) take(n int64) bool {
+// Take counts n bytes of one subscription, and reports whether there is room for them.
+func (w *weights) Take(n int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.takeLocked(n)
@@ -80,8 +90,8 @@ func (w *weights) takeLocked(n int64) bool {
 	return true
 }
 
-// give gives back n bytes, which must have been taken in one call.
-func (w *weights) give(n int64) {
+// Give gives back n bytes, which must have been taken in one call.
+func (w *weights) Give(n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.giveLocked(n)
@@ -92,8 +102,8 @@ func (w *weights) giveLocked(n int64) {
 	w.share.Give(n)
 }
 
-// move moves n counted bytes from one subscription to another.
-func (w *weights) move(from, to *int64, n int64) {
+// Move moves n counted bytes from one subscription to another.
+func (w *weights) Move(from, to *int64, n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.heavy -= heavyPart(*from) + heavyPart(*to)
@@ -240,7 +250,7 @@ func (w *weights) keepGrant(canonical string, grant *topic.Selectors) (*kept[str
 			}
 			g = &granted{Template: p}
 			w.templates[p.Text()] = g
-			w.countTemplate(p, 1)
+			w.CountTemplate(p, 1)
 		}
 		g.grants++
 	}
@@ -254,7 +264,7 @@ func (w *weights) dropTemplates(templates []*topic.Template) {
 		if g.grants--; g.grants == 0 {
 			delete(w.templates, p.Text())
 			w.share.Give(p.Size())
-			w.countTemplate(p, -1)
+			w.CountTemplate(p, -1)
 		}
 	}
 }

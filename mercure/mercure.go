@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidings-sse/tidings/auth"
 	"github.com/tidings-sse/tidings/edge"
+	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
 	"github.com/tidings-sse/tidings/internal/form"
 	"github.com/tidings-sse/tidings/topic"
@@ -98,13 +99,16 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 		m.edge.Refuse(w, r, err)
 		return
 	}
-	o := hub.StreamOptions{Mercure: true}
+	o := hub.StreamOptions{IDs: urns}
 	if o.Positions, err = edge.ParsePositions(q, hub.PositionFields); err != nil {
 		m.edge.Refuse(w, r, err)
 		return
 	}
 	m.edge.Stream(w, r, g, sub, o)
 }
+
+// urns writes the hub's ids as urn:uuid:… (RFC 9562 §4), because Mercure's ids are IRIs.
+var urns = &hub.Spelling{Of: eventlog.ID.URN}
 
 // selectors parses a subscriber's topics. It accepts as many as the hub allows in one
 // subscription, because other Mercure hubs do, too.

@@ -43,7 +43,7 @@ func openStream(t *testing.T, l *Lot) *hub.Stream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := l.hub.Stream(t.Context(), hub.Subscription{Selectors: all}, hub.StreamOptions{Heartbeat: time.Hour, Chunked: true})
+	st, err := l.hub.Stream(t.Context(), hub.Subscription{Selectors: all}, hub.StreamOptions{Heartbeat: time.Hour, Framing: Chunks})
 	if err != nil {
 		t.Fatal(err)
 	}

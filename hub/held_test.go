@@ -115,7 +115,7 @@ func TestNewestHoldsPositions(t *testing.T) {
 			if held > clients*(1<<20) {
 				t.Errorf("%d clients hold %d bytes", clients, held)
 			}
-			if n := lists.Used(); n < clients*events*2/3*24 || n > held {
+			if n := lists.Used(); n < clients*events*2/3*24 || n > held+held/8 { // the heap is measured with what else goes on
 				t.Errorf("%d bytes of positions are counted, and %d held", n, held)
 			}
 			want := 0

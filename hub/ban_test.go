@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -233,7 +234,7 @@ func banInMidEvent(t *testing.T, fromLog, cut bool) {
 		st = openStream(t, h, From{}, "*")
 		next(t, st)
 	}
-	for range pageScan + 10 { // more than a page
+	for range pace.MaxLooks + 10 { // more than a page
 		put(t, h, "a", "withheld")
 	}
 	put(t, h, "b", large)

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -83,7 +84,7 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.S
 		pace, err := h.pages.search(ctx, &sel)
 		var found []eventlog.Topic
 		give := func() bool {
-			pace.end()
+			pace.End()
 			pace = nil
 			for _, t := range found {
 				if !yield(t, nil) {
@@ -97,7 +98,7 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.S
 			if err = errors.Join(err, topicsErr); err != nil {
 				break
 			}
-			if pace.over() || len(found) == batchSize {
+			if pace.Over() || len(found) == batchSize {
 				if !give() {
 					return
 				}
@@ -125,11 +126,11 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.S
 	}
 }
 
-func (h *Hub) newestPublic(ctx context.Context, topic string, pace *pace) (eventlog.ID, error) {
+func (h *Hub) newestPublic(ctx context.Context, topic string, pace *pace.Pace) (eventlog.ID, error) {
 	looked := 0
 	events, err := h.log.Newest(ctx, topic, 1, func(e *eventlog.Event) bool {
 		if looked++; looked%32 == 0 {
-			pace.keep()
+			pace.Keep()
 		}
 		return !e.Private || looked == glimpse
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
@@ -47,7 +48,7 @@ type Hub struct {
 
 	err      atomic.Pointer[error] // why the pump ended
 	clock    clockWatch
-	live     activity
+	live     *pace.Activity
 	registry registry
 	changes  atomic.Uint64                 // openings and closings of streams, counted after each
 	watch    func(i StreamInfo, open bool) // set by Watch; nil: nothing is called
@@ -95,14 +96,14 @@ func New(log eventlog.Log, o Options) (*Hub, error) {
 		router:  route.New[*feed](o.Budget.Share(budget.Matches), weights),
 		weights: weights,
 		windows: newWindowShare(o.Budget),
+		live:    pace.New(runtime.GOMAXPROCS(0)),
 		late:    make(chan string, maxLate),
 		drain:   drain{begun: make(chan struct{}), gone: make(chan struct{})},
 	}
 	h.head.Store(&bounds.Last)
-	h.live.half = time.Duration(runtime.GOMAXPROCS(0) / 2)
 	h.clock.ctx, h.clock.now = ctx, func() time.Time { return time.Now().Round(0) }
 	h.counters.started = time.Now()
-	h.pages = newPages(ctx, log, &h.live, &h.bans, o.Budget.Share(budget.Pages))
+	h.pages = newPages(ctx, log, h.live, &h.bans, o.Budget.Share(budget.Pages))
 	h.matcher.Go(func() { h.matchLate(ctx) })
 	go h.pump(ctx, bounds.Last)
 	return h, nil
@@ -126,7 +127,7 @@ func (h *Hub) Close() error {
 func (h *Hub) Budget() *budget.Budget { return h.budget }
 
 // Live reports whether an event was routed within the last 100 ms.
-func (h *Hub) Live() bool { return h.live.recent(time.Now()) }
+func (h *Hub) Live() bool { return h.live.Recent(time.Now()) }
 
 // Err returns nil while the hub delivers, then why it stopped: [ErrClosed], or the log's
 // error.
@@ -191,7 +192,7 @@ func (h *Hub) route(ctx context.Context, after eventlog.ID) error {
 		}
 		h.moveHead(e.ID)
 		h.mu.Unlock()
-		h.live.note()
+		h.live.Note()
 	}
 	return ctx.Err()
 }
@@ -242,9 +243,9 @@ func (h *Hub) matchLate(ctx context.Context) {
 			h.mu.Lock()
 			t := h.router.Trial(topic)
 			h.mu.Unlock()
-			pace := h.live.begin(false, nil)
-			t.Run(ctx, pace.keep)
-			pace.end()
+			pace := h.live.Begin(false, nil)
+			t.Run(ctx, pace.Keep)
+			pace.End()
 			h.mu.Lock()
 			h.router.Tried(t)
 			delete(h.inLate, topic)

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -22,11 +22,6 @@ const (
 	// pageBytes is about how many bytes of the log a stream that catches up gets at a
 	// time.
 	pageBytes = 64 << 10
-	// pageScan is how many events are matched for one page before other reads get their
-	// turn.
-	pageScan = 8192
-	// pageTime is how long matching for one page may take, for slow selectors.
-	pageTime = 10 * time.Millisecond
 )
 
 // A page is a run read from the log. Its offsets count from its beginning.
@@ -58,7 +53,7 @@ func (pg *page) find(partOf eventlog.ID) int {
 type pages struct {
 	ctx   context.Context
 	log   eventlog.Log
-	live  *activity
+	live  *pace.Activity
 	bans  *bans
 	short chan struct{}    // slots for reads that are expected to be short, see beginRead
 	slots [2]chan struct{} // [0] for selectors that are fast to match, [1] for others
@@ -87,7 +82,7 @@ type pageEntry struct {
 	abandon context.CancelFunc // ends the wait for a slot
 }
 
-func newPages(ctx context.Context, log eventlog.Log, live *activity, b *bans, held *budget.Share) *pages {
+func newPages(ctx context.Context, log eventlog.Log, live *pace.Activity, b *bans, held *budget.Share) *pages {
 	p := &pages{
 		ctx:    ctx,
 		log:    log,
@@ -109,7 +104,7 @@ const costly = 64
 
 // begin waits for a slot to read the log for sel, and returns a pace to read at. The
 // caller must call its end method, which releases the slot. The error is ctx's.
-func (p *pages) begin(ctx context.Context, sel *topic.Selectors) (*pace, error) {
+func (p *pages) begin(ctx context.Context, sel *topic.Selectors) (*pace.Pace, error) {
 	slow := sel.Cost() > costly
 	slot := p.slots[0]
 	if slow {
@@ -118,17 +113,22 @@ func (p *pages) begin(ctx context.Context, sel *topic.Selectors) (*pace, error) 
 	select {
 	case slot <- struct{}{}:
 		takesLong := slow || p.bans.now.Load().cost() > costly
-		return p.live.begin(takesLong, slot), nil
+		return p.live.Begin(takesLong, slot), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
+// searchRests is how many times as long as it has worked a search rests while events are
+// being published. A client that asks for one waits for an answer; a stream that catches
+// up falls further behind.
+const searchRests = 3
+
 // search does what begin does, for work that goes through topics, streams or feeds.
-func (p *pages) search(ctx context.Context, sel *topic.Selectors) (*pace, error) {
+func (p *pages) search(ctx context.Context, sel *topic.Selectors) (*pace.Pace, error) {
 	pace, err := p.begin(ctx, sel)
 	if err == nil {
-		pace.rests = searchRests
+		pace.SlowDown(searchRests)
 	}
 	return pace, err
 }
@@ -146,7 +146,7 @@ const cheap = 16
 // those of streams that have much to read or read large events, since the stream falls
 // further behind meanwhile. So reads that look short have slots of their own. They go on
 // among the others once they have looked at many events, or at a large one.
-func (p *pages) beginRead(ctx context.Context, e *pageEntry) (*pace, error) {
+func (p *pages) beginRead(ctx context.Context, e *pageEntry) (*pace.Pace, error) {
 	short := len(e.ids) == 0 && e.feed.sel.Cost()+p.bans.now.Load().cost() <= cheap &&
 		(!e.feed.sel.IsOpen() || e.place.Epoch == e.head.Epoch && e.head.Lo-e.place.Lo <= nearEnd)
 	if !short {
@@ -157,20 +157,11 @@ func (p *pages) beginRead(ctx context.Context, e *pageEntry) (*pace, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	pc := p.live.begin(false, p.short)
-	pc.later = func() error {
-		long, err := p.beginLong(ctx, e)
-		if err == nil {
-			pc.slot, pc.costly = long.slot, long.costly
-			p.live.paces.Add(-1) // begin counted it twice
-		}
-		return err
-	}
-	return pc, nil
+	return p.live.BeginShort(p.short, func() (*pace.Pace, error) { return p.beginLong(ctx, e) }), nil
 }
 
 // beginLong waits until the pages in use leave room for another, and for a slot.
-func (p *pages) beginLong(ctx context.Context, e *pageEntry) (*pace, error) {
+func (p *pages) beginLong(ctx context.Context, e *pageEntry) (*pace.Pace, error) {
 	for {
 		if !p.wanted(ctx) {
 			return nil, context.Canceled
@@ -182,7 +173,7 @@ func (p *pages) beginLong(ctx context.Context, e *pageEntry) (*pace, error) {
 		if p.taken.Load() <= p.held.Most() {
 			return pace, nil
 		}
-		pace.end() // others have read pages meanwhile
+		pace.End() // others have read pages meanwhile
 	}
 }
 
@@ -323,7 +314,7 @@ func (p *pages) fill(ctx context.Context, e *pageEntry) {
 		return
 	}
 	e.page = p.read(e, pace)
-	pace.end()
+	pace.End()
 	for _, st := range p.filled(e) {
 		st.wake()
 	}
@@ -424,7 +415,7 @@ func (p *pages) forgetPages(f *feed) {
 var scratch = sync.Pool{New: func() any { return new(page) }}
 
 // read reads the page of e.
-func (p *pages) read(e *pageEntry, pace *pace) page {
+func (p *pages) read(e *pageEntry, pace *pace.Pace) page {
 	pg := scratch.Get().(*page)
 	defer func() {
 		if cap(pg.bytes) > 4*pageBytes {
@@ -444,10 +435,10 @@ func (p *pages) read(e *pageEntry, pace *pace) page {
 }
 
 // fill reads on from pg.next.
-func (pg *page) fill(p *pages, entry *pageEntry, pace *pace) {
+func (pg *page) fill(p *pages, entry *pageEntry, pace *pace.Pace) {
 	place, f, b := pg.next, entry.feed, entry.banned
 	q := eventlog.Query{Topics: f.sel.Exact(), UpTo: entry.head, Match: func(e *eventlog.Event) bool {
-		over := pace.over()
+		over := pace.Over()
 		return f.wants(e, b) || over
 	}}
 	for e, err := range p.log.Read(p.ctx, place, q) {
@@ -464,7 +455,7 @@ func (pg *page) fill(p *pages, entry *pageEntry, pace *pace) {
 			return
 		}
 		if len(e.Data) > pageBytes {
-			pace.yield()
+			pace.Yield()
 		}
 		if n := len(pg.marks); n > 0 && endsPage(len(pg.bytes), pg.marks[n-1].id, e.ID) {
 			return
@@ -477,9 +468,9 @@ func (pg *page) fill(p *pages, entry *pageEntry, pace *pace) {
 }
 
 // fillWith reads the events of e.ids until the page is full.
-func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace) {
+func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace.Pace) {
 	for _, id := range e.ids {
-		pace.keep()
+		pace.Keep()
 		for event, err := range p.log.Read(p.ctx, id.Prev(), eventlog.Query{UpTo: id}) { // yields nothing if the event was deleted
 			if err != nil {
 				var trimmed *eventlog.TrimmedError

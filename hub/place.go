@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 )
 
 // Earliest, as a last event ID, asks for everything retained.
@@ -198,15 +200,15 @@ var ErrBusy = errors.New("hub: too many searches of the log wait for their turn"
 
 // A search looks for the newest events of topics, within limits.
 type search struct {
-	pace *pace
+	pace *pace.Pace
 	stop context.CancelFunc
 	done bool // it has reached a limit
 }
 
 // look counts one event or topic, and reports whether the search has reached a limit.
 func (s *search) look() bool {
-	s.pace.over()
-	if s.done = s.done || s.pace.looked > maxLastLooks || s.pace.spent > maxLastTime; s.done {
+	s.pace.Over()
+	if s.done = s.done || s.pace.IsSpent(maxLastLooks, maxLastTime); s.done {
 		s.stop()
 	}
 	return s.done
@@ -225,7 +227,7 @@ func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlo
 	case err != nil:
 		return newest{}, err
 	}
-	defer pace.end()
+	defer pace.End()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &search{pace: pace, stop: stop}
@@ -277,7 +279,7 @@ func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed,
 	}
 	if f.sel.IsOpen() {
 		for topic, err := range h.log.Topics(ctx) {
-			if s.pace.keep(); s.done || s.pace.spent > maxLastTime {
+			if s.pace.Keep(); s.done || s.pace.IsSpent(math.MaxInt, maxLastTime) {
 				s.done = true
 				break
 			}

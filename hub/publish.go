@@ -54,7 +54,7 @@ func pending(recs []eventlog.Record) (n int64) {
 // without an error, the records are as durable as the log makes them and will be
 // delivered, except those whose Result.Err is set.
 //
-// If [Check] refuses any record, Publish returns an [topic.InvalidError]; if there is no memory
+// If [Check] refuses any record, Publish returns a [topic.InvalidError]; if there is no memory
 // for them, it returns [ErrOverBudget]. In both cases it has added none. Any other error
 // is the log's: [eventlog.ErrUncertain] means that the outcome is unknown, and otherwise
 // none was added.
@@ -115,7 +115,7 @@ func (h *Hub) deleteAt(ctx context.Context, at eventlog.ID) (int, error) {
 	return h.log.Delete(ctx, at.Prev(), eventlog.Query{UpTo: at})
 }
 
-// Check returns an [topic.InvalidError] that says why r cannot be published, or nil.
+// Check returns a [topic.InvalidError] that says why r cannot be published, or nil.
 func Check(r *eventlog.Record) error {
 	if len(r.Topics) == 0 {
 		return topic.Invalid("name a topic, as in /events/NAME or topic=NAME")
@@ -169,7 +169,7 @@ func checkType(t string) error {
 	return nil
 }
 
-// CheckID returns an [topic.InvalidError] that says why id cannot be a publisher's id, or nil.
+// CheckID returns a [topic.InvalidError] that says why id cannot be a publisher's id, or nil.
 // An id must survive as a line of a stream and as a header field (Last-Event-ID).
 func CheckID(id string) error {
 	switch {

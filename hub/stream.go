@@ -69,7 +69,7 @@ type Stream struct {
 }
 
 // Stream opens a stream at the position that s.From names. ctx applies to the opening
-// alone. The caller must call [Stream.Close]. The error is an [topic.InvalidError],
+// alone. The caller must call [Stream.Close]. The error is a [topic.InvalidError],
 // [ErrTooManyTemplates], [ErrTooManySelectors], [ErrBusy], [ErrOverBudget], [ErrDrained],
 // the context's, the log's or the hub's.
 func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Stream, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -114,14 +115,14 @@ func (r *reader) nextPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Ev
 	if err != nil {
 		return nil, err
 	}
-	defer pace.end()
+	defer pace.End()
 	return r.next(ctx, end, pace)
 }
 
 // next returns a batch: the gap, pending events, or the next events up to head. With a
 // pace it ends the batch when others are to get their turn, and may then return no
 // events.
-func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eventlog.Event, error) {
+func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace.Pace) ([]*eventlog.Event, error) {
 	if gap := r.begin.gap; gap != nil && !r.gapped {
 		r.gapped = true
 		return []*eventlog.Event{gap}, nil
@@ -140,7 +141,7 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace) ([]*eve
 	match, stopped := wants, false
 	if pace != nil {
 		match = func(e *eventlog.Event) bool {
-			stopped = pace.over()
+			stopped = pace.Over()
 			return wants(e) || stopped
 		}
 	}

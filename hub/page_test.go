@@ -10,53 +10,9 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
-
-// TestPaceRests measures how long pace rests after a slice.
-func TestPaceRests(t *testing.T) {
-	const long, short, two = 3 * turn, turn / 2, 2
-	for _, tt := range []struct {
-		why        string
-		took, last time.Duration // took is the length of the slice, last the time since an event
-		others     time.Duration // how many other paces there are
-		want       time.Duration
-	}{
-		{"while events are published it lasts as long as the turn", long, liveFor / 2, 0, long},
-		{"beside others that may run, too, it does so still", long, liveFor / 2, two - 1, long},
-		{"beside many others it lasts longer", long, liveFor / 2, 4*two - 1, 4 * long},
-		{"in the middle of a turn there is none", short, liveFor / 2, 0, 0},
-		{"on a quiet hub there is none", long, 2 * liveFor, 4*two - 1, 0},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			live := activity{half: two}
-			live.note()
-			time.Sleep(tt.last)
-			for range tt.others {
-				defer live.begin(false, nil).end()
-			}
-			p := live.begin(false, nil)
-			defer p.end()
-			p.begun = p.begun.Add(-tt.took)
-			begun := time.Now()
-			p.keep()
-			if rest := time.Since(begun); rest != tt.want {
-				t.Errorf("%s: it is %v", tt.why, rest)
-			}
-		})
-	}
-}
-
-// TestActivityOutlivesNoStepOfTheClock checks that nothing counts as live after the clock
-// is set back. Catching up would otherwise rest until the clock reaches the old time
-// again.
-func TestActivityOutlivesNoStepOfTheClock(t *testing.T) {
-	var live activity
-	live.note()
-	if now := time.Now(); !live.recent(now) || live.recent(now.Add(-time.Hour)) || live.recent(now.Add(time.Hour)) {
-		t.Error("what was just published is not live, or is in another hour")
-	}
-}
 
 // slowLog takes a while to match each event.
 type slowLog struct {
@@ -78,7 +34,7 @@ func (l *slowLog) Read(ctx context.Context, after eventlog.ID, q eventlog.Query)
 // TestPagesArePaced reads one page for a subscription that no event matches. The page
 // ends after enough events or enough time. While events are published, the read rests.
 func TestPagesArePaced(t *testing.T) {
-	records := make([]eventlog.Record, 2*pageScan)
+	records := make([]eventlog.Record, 2*pace.MaxLooks)
 	for i := range records {
 		records[i].Topics = []string{"t"}
 	}
@@ -88,9 +44,9 @@ func TestPagesArePaced(t *testing.T) {
 		live        bool          // events are being published
 		least, most int           // events looked at
 	}{
-		{"by number", 0, false, pageScan, pageScan},
-		{"by time", turn / 10, false, int(pageTime / (turn / 10)), int(2 * pageTime / (turn / 10))},
-		{"by time, while events are published", turn / 10, true, int(pageTime / (turn / 10)), int(2 * pageTime / (turn / 10))},
+		{"by number", 0, false, pace.MaxLooks, pace.MaxLooks},
+		{"by time", pace.Turn / 10, false, int(pace.MaxTime / (pace.Turn / 10)), int(2 * pace.MaxTime / (pace.Turn / 10))},
+		{"by time, while events are published", pace.Turn / 10, true, int(pace.MaxTime / (pace.Turn / 10)), int(2 * pace.MaxTime / (pace.Turn / 10))},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			log := &slowLog{Log: eventlog.NewMemory(eventlog.Retention{}), took: tt.took}
@@ -109,7 +65,7 @@ func TestPagesArePaced(t *testing.T) {
 			defer h.Close()
 			st := openStream(t, h, From{}, "other/{x}")
 			if tt.live {
-				h.live.note() // for longer than the page takes
+				h.live.Note() // for longer than the page takes
 			}
 			pace, err := h.pages.begin(t.Context(), &st.feed.sel)
 			if err != nil {
@@ -117,7 +73,7 @@ func TestPagesArePaced(t *testing.T) {
 			}
 			begun := time.Now()
 			pg := h.pages.read(&pageEntry{feed: st.feed, place: bounds.Origin, head: bounds.Last}, pace)
-			pace.end()
+			pace.End()
 			if pg.err != nil || log.looked < tt.least || log.looked > tt.most {
 				t.Errorf("%s: it ends after %d events (%v); want %d to %d", tt.why, log.looked, pg.err, tt.least, tt.most)
 			}
@@ -221,7 +177,7 @@ func TestShortReadsDoNotWait(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	put(t, h, "small", "hello")
 	waitRouted(t, h, put(t, h, "large", strings.Repeat("x", pageBytes+1)))
-	var long []*pace
+	var long []*pace.Pace
 	for range cap(h.pages.slots[0]) {
 		pace, err := h.pages.begin(t.Context(), &topic.Selectors{})
 		if err != nil {
@@ -238,10 +194,10 @@ func TestShortReadsDoNotWait(t *testing.T) {
 		return st
 	}
 	large := peek("large")
-	blockedIn(t, "(*pace).yield(", 1)
+	blockedIn(t, "(*Pace).Yield(", 1)
 	dataUntil(t, peek("small"), "hello")
 	for _, pace := range long {
-		pace.end()
+		pace.End()
 	}
 	dataUntil(t, large, "x")
 }

@@ -267,8 +267,8 @@ func TestReadsCountWhatTheyAskFor(t *testing.T) {
 			path += fmt.Sprint("&topic=", j+1, "/{x}", strings.Repeat("a", 900))
 		}
 		f := framer(t, served, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		ask(t, f, 1, [][2]string{{":path", path}, {"accept", "application/x-ndjson"}})
 		before := lists.Used()
+		ask(t, f, 1, [][2]string{{":path", path}, {"accept", "application/x-ndjson"}})
 		for {
 			if frame, err := f.ReadFrame(); err != nil {
 				t.Fatal(err)

@@ -447,3 +447,25 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 		}
 	}
 }
+
+// TestTemplatesCountBesideAll checks that a selector * does not hide templates from the
+// limits: when its ban ends, those of the templates go on.
+func TestTemplatesCountBesideAll(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	texts := []string{"*"}
+	for i := range maxBannedTemplates + 1 {
+		texts = append(texts, fmt.Sprintf("t/%d/{x}", i))
+	}
+	if _, err := h.Ban(mustSelect(t, texts...), time.Hour); err != ErrTooManyBans {
+		t.Errorf("banning * and %d templates: %v", len(texts)-1, err)
+	}
+	ban(t, h, time.Hour, "*")
+	if _, err := h.Ban(mustSelect(t, texts[1:]...), time.Hour); err != ErrTooManyBans {
+		t.Errorf("banning %d templates beside *: %v", len(texts)-1, err)
+	}
+	ban(t, h, 0, "*")
+	_, err := h.Stream(t.Context(), Subscription{Selectors: mustSelect(t, texts...)}, StreamOptions{Heartbeat: time.Minute})
+	if invalid := (*topic.InvalidError)(nil); !errors.As(err, &invalid) {
+		t.Errorf("subscribing to * and %d templates: %v", len(texts)-1, err)
+	}
+}

@@ -19,6 +19,7 @@ type Selectors struct {
 // [InvalidError].
 func Parse(texts ...string) (Selectors, error) {
 	s := Selectors{text: slices.Compact(slices.Sorted(slices.Values(texts)))}
+	known := map[string]struct{}{} // by Text; a search of the list would take quadratic time
 	for i := range s.text {
 		s.text[i] = strings.Clone(s.text[i]) // a substring would keep the whole URL in memory
 		text := s.text[i]
@@ -34,13 +35,11 @@ func Parse(texts ...string) (Selectors, error) {
 			if err != nil {
 				return Selectors{}, err
 			}
-			if !s.hasTemplate(p) {
+			if _, ok := known[p.text]; !ok {
+				known[p.text] = struct{}{}
 				s.templates = append(s.templates, p)
 			}
 		}
-	}
-	if s.all {
-		s.templates = nil // * selects all that they do
 	}
 	return s, nil
 }
@@ -67,6 +66,14 @@ func (s *Selectors) Covers(other *Selectors, look func()) bool {
 		}
 	}
 	return true
+}
+
+// DropRedundant drops what the templates were compiled to if s selects every topic, which
+// includes all that they select. It leaves the texts.
+func (s *Selectors) DropRedundant() {
+	if s.all {
+		s.templates = nil
+	}
 }
 
 // ShareTemplates replaces each template by the equal one that with returns, so that it is
@@ -112,8 +119,7 @@ func (s *Selectors) Texts() []string { return s.text }
 // All reports whether s selects every topic, by `*`.
 func (s *Selectors) All() bool { return s.all }
 
-// Templates returns the compiled URI Templates, each once; none if s selects every topic.
-// The slice must not be modified.
+// Templates returns the compiled URI Templates, each once. The slice must not be modified.
 func (s *Selectors) Templates() []*Template { return s.templates }
 
 // fewTopics is up to how many topics a linear search is faster than a binary one.

@@ -45,7 +45,7 @@ type Account interface {
 // A Subscription is what a router knows of one subscription, which belongs to an F.
 type Subscription[F any] struct {
 	Of        F
-	Selectors *topic.Selectors // Add makes it share its templates with those of others
+	Selectors *topic.Selectors // Add drops those of its templates that are redundant, and shares the others
 	Bytes     int64            // what it holds, apart from its templates
 
 	counted int64 // bytes counted for it, and for the templates that it is the bearer of
@@ -145,6 +145,7 @@ func (r *Router[F]) Size() int { return len(r.all) + len(r.exact) + len(r.templa
 
 // Add routes events to s. The error is [ErrTooManyTemplates] or [ErrNoMemory].
 func (r *Router[F]) Add(s *Subscription[F]) error {
+	s.Selectors.DropRedundant()
 	openCost, size := r.openCost, s.Bytes
 	for _, p := range s.Selectors.Templates() {
 		if t := r.templates[p.Text()]; t == nil || len(t.subs) == 0 { // a template that only a ban has is not counted
@@ -215,7 +216,7 @@ func (r *Router[F]) Remove(s *Subscription[F]) {
 
 // Ban replaces what is banned; nil means nothing. The templates of bans are routed like
 // those of subscriptions, so that the cost of trying them is bounded and the result is
-// cached. Whoever bans bounds the memory that they take.
+// cached. The caller bounds the memory that they take.
 func (r *Router[F]) Ban(next *topic.Selectors) {
 	before := bannedTemplates(r.banned)
 	r.banned = next

@@ -33,7 +33,7 @@ func tidy(ctx context.Context, h *hub.Hub) {
 			return
 		case <-tick.C:
 			moved := c.moved(h.Turnover())
-			if moved || again || !c.moving && time.Since(last) > tidyAgain && isMostlyFree() { // pooled memory survives one collection
+			if moved || again || !c.moving && time.Since(last) > tidyAgain && isMuch(heapMemory()) { // pooled memory survives one collection
 				giveBack()
 				last = time.Now()
 			}
@@ -51,13 +51,16 @@ func giveBack() {
 	debug.FreeOSMemory()
 }
 
-// isMostlyFree reports whether the runtime keeps much memory that the heap does not use.
-func isMostlyFree() bool {
+// heapMemory returns how many bytes the runtime keeps and does not use, and how many
+// objects take.
+func heapMemory() (free, used uint64) {
 	samples := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(samples)
-	free, used := samples[0].Value.Uint64(), samples[1].Value.Uint64()
-	return free > muchFree && free > used/4
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
 }
+
+// isMuch reports whether so much memory is free that it is worth a collection.
+func isMuch(free, used uint64) bool { return free > muchFree && free > used/4 }
 
 // crowds detects crowds from how many streams were opened and how many are open.
 type crowds struct {

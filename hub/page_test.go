@@ -234,3 +234,23 @@ func TestReadsThatWaitCatchUp(t *testing.T) {
 		}
 	}
 }
+
+// TestShortReadEndsBeforeLargeEvent checks that what a short read has found need not wait
+// for a large event that follows.
+func TestShortReadEndsBeforeLargeEvent(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	put(t, h, "a", "small")
+	waitRouted(t, h, put(t, h, "a", strings.Repeat("x", pageBytes+1)))
+	for range cap(h.pages.slots[0]) {
+		p, err := h.pages.begin(t.Context(), &topic.Selectors{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.End()
+	}
+	st := openStream(t, h, From{LastEventID: Earliest}, "a")
+	next(t, st) // its position
+	if got := next(t, st); !strings.Contains(got, "small") {
+		t.Errorf("%.100q comes first", got)
+	}
+}

@@ -75,8 +75,13 @@ func (p *Pace) release() {
 	}
 }
 
-// shortLooks is how many events or topics short work may look at.
-const shortLooks = 1024
+const (
+	// shortLooks is how many events or topics short work may look at.
+	shortLooks = 1024
+	// shortTime is how long it may take. That is much longer than so many looks usually
+	// take, because under load the goroutine may wait for a processor meanwhile.
+	shortTime = 10 * MaxTime
+)
 
 // BeginShort does what Begin does, for work that is expected to be short. Once it is not,
 // it gives its slot back, and goes on with the slot of the Pace that long returns.
@@ -102,6 +107,9 @@ func (p *Pace) EachCounts() { p.costly = true }
 // IsSpent reports whether the pace has looked at more than n events or topics, or worked
 // longer than t.
 func (p *Pace) IsSpent(n int, t time.Duration) bool { return p.looked > n || p.spent > t }
+
+// IsShort reports whether the work still has a slot for short work.
+func (p *Pace) IsShort() bool { return p.later != nil }
 
 // Yield gives a slot for short work back and waits for one for long work, see
 // [Activity.BeginShort]; it does nothing if the pace has no such slot. If the
@@ -132,7 +140,7 @@ func (p *Pace) Keep() {
 	now := time.Now()
 	took := now.Sub(p.begun)
 	if p.later != nil {
-		if p.looked >= shortLooks || took >= MaxTime { // mostly looks: the goroutine may have waited for a processor
+		if p.looked >= shortLooks || took >= shortTime {
 			p.Yield()
 		}
 		return

@@ -84,6 +84,12 @@ func TestShortWorkGivesItsSlotBack(t *testing.T) {
 			t.Errorf("long work has %d slots for short work and %d for long", len(short), len(long))
 		}
 		p.End()
+		slow := work(true)
+		time.Sleep(shortTime)
+		if slow.Keep(); len(short) != 0 || len(long) != 1 {
+			t.Errorf("work that takes long has %d slots for short work and %d for long", len(short), len(long))
+		}
+		slow.End()
 		q := work(false)
 		q.Yield()
 		if !q.Over() || len(short)+len(long) != 0 {

@@ -71,7 +71,7 @@ func (c *Common) start(ctx context.Context) (*run, error) {
 	}
 	server, err := rig.OpenProcesses(c.PID...)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--pid: %w", err)
 	}
 	if c.Threads <= 0 {
 		c.Threads = max(1, runtime.NumCPU()/2)

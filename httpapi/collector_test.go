@@ -1,11 +1,17 @@
 package httpapi
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/hub"
 )
 
 // countingCollector counts how often it collects.
@@ -35,4 +41,42 @@ func TestSlowCollectorCollectsOnceASecond(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	})
+}
+
+// stuckCollector does not collect until it is released.
+type stuckCollector struct{ entered, leave chan struct{} }
+
+func (c stuckCollector) Describe(chan<- *prometheus.Desc) {}
+
+func (c stuckCollector) Collect(chan<- prometheus.Metric) {
+	c.entered <- struct{}{}
+	<-c.leave
+}
+
+// TestScrapesAreFew checks that a scrape is refused while as many as allowed are being
+// answered.
+func TestScrapesAreFew(t *testing.T) {
+	log := eventlog.NewMemory(eventlog.Retention{})
+	h, err := hub.New(log, hub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = h.Close(), log.Close() }()
+	stuck := stuckCollector{make(chan struct{}), make(chan struct{})}
+	handler := metricsHandler(h, h.Budget(), []prometheus.Collector{stuck})
+	scrape := func() int {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		return w.Code
+	}
+	var scrapes sync.WaitGroup
+	for range maxScrapes {
+		scrapes.Go(func() { scrape() })
+		<-stuck.entered
+	}
+	if status := scrape(); status != http.StatusServiceUnavailable {
+		t.Errorf("one more is answered with %d", status)
+	}
+	close(stuck.leave)
+	scrapes.Wait()
 }

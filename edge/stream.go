@@ -58,7 +58,7 @@ func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s h
 	if err != nil {
 		return // answered
 	}
-	w.Header().Set("Last-Event-ID", beginning(st, s, o.IDs != nil))
+	w.Header().Set("Last-Event-ID", beginning(st, s, o.IDs != nil && o.IDs.Earliest))
 	if st.Framing() != nil || e.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
 		w.Header().Set("Connection", "close")
 	}
@@ -249,8 +249,8 @@ func (e *Edge) begin(r *http.Request, g *auth.Grant, s hub.Subscription, o hub.S
 }
 
 // beginning returns the id just before the first event of a stream: the id that was
-// asked for, if it is known. Before a gap it is "earliest". If the
-// dialect spells ids in its own way, it echoes "earliest", too, as Mercure demands.
+// asked for, if it is known. Before a gap it is "earliest". It is
+// also "earliest" if that was asked for and the dialect spells it so.
 func beginning(st *hub.Stream, s hub.Subscription, echoes bool) string {
 	id, gap := st.Start()
 	asked := s.From.LastEventID

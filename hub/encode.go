@@ -38,8 +38,12 @@ func (e Envelope) String() string { return envelopeNames[e] }
 // of HTTP/1.1. Streams with the same Framing share encoded events. Its fields do not
 // change.
 type Framing struct {
-	// Append appends to dst what add appends, as one frame. add appends at least one byte.
-	Append func(dst []byte, add func(dst []byte) []byte) []byte
+	// Open appends room for the beginning of a frame.
+	Open func(dst []byte) []byte
+
+	// Close completes the frame that begins at dst[start:], where Open was called. Between
+	// the two, at least one byte was appended.
+	Close func(dst []byte, start int) []byte
 
 	// End ends a response of which there will be no more.
 	End string
@@ -48,7 +52,8 @@ type Framing struct {
 // A Spelling is how a dialect writes positions as ids. Streams with the same Spelling
 // share encoded events. Its field does not change.
 type Spelling struct {
-	Of func(eventlog.ID) string
+	Of       func(eventlog.ID) string
+	Earliest bool // a response to a client that asks for [Earliest] says that it begins there, and not at a position
 }
 
 // A form is how events are written on a stream. Feeds are told apart by it.
@@ -58,17 +63,26 @@ type form struct {
 	ids      *Spelling // nil: as the log writes them
 }
 
-// framed appends what add appends, in a frame if the form has a framing.
-func (as form) framed(dst []byte, add func(dst []byte) []byte) []byte {
+// open begins a frame, if the form has a framing.
+func (as form) open(dst []byte) []byte {
 	if as.framing == nil {
-		return add(dst)
+		return dst
 	}
-	return as.framing.Append(dst, add)
+	return as.framing.Open(dst)
+}
+
+// close completes the frame that begins at dst[start:].
+func (as form) close(dst []byte, start int) []byte {
+	if as.framing == nil {
+		return dst
+	}
+	return as.framing.Close(dst, start)
 }
 
 // appendWire appends e as it is sent. A gap is never put in an envelope.
 func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
-	return as.framed(dst, func(dst []byte) []byte { return as.appendEvent(dst, e) })
+	start := len(dst)
+	return as.close(as.appendEvent(as.open(dst), e), start)
 }
 
 func (as form) appendEvent(dst []byte, e *eventlog.Event) []byte {

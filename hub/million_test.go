@@ -112,9 +112,10 @@ func (ha *hall) Leave(tag int32, _ error) {
 }
 
 // frames is a framing, as parked streams have one.
-var frames = &hub.Framing{Append: func(dst []byte, add func([]byte) []byte) []byte {
-	return append(add(append(dst, '[')), ']')
-}}
+var frames = &hub.Framing{
+	Open:  func(dst []byte) []byte { return append(dst, '[') },
+	Close: func(dst []byte, _ int) []byte { return append(dst, ']') },
+}
 
 // fill opens streams on topics in turn, and parks them as a shard does.
 func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []seat {

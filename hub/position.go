@@ -106,7 +106,8 @@ func (st *Stream) Beat() {
 // unless that is zero.
 func (st *Stream) says(blocks []byte, place eventlog.ID) {
 	if len(blocks) > 0 { // an empty chunk would end the response
-		blocks = st.feed.key.form.framed(nil, func(dst []byte) []byte { return append(dst, blocks...) })
+		as := st.feed.key.form
+		blocks = as.close(append(as.open(nil), blocks...), 0)
 	}
 	st.own, st.ownPlace = append(st.own, blocks...), place
 }

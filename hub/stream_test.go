@@ -99,8 +99,9 @@ var urns = &Spelling{Of: eventlog.ID.URN}
 
 // brackets is a framing.
 var brackets = &Framing{
-	Append: func(dst []byte, add func([]byte) []byte) []byte { return append(add(append(dst, '[')), ']') },
-	End:    ".",
+	Open:  func(dst []byte) []byte { return append(dst, '[') },
+	Close: func(dst []byte, _ int) []byte { return append(dst, ']') },
+	End:   ".",
 }
 
 // nextWrite returns what Serve writes next.

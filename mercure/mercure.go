@@ -107,8 +107,9 @@ func (m *Handler) subscribe(w http.ResponseWriter, r *http.Request) {
 	m.edge.Stream(w, r, g, sub, o)
 }
 
-// urns writes the hub's ids as urn:uuid:… (RFC 9562 §4), because Mercure's ids are IRIs.
-var urns = &hub.Spelling{Of: eventlog.ID.URN}
+// urns writes the hub's ids as urn:uuid:… (RFC 9562 §4), because Mercure's ids are IRIs, and says "earliest" where that was asked
+// for, as its specification demands.
+var urns = &hub.Spelling{Of: eventlog.ID.URN, Earliest: true}
 
 // selectors parses a subscriber's topics. It accepts as many as the hub allows in one
 // subscription, because other Mercure hubs do, too.

@@ -8,17 +8,18 @@ import (
 
 // Chunks is the framing of HTTP/1.1 (RFC 9112 §7.1): what a stream sends at once is a
 // chunk, so that any number of them may be written together.
-var Chunks = &hub.Framing{Append: appendChunk, End: "0\r\n\r\n"}
+var Chunks = &hub.Framing{Open: openChunk, Close: closeChunk, End: "0\r\n\r\n"}
 
-// appendChunk appends what add appends, as a chunk. The size comes first but is known
-// last, so appendChunk reserves room for the longest and moves the chunk to close what is
-// left.
-func appendChunk(dst []byte, add func(dst []byte) []byte) []byte {
-	var size [len("7fffffffffffffff\r\n")]byte
-	start := len(dst)
-	dst = add(append(dst, size[:]...))
-	chunk := dst[start+len(size):]
-	n := copy(dst[start:], append(strconv.AppendInt(size[:0], int64(len(chunk)), 16), "\r\n"...))
-	n += copy(dst[start+n:], chunk)
+// A chunkSize has room for the longest size line. The size comes first but is known last,
+// so closeChunk moves the chunk's data to close the room that its size does not need.
+type chunkSize [len("7fffffffffffffff\r\n")]byte
+
+func openChunk(dst []byte) []byte { return append(dst, make([]byte, len(chunkSize{}))...) }
+
+func closeChunk(dst []byte, start int) []byte {
+	var size chunkSize
+	data := dst[start+len(size):]
+	n := copy(dst[start:], append(strconv.AppendInt(size[:0], int64(len(data)), 16), "\r\n"...))
+	n += copy(dst[start+n:], data)
 	return append(dst[:start+n], "\r\n"...)
 }

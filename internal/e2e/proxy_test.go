@@ -45,10 +45,22 @@ func startProxy(t *testing.T, upstream string) *proxy {
 	p := &proxy{t: t, addr: address(freePort(t)), upstream: upstream, links: map[*link]struct{}{}}
 	p.accept()
 	t.Cleanup(func() {
+		if t.Failed() {
+			p.log()
+		}
 		p.refuse()
 		p.cut(false)
 	})
 	return p
+}
+
+// log logs what a failed test needs to know: which requests came, and what the open
+// connections returned.
+func (p *proxy) log() {
+	for _, r := range p.seen() {
+		p.t.Logf("%s %s %s, Last-Event-ID %q", r.at.Format(time.TimeOnly), r.Method, r.URL, r.Header.Get("Last-Event-ID"))
+	}
+	p.t.Logf("%d connections are open and have returned %q", p.open(), p.returned())
 }
 
 func (p *proxy) url(path string) string { return "http://" + p.addr + path }

@@ -103,7 +103,7 @@ func (e *Event) size() int64 {
 
 // topicSize is what the index of a topic takes, without the positions in it.
 func topicSize(topic string) int64 {
-	return int64(allocated(len(topic))+int(unsafe.Sizeof(topicIndex{}))) + entryBytes
+	return int64(allocated(len(topic))+allocated(int(unsafe.Sizeof(topicIndex{})))+int(unsafe.Sizeof(numberedTopic{}))) + entryBytes
 }
 
 // publisherIDSize is what the index of a publisher's id takes, without its positions.

@@ -33,6 +33,8 @@ type Memory struct {
 	newest      time.Time // of the last event
 	trimmed     time.Time // of the newest event dropped
 	topics      map[string]*topicIndex
+	order       []numberedTopic
+	numbered    uint64              // the last number
 	publisherID map[string][]uint64 // tombstones too
 	keys        map[string]uint64
 	grown       chan struct{} // closed and replaced by each append
@@ -40,8 +42,15 @@ type Memory struct {
 }
 
 type topicIndex struct {
-	at    []uint64
-	bytes int64 // of its events
+	number uint64 // topics are numbered in the order of their first events
+	at     []uint64
+	bytes  int64 // of its events
+}
+
+// A numberedTopic is a topic's place in the order of numbers.
+type numberedTopic struct {
+	number uint64
+	name   string // "": the topic has no events any more
 }
 
 // NewMemory returns an empty log of a new epoch. The caller must Close it.
@@ -104,9 +113,7 @@ func (m *Memory) add(r Record, now time.Time) Result {
 	for _, t := range e.Topics {
 		ix := m.topics[t]
 		if ix == nil {
-			ix = new(topicIndex)
-			m.topics[strings.Clone(t)] = ix // the key may outlive e, and must not keep it alive
-			m.bytes += topicSize(t)
+			ix = m.addTopic(t)
 		}
 		ix.at = append(ix.at, at)
 		ix.bytes += e.size()
@@ -169,11 +176,35 @@ func (m *Memory) unindex(e *Event) {
 		ix.at = without(ix.at, e.ID.Lo)
 		ix.bytes -= e.size()
 		if len(ix.at) == 0 {
-			delete(m.topics, t)
-			m.bytes -= topicSize(t)
+			m.dropTopic(t, ix)
 		}
 	}
 	delete(m.keys, e.Key)
+}
+
+func (m *Memory) addTopic(name string) *topicIndex {
+	name = strings.Clone(name) // it may outlive its event, and must not keep it alive
+	m.numbered++
+	ix := &topicIndex{number: m.numbered}
+	m.topics[name] = ix
+	m.order = append(m.order, numberedTopic{m.numbered, name})
+	m.bytes += topicSize(name)
+	return ix
+}
+
+// dropTopic removes a topic that has no events any more.
+func (m *Memory) dropTopic(name string, ix *topicIndex) {
+	delete(m.topics, name)
+	m.bytes -= topicSize(name)
+	m.order[m.orderAfter(ix.number-1)].name = ""
+	if len(m.order) > len(m.topics)/8*9+pageSize {
+		m.order = slices.DeleteFunc(m.order, func(t numberedTopic) bool { return t.name == "" })
+	}
+}
+
+// orderAfter returns the index in order of the first topic after a number.
+func (m *Memory) orderAfter(number uint64) int {
+	return sort.Search(len(m.order), func(i int) bool { return m.order[i].number > number })
 }
 
 func without(at []uint64, lo uint64) []uint64 {
@@ -357,8 +388,9 @@ func (m *Memory) pageBefore(ctx context.Context, topic string, to uint64) ([]*Ev
 		return nil, ctx.Err()
 	}
 	end, _ := slices.BinarySearch(ix.at, to)
-	var page []*Event
-	for _, at := range ix.at[max(0, end-pageSize):end] {
+	begin := max(0, end-pageSize)
+	page := make([]*Event, 0, end-begin)
+	for _, at := range ix.at[begin:end] {
 		page = append(page, m.events[at-m.origin-1])
 	}
 	return page, ctx.Err()
@@ -392,21 +424,48 @@ func (m *Memory) ByPublisherID(_ context.Context, id string) (ID, error) {
 	return m.id(at[0]), nil
 }
 
-// Topics copies the state of all topics under the lock, and then yields the copy.
+// Topics implements [Log]. It takes the lock for a page of topics at a time, since an
+// append may wait for it.
 func (m *Memory) Topics(ctx context.Context) iter.Seq2[Topic, error] {
 	return func(yield func(Topic, error) bool) {
 		m.mu.RLock()
-		all := make([]Topic, 0, len(m.topics))
-		for name, ix := range m.topics {
-			all = append(all, Topic{name, int64(len(ix.at)), ix.bytes, m.id(ix.at[len(ix.at)-1])})
-		}
+		last := m.numbered // a topic that is dropped and comes back meanwhile has a later number
 		m.mu.RUnlock()
-		for _, t := range all {
-			if !yield(t, nil) {
+		page := make([]Topic, 0, pageSize)
+		for after := uint64(0); after < last; {
+			if page, after = m.topicPage(page[:0], after, last); ctx.Err() != nil {
+				yield(Topic{}, ctx.Err())
 				return
+			}
+			for _, t := range page {
+				if !yield(t, nil) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// topicPage adds to page the topics with numbers after one, up to last, and returns the
+// number it has reached.
+func (m *Memory) topicPage(page []Topic, after, last uint64) ([]Topic, uint64) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	i := m.orderAfter(after)
+	end := min(len(m.order), i+pageSize)
+	for _, t := range m.order[i:end] {
+		if t.number > last {
+			return page, last
+		}
+		if after = t.number; t.name != "" {
+			ix := m.topics[t.name]
+			page = append(page, Topic{t.name, int64(len(ix.at)), ix.bytes, m.id(ix.at[len(ix.at)-1])})
+		}
+	}
+	if end == len(m.order) {
+		after = last
+	}
+	return page, after
 }
 
 // Bounds implements [Log].

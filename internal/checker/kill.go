@@ -321,9 +321,13 @@ func (h *process) retained(selector string) ([]logged, error) {
 	var all []logged
 	lines := json.NewDecoder(bufio.NewReaderSize(resp.Body, 1<<20))
 	for lines.More() {
-		var line struct{ ID, Data string }
+		var line struct{ ID, Type, Data string }
 		if err := lines.Decode(&line); err != nil {
 			return nil, fmt.Errorf("event %s of what is retained: %w", strconv.Itoa(len(all)), err)
+		}
+		if line.Type == "gap" { // retention has dropped all that was read so far, or more
+			all = all[:0]
+			continue
 		}
 		e, ok := parseEvent(line.Data)
 		if !ok {

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"unsafe"
 
@@ -413,11 +414,7 @@ func (r *Router[F]) match(name string, work *int) (matching []*template[F], untr
 // try returns the templates, of those added after a number, that match a topic. It
 // reports whether work sufficed to try all of them.
 func (g *group[F]) try(name string, after uint64, work *int) (matching []*template[F], ok bool) {
-	for el := g.templates.Back(); el != nil; el = el.Prev() {
-		t := el.Value.(*template[F])
-		if t.number <= after {
-			break
-		}
+	for t := range g.since(after) {
 		if *work -= workOf(t.Template, name); *work < 0 {
 			*work = 0 // end the search here, although templates of other groups may cost less
 			return nil, false
@@ -443,16 +440,30 @@ type Trial[F any] struct {
 // Trial returns the templates that have not been tried on a topic yet.
 func (r *Router[F]) Trial(name string) Trial[F] {
 	t := Trial[F]{topic: name, after: r.matches.get(name).upTo, upTo: r.added}
+	n := 0
 	r.groupsOf(name, func(g *group[F]) {
-		for el := g.templates.Back(); el != nil; el = el.Prev() {
-			candidate := el.Value.(*template[F])
-			if candidate.number <= t.after {
-				break
-			}
+		for range g.since(t.after) {
+			n++
+		}
+	})
+	t.templates, t.patterns = make([]*template[F], 0, n), make([]*topic.Template, 0, n)
+	r.groupsOf(name, func(g *group[F]) {
+		for candidate := range g.since(t.after) {
 			t.templates, t.patterns = append(t.templates, candidate), append(t.patterns, candidate.Template)
 		}
 	})
 	return t
+}
+
+// since yields the templates that were added after a number, the latest first.
+func (g *group[F]) since(after uint64) iter.Seq[*template[F]] {
+	return func(yield func(*template[F]) bool) {
+		for el := g.templates.Back(); el != nil; el = el.Prev() {
+			if t := el.Value.(*template[F]); t.number <= after || !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 // Run tries the templates. It calls keep after each [DefaultWork] of work, and ends early

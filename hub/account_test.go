@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
@@ -63,7 +63,7 @@ func newAudit(t *testing.T, seed uint64) *audit {
 	}
 	t.Cleanup(func() { h.Close(); log.Close() })
 	a := &audit{t: t, rng: rand.New(rand.NewPCG(seed, 14)), hub: h, seen: map[budget.Use]int64{}}
-	h.setWork([]int{route.DefaultWork, 300, 0}[seed%3])
+	h.feeds.SetWork([]int{route.DefaultWork, 300, 0}[seed%3])
 	return a
 }
 
@@ -148,7 +148,7 @@ func (a *audit) step() {
 		if st, err := h.Stream(ctx, a.subscription(), StreamOptions{Heartbeat: time.Minute, Envelope: Envelope(a.rng.IntN(2)), Framing: []*Framing{nil, brackets}[a.rng.IntN(2)]}); a.may(err) {
 			st.Park(newSignal())
 			a.streams = append(a.streams, st)
-			for !st.cursor.attached && a.rng.IntN(20) > 0 { // most streams get into the window
+			for st.CatchingUp() && a.rng.IntN(20) > 0 { // most streams get into the window
 				a.serve(len(a.streams) - 1)
 			}
 		}
@@ -170,7 +170,7 @@ func (a *audit) step() {
 	case n < 95:
 		if len(a.subs) > 0 {
 			i := a.rng.IntN(len(a.subs))
-			if _, err := a.subs[i].next(ctx, h.headNow(), nil); !a.may(err) || a.rng.IntN(2) == 0 {
+			if _, err := a.subs[i].next(ctx, h.feeds.Head(), nil); !a.may(err) || a.rng.IntN(2) == 0 {
 				a.subs[i].close()
 				a.subs = except(a.subs, a.subs[i])
 			}
@@ -205,13 +205,13 @@ func (a *audit) serve(i int) {
 			a.close(i)
 			return
 		}
-		for left := a.rng.IntN(1000); left > 0 || a.ending; left-- { // otherwise it leaves a page that is being read
-			if st.page == nil || st.page.done.Load() {
-				break
-			}
-			runtime.Gosched()
-		}
 		if len(b) == 0 {
+			for range a.rng.IntN(1000) { // otherwise it leaves a page that is being read
+				runtime.Gosched()
+			}
+			if a.ending && st.CatchingUp() {
+				return // keep the page
+			}
 			continue
 		}
 		n := len(b)
@@ -229,48 +229,25 @@ func (a *audit) close(i int) {
 	a.streams = except(a.streams, st)
 }
 
-// held returns what the hub holds for each use. Check holds the locks, so nothing changes
-// meanwhile; bytes in flight are taken as counted.
+// held returns what the hub holds for subscriptions, and for the positions of From.Last.
+// Package internal/feed checks the other uses.
 func (a *audit) held() map[budget.Use]int64 {
 	h, held := a.hub, map[budget.Use]int64{}
-	for _, f := range h.feeds {
-		f.mu.Lock()
-		n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{}))
-		for _, m := range f.marks {
-			for _, t := range m.private {
-				n += int64(len(t)) + 16
-			}
-		}
-		use := budget.Windows
-		if f.countedIn == f.held.small {
-			use = budget.SmallWindows
-		}
-		held[use] += n
-		f.mu.Unlock()
-		held[budget.Subscriptions] += f.subscription.Counted()
+	feeds := map[*feed.Feed]bool{}
+	for _, st := range a.streams {
+		feeds[st.cursor.Feed()] = true
+		held[budget.Subscriptions] += st.weight.own
+		held[budget.Lists] += st.listed
+	}
+	for _, r := range a.subs {
+		feeds[r.feed] = true
+	}
+	for f := range feeds {
+		held[budget.Subscriptions] += f.Counted()
 	}
 	held[budget.Subscriptions] += keptBytes(h.weights.agents) + keptBytes(h.weights.bearers) + keptBytes(h.weights.payloads) + keptBytes(h.weights.grants)
 	for _, g := range h.weights.templates {
 		held[budget.Subscriptions] += g.Size()
-	}
-	held[budget.Matches] = h.budget.Share(budget.Matches).Used() // internal/route checks these
-	pages := map[*pageEntry]bool{}
-	for el := h.pages.recent.Front(); el != nil; el = el.Next() {
-		pages[el.Value.(*pageEntry)] = true
-	}
-	for _, st := range a.streams {
-		held[budget.Subscriptions] += st.weight.own
-		if st.page != nil && st.page.done.Load() {
-			pages[st.page] = true
-		}
-		held[budget.Lists] += int64(cap(st.pending)) * idBytes
-		if used := int64(cap(st.pending)) * idBytes; used > st.listed {
-			a.t.Errorf("positions of %d bytes are counted as %d", used, st.listed)
-		}
-		held[budget.Lists] += st.listed - int64(cap(st.pending))*idBytes // passed positions stay in memory until the last one is passed
-	}
-	for e := range pages {
-		held[budget.Pages] += e.size()
 	}
 	return held
 }
@@ -286,35 +263,27 @@ func keptBytes[K comparable, V any](k keeps[K, V]) (n int64) {
 // check compares the budget's figures with what is held.
 func (a *audit) check() {
 	a.t.Helper()
-	h := a.hub
-	h.mu.Lock()
-	h.pages.mu.Lock()
-	held, total := a.held(), int64(0)
+	held := a.held()
 	for _, use := range budget.Uses() {
-		share := h.budget.Share(use)
-		used := share.Used()
-		total += used
-		if use == budget.Lists { // readers and Go subscribers hold some too
+		share := a.hub.budget.Share(use)
+		used, most := share.Used(), share.Most()
+		switch use {
+		case budget.Subscriptions:
+			if used != held[use] {
+				a.t.Errorf("%v: %d bytes are counted, and %d held", use, used, held[use])
+			}
+		case budget.Lists: // readers and Go subscribers hold some too
 			if used < held[use] {
 				a.t.Errorf("%v: %d bytes are counted, and %d held by streams alone", use, used, held[use])
 			}
-		} else if used != held[use] {
-			a.t.Errorf("%v: %d bytes are counted, and %d held", use, used, held[use])
-		}
-		most := share.Most()
-		if use == budget.Pages { // each slot may read one page beyond the limit
-			most += int64(len(h.pages.slots[0])+len(h.pages.slots[1])+1) * 200_000
+		case budget.Pages: // each slot may read one page beyond the limit
+			most += int64(runtime.GOMAXPROCS(0)+2) * 200_000
 		}
 		if used > most {
 			a.t.Errorf("%v: %d bytes are held, and %d may be", use, used, most)
 		}
 		a.seen[use] = max(a.seen[use], used)
 	}
-	if used := h.budget.Used(); used != total {
-		a.t.Errorf("%d bytes are counted in all, and %d by use", used, total)
-	}
-	h.pages.mu.Unlock()
-	h.mu.Unlock()
 	if a.t.Failed() {
 		a.t.FailNow()
 	}

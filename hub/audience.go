@@ -3,13 +3,14 @@ package hub
 import (
 	"context"
 
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
 
 // An Audience counts the streams that receive the events of a topic, as of the time of
 // [Hub.Audience].
 type Audience struct {
-	pages    *pages // for the slots in which Of compares selectors
+	slots    *feed.Slots // in which Of compares selectors
 	exact    map[string]int
 	all      int
 	patterns []crowd
@@ -24,27 +25,27 @@ type crowd struct {
 // Audience counts the open streams by what they ask for. It takes turns with reads of the
 // log, so it may wait.
 func (h *Hub) Audience() *Audience {
-	sizes := map[*feed]int{}
+	sizes := map[*feed.Feed]int{}
 	for i := range h.registry {
 		part := &h.registry[i]
 		part.mu.Lock()
 		for _, st := range part.streams {
-			sizes[st.feed]++
+			sizes[st.cursor.Feed()]++
 		}
 		part.mu.Unlock()
 	}
-	a := &Audience{pages: h.pages, exact: map[string]int{}}
-	turns := h.pages.turns(context.Background(), &topic.Selectors{})
-	defer turns.end()
+	a := &Audience{slots: &h.feeds.Slots, exact: map[string]int{}}
+	turns := h.feeds.Slots.Turns(context.Background(), &topic.Selectors{})
+	defer turns.End()
 	for f, n := range sizes {
-		turns.look()
+		turns.Look()
 		switch {
-		case f.sel.All():
+		case f.Selectors().All():
 			a.all += n
-		case f.sel.IsOpen():
-			a.patterns = append(a.patterns, crowd{&f.sel, n})
+		case f.Selectors().IsOpen():
+			a.patterns = append(a.patterns, crowd{f.Selectors(), n})
 		default:
-			for _, name := range f.sel.Texts() {
+			for _, name := range f.Selectors().Texts() {
 				a.exact[name] += n
 			}
 		}
@@ -59,10 +60,10 @@ func (a *Audience) Of(name string) int {
 	if len(a.patterns) == 0 {
 		return n
 	}
-	turns := a.pages.turns(context.Background(), &topic.Selectors{})
-	defer turns.end()
+	turns := a.slots.Turns(context.Background(), &topic.Selectors{})
+	defer turns.End()
 	for _, c := range a.patterns {
-		if c.sel.MatchInTurns([]string{name}, turns.look) {
+		if c.sel.MatchInTurns([]string{name}, turns.Look) {
 			n += c.size
 		}
 	}

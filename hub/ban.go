@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -30,14 +31,14 @@ const (
 // banned is a set of banned selectors. A set never changes: when a ban begins or ends, a
 // new set replaces it. nil is the empty set.
 type banned struct {
-	until map[string]time.Time // when each ban ends, by selector
-	sel   topic.Selectors      // all selectors of until
-	since eventlog.ID          // position of the newest routed event when the set was last empty and a ban began
+	until       map[string]time.Time // when each ban ends, by selector
+	feed.Banned                      // all selectors of until
+	since       eventlog.ID          // position of the newest routed event when the set was last empty and a ban began
 }
 
 // bans holds the set in force.
 type bans struct {
-	now atomic.Pointer[banned] // nil: none; stored with the hub's lock held
+	now atomic.Pointer[banned] // nil: none
 
 	mu    sync.Mutex  // guards what follows; held while one set replaces another
 	timer *time.Timer // fires when the next ban ends; nil: there was no ban
@@ -56,7 +57,7 @@ type bans struct {
 // The error is [ErrTooManyBans], and then nothing has changed.
 func (h *Hub) Ban(sel topic.Selectors, d time.Duration) (ended int, err error) {
 	b, err := h.changeBans(func(now time.Time, current *banned) (*banned, error) {
-		next, err := current.with(sel, now.Add(d), h.headNow())
+		next, err := current.with(sel, now.Add(d), h.feeds.Head())
 		return next.at(now), err
 	})
 	if err != nil || b == nil { // nothing is banned
@@ -71,8 +72,6 @@ func (h *Hub) Ban(sel topic.Selectors, d time.Duration) (ended int, err error) {
 func (h *Hub) Banned(sel topic.Selectors) bool { return h.bans.now.Load().cover(&sel, func() {}) }
 
 // changeBans replaces the set in force by the one that change returns, and returns that.
-// It drops windows and cached pages, because they hold events that are withheld now, or
-// lack events that no longer are.
 func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, error)) (*banned, error) {
 	h.bans.mu.Lock()
 	defer h.bans.mu.Unlock()
@@ -81,14 +80,12 @@ func (h *Hub) changeBans(change func(now time.Time, current *banned) (*banned, e
 	if err != nil || h.bans.over {
 		return nil, err
 	}
-	h.mu.Lock()
 	h.bans.now.Store(next)
-	h.router.Ban(next.selectors())
-	for _, f := range h.feeds {
-		f.restart(h.headNow())
+	if next == nil {
+		h.feeds.Ban(nil)
+	} else {
+		h.feeds.Ban(&next.Banned)
 	}
-	h.mu.Unlock()
-	h.pages.forget()
 	h.bans.schedule(next, h.liftBans)
 	return next, nil
 }
@@ -157,54 +154,17 @@ func (s banned) compiled() (*banned, error) {
 		return nil, ErrTooManyBans
 	}
 	var err error
-	if s.sel, err = topic.Parse(slices.Collect(maps.Keys(s.until))...); err != nil {
+	if s.Selectors, err = topic.Parse(slices.Collect(maps.Keys(s.until))...); err != nil {
 		return nil, err
 	}
-	if len(s.sel.Templates()) > maxBannedTemplates || s.sel.Cost() > maxBannedCost {
+	if len(s.Selectors.Templates()) > maxBannedTemplates || s.Selectors.Cost() > maxBannedCost {
 		return nil, ErrTooManyBans
 	}
 	return &s, nil
 }
 
-// open returns the topics that are not banned.
-func (s *banned) open(topics []string) []string {
-	if s == nil {
-		return topics
-	}
-	first := slices.IndexFunc(topics, s.has)
-	if first < 0 {
-		return topics
-	}
-	open := slices.Clone(topics[:first])
-	for _, t := range topics[first+1:] {
-		if !s.has(t) {
-			open = append(open, t)
-		}
-	}
-	return open
-}
-
-// cost returns how many passes over a topic matching makes at most.
-func (s *banned) cost() int {
-	if s == nil {
-		return 0
-	}
-	return s.sel.Cost()
-}
-
-// selectors returns what is banned, or nil.
-func (s *banned) selectors() *topic.Selectors {
-	if s == nil {
-		return nil
-	}
-	return &s.sel
-}
-
-// has reports whether a topic is banned.
-func (s *banned) has(topic string) bool { return s != nil && s.sel.MatchTopic(topic) }
-
 // cover reports whether the bans cover all selectors of sel. It calls look before each
 // template that it tries.
 func (s *banned) cover(sel *topic.Selectors, look func()) bool {
-	return s != nil && s.sel.Covers(sel, look)
+	return s != nil && s.Selectors.Covers(sel, look)
 }

@@ -79,7 +79,7 @@ func TestBanWithholds(t *testing.T) {
 			}
 			if !tt.before {
 				history(h)
-				waitRouted(t, h, h.headNow())
+				waitRouted(t, h, h.feeds.Head())
 			}
 			if !tt.banned {
 				if n := ban(t, h, time.Hour, "users/{id}"); n != 0 {
@@ -244,7 +244,7 @@ func banInMidEvent(t *testing.T, fromLog, cut bool) {
 		next(t, st)
 	}
 	got := next(t, st)
-	if st.cursor.part == 0 {
+	if !st.cursor.Within() {
 		t.Fatalf("it was not taken in parts: %.100q", got)
 	}
 	if cut {
@@ -415,18 +415,18 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 		{"another that takes long, and one that is open", []string{shut + "/x!", "other"}, 1, [3]string{"x", "", ""}},
 	} {
 		for _, st := range streams {
-			for !st.cursor.attached { // otherwise it reads the log, whatever the pump does
+			for st.CatchingUp() { // otherwise it reads the log, whatever the pump does
 				if b, err := st.Peek(); err != nil || len(b) > 0 {
 					t.Fatalf("%q, %v", b, err)
 				}
 				runtime.Gosched()
 			}
 		}
-		before := h.counters.lateMatches.Load()
+		before := h.feeds.Totals().LateMatches.Load()
 		putTopics(t, h, "x", tt.topics...)
 		end := fmt.Sprint("end ", i)
 		waitRouted(t, h, putTopics(t, h, end, "end"))
-		if n := h.counters.lateMatches.Load() - before; n != tt.late {
+		if n := h.feeds.Totals().LateMatches.Load() - before; n != tt.late {
 			t.Errorf("%s: the pump left %d for later, want %d", tt.why, n, tt.late)
 		}
 		for j, st := range streams {
@@ -434,13 +434,7 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 				t.Errorf("%s: stream %d gets %q, want %q", tt.why, j, got, tt.come[j]+end)
 			}
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until the remaining templates have been tried
-			h.mu.Lock()
-			left := len(h.inLate)
-			h.mu.Unlock()
-			if left == 0 {
-				break
-			}
+		for deadline := time.Now().Add(10 * time.Second); h.feeds.Late() > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("a topic is not matched")
 			}

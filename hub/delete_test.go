@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 )
 
 // TestDeleteReachesCachedPages deletes an event that a cached page holds, in each
@@ -27,7 +28,7 @@ func TestDeleteReachesCachedPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 300 { // several pages: the last one is not cached
-			put(t, h, "a", fmt.Sprint(i, strings.Repeat("x", pageBytes/100)))
+			put(t, h, "a", fmt.Sprint(i, strings.Repeat("x", feed.PageBytes/100)))
 		}
 		put(t, h, "c/d", "end")
 		idle(t, h)

@@ -40,9 +40,7 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 		h.drain.over, h.drain.base = over, base
 		h.drain.end = time.Now().Add(over)
 		close(h.drain.begun)
-		h.mu.Lock()
 		h.leave()
-		h.mu.Unlock()
 		h.drain.ends.Go(h.endEach)
 	})
 	select {
@@ -53,9 +51,10 @@ func (h *Hub) Drain(ctx context.Context, over, base time.Duration) error {
 	}
 }
 
-// leave signals that a draining hub has no subscribers left. h.mu is held.
+// leave signals that a draining hub has no subscribers left. It is called after each that
+// leaves.
 func (h *Hub) leave() {
-	if _, draining := h.Draining(); draining && h.subscribers == 0 {
+	if _, draining := h.Draining(); draining && h.feeds.Members() == 0 {
 		h.drain.left.Do(func() { close(h.drain.gone) })
 	}
 }
@@ -95,7 +94,7 @@ func (h *Hub) endEach() {
 		wait := h.drain.moment(now)
 		leavers = append(leavers, leaver{st, wait})
 		st.leave.Store(int64(h.drain.retry(now.Add(wait))))
-		st.wake()
+		st.cursor.Wake()
 	})
 	slices.SortFunc(leavers, func(a, b leaver) int { return cmp.Compare(a.wait, b.wait) })
 	timer := time.NewTimer(0)
@@ -105,7 +104,7 @@ func (h *Hub) endEach() {
 		select {
 		case <-timer.C:
 			l.st.End(ErrDrained)
-		case <-h.pumped: // the hub has stopped, which ends all streams
+		case <-h.Done(): // the hub has stopped, which ends all streams
 			return
 		}
 	}

@@ -3,7 +3,6 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 	"unsafe"
 
@@ -56,7 +55,7 @@ type Spelling struct {
 	Earliest bool // a response to a client that asks for [Earliest] says that it begins there, and not at a position
 }
 
-// A form is how events are written on a stream. Feeds are told apart by it.
+// A form is how events are written on a stream. It is a [feed.Form].
 type form struct {
 	envelope Envelope
 	framing  *Framing  // nil: none
@@ -79,8 +78,8 @@ func (as form) close(dst []byte, start int) []byte {
 	return as.framing.Close(dst, start)
 }
 
-// appendWire appends e as it is sent. A gap is never put in an envelope.
-func appendWire(dst []byte, e *eventlog.Event, as form) []byte {
+// Append appends e as it is sent. A gap is never put in an envelope.
+func (as form) Append(dst []byte, e *eventlog.Event) []byte {
 	start := len(dst)
 	return as.close(as.appendEvent(as.open(dst), e), start)
 }
@@ -101,40 +100,6 @@ func (as form) appendEvent(dst []byte, e *eventlog.Event) []byte {
 		panic(fmt.Sprintf("event %s was published against Check: %v", e.ID, err))
 	}
 	return dst
-}
-
-// wires holds one event as it is sent, encoded once for each form that feeds have.
-type wires []wire
-
-type wire struct {
-	as    form
-	bytes []byte // empty: not encoded yet
-}
-
-// next forgets the event. It keeps the buffers for the next one, except large ones, which
-// windows refer to.
-func (ws wires) next() {
-	for i := range ws {
-		if w := &ws[i]; cap(w.bytes) > pageBytes {
-			w.bytes = nil
-		} else {
-			w.bytes = w.bytes[:0]
-		}
-	}
-}
-
-// of returns e as it is sent in a form.
-func (ws *wires) of(e *eventlog.Event, as form) []byte {
-	i := slices.IndexFunc(*ws, func(w wire) bool { return w.as == as })
-	if i < 0 {
-		i = len(*ws)
-		*ws = append(*ws, wire{as: as})
-	}
-	w := &(*ws)[i]
-	if len(w.bytes) == 0 {
-		w.bytes = appendWire(w.bytes, e, as)
-	}
-	return w.bytes
 }
 
 // id returns an event's id in a form.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/feed"
 )
 
 var (
@@ -20,7 +22,7 @@ var (
 	ErrEventTrimmed = errors.New("hub: retention has dropped an event that was being sent")
 	// ErrEventDeleted ends a stream that has sent a part of an event when an operator
 	// deletes that event. The client discards the part and resumes after the event.
-	ErrEventDeleted = errors.New("hub: an event that was being sent has been deleted")
+	ErrEventDeleted = feed.ErrDeleted
 )
 
 // WasEnded reports whether a stream's error is an intended end between two events: a
@@ -57,7 +59,7 @@ func (st *Stream) OnOver(f func()) { st.onOver.Store(&f) }
 // over wakes the goroutine or shard that serves the stream, because the stream has to
 // end.
 func (st *Stream) over() {
-	st.wake()
+	st.cursor.Wake()
 	if f := st.onOver.Load(); f != nil {
 		(*f)()
 	}

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -65,7 +64,7 @@ const (
 type clockWatch struct {
 	once    sync.Once
 	watcher sync.WaitGroup
-	ctx     context.Context
+	done    <-chan struct{}  // closed when the hub has stopped
 	now     func() time.Time // the system's time; tests replace it
 }
 
@@ -78,7 +77,7 @@ func (c *clockWatch) watch(h *Hub) {
 			defer tick.Stop()
 			for seen := time.Duration(0); ; {
 				select {
-				case <-c.ctx.Done():
+				case <-c.done:
 					return
 				case <-tick.C:
 				}
@@ -92,7 +91,7 @@ func (c *clockWatch) watch(h *Hub) {
 	})
 }
 
-// close waits for the watcher. Cancelling the hub's context has ended it.
+// close waits for the watcher, which ends with the hub.
 func (c *clockWatch) close() {
 	c.once.Do(func() {})
 	c.watcher.Wait()

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/tidings-sse/tidings/internal/feed"
 )
 
 // A Fanout writes pending events to all caught-up streams of a feed in one pass. It looks
@@ -15,7 +17,7 @@ import (
 type Fanout struct {
 	hub     *Hub
 	sink    Sink
-	cohorts map[*feed]*cohort
+	cohorts map[*feed.Feed]*cohort
 	most    int       // the largest size of cohorts since the map was made
 	active  []*cohort // cohorts that may have something to write
 	spare   []*cohort // the previous array of active, to be reused
@@ -42,52 +44,54 @@ type Sink interface {
 	Leave(tag int32, err error)
 }
 
-// minTogether is how many attached streams a feed needs, over all Fanouts, to be served
-// by one. For a single stream a cohort would only cost memory.
-const minTogether = 2
-
 // Fanout returns a [Fanout] without streams that writes to s.
 func (h *Hub) Fanout(s Sink) *Fanout {
-	return &Fanout{hub: h, sink: s, cohorts: map[*feed]*cohort{}}
+	return &Fanout{hub: h, sink: s, cohorts: map[*feed.Feed]*cohort{}}
 }
 
 // Add adds a stream that has nothing to send for now, and reports whether it did. It
 // reports false for a stream that is not caught up, or is alone on its feed. The stream's
 // waker is still woken, but not for new events.
 func (fo *Fanout) Add(st *Stream, tag int32) bool {
-	f := st.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !st.cursor.attached || st.cursor.off != f.end() || f.attached < minTogether || len(st.own) > 0 {
+	f := st.cursor.Feed()
+	if len(st.own) > 0 {
 		return false
 	}
 	c := fo.cohorts[f]
 	if c == nil {
+		if !st.cursor.CanJoin() {
+			return false
+		}
 		c = &cohort{fanout: fo, feed: f}
-		c.cursor.waker = c
+		c.Group = feed.NewGroup(f, c)
 		fo.cohorts[f] = c
 		fo.most = max(fo.most, len(fo.cohorts))
 	}
-	c.add(st, tag)
+	if !c.add(st, tag) {
+		if c.Len() == 0 {
+			fo.forget(f)
+		}
+		return false
+	}
 	return true
 }
 
 // Remove removes a stream, if it is in the Fanout. Its own methods may be called again.
 func (fo *Fanout) Remove(st *Stream) {
-	if st.cohort != nil {
-		st.cohort.remove(st)
+	if st.cursor.Grouped() {
+		fo.cohorts[st.cursor.Feed()].remove(st)
 	}
 }
 
 // forget drops the cohort of a feed, which is empty. A Go map does not shrink, so forget
 // makes a new one when few of many cohorts are left.
-func (fo *Fanout) forget(f *feed) {
+func (fo *Fanout) forget(f *feed.Feed) {
 	delete(fo.cohorts, f)
 	if fo.most < 64 || len(fo.cohorts) > fo.most/4 {
 		return
 	}
 	fo.most = len(fo.cohorts)
-	left := make(map[*feed]*cohort, fo.most)
+	left := make(map[*feed.Feed]*cohort, fo.most)
 	maps.Copy(left, fo.cohorts)
 	fo.cohorts = left
 }

@@ -4,63 +4,11 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
-	"strings"
-	"unsafe"
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
-
-// secrecy returns the topics that guard an event: all topics of a private event, nil for
-// a public one. A grant for any of them shows the event, even if a subscription asked for
-// it by another.
-func secrecy(e *eventlog.Event) (topics []string) {
-	if e.Private {
-		return e.Topics
-	}
-	return nil
-}
-
-// A guard is a copy of secrecy. It shares no memory with the event, since a substring
-// would keep the whole event.
-type guard []string
-
-func guardOf(e *eventlog.Event) guard {
-	g := slices.Clone(guard(secrecy(e)))
-	for i, t := range g {
-		g[i] = strings.Clone(t)
-	}
-	return g
-}
-
-// size returns how many bytes g takes.
-func (g guard) size() (n int64) {
-	for _, t := range g {
-		n += int64(len(t)) + int64(unsafe.Sizeof(t))
-	}
-	return n
-}
-
-// sees reports whether a grant shows an event guarded by topics; nil means a public event.
-func sees(grant *topic.Selectors, topics []string) bool { return topics == nil || grant.Match(topics) }
-
-// shown returns e without those topics of a private event that are not granted, so that a
-// subscriber does not learn about its other recipients.
-func shown(e *eventlog.Event, grant *topic.Selectors) *eventlog.Event {
-	if !e.Private || grant.All() {
-		return e
-	}
-	seen := *e
-	seen.Topics = nil
-	for _, t := range e.Topics {
-		if grant.MatchTopic(t) {
-			seen.Topics = append(seen.Topics, t)
-		}
-	}
-	return &seen
-}
 
 // glimpse is how many of a topic's newest events are searched for a public one.
 const glimpse = 1000
@@ -75,13 +23,13 @@ const glimpse = 1000
 // yield must not wait for a client.
 func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.Seq2[eventlog.Topic, error] {
 	return func(yield func(eventlog.Topic, error) bool) {
-		done, err := h.pages.list(ctx, &sel)
+		done, err := h.feeds.Slots.List(ctx, &sel)
 		if err != nil {
 			yield(eventlog.Topic{}, err)
 			return
 		}
 		defer done()
-		pace, err := h.pages.search(ctx, &sel)
+		pace, err := h.feeds.Slots.Search(ctx, &sel)
 		var found []eventlog.Topic
 		give := func() bool {
 			pace.End()
@@ -102,7 +50,7 @@ func (h *Hub) TopicsSeen(ctx context.Context, sel, grant topic.Selectors) iter.S
 				if !give() {
 					return
 				}
-				if pace, err = h.pages.search(ctx, &sel); err != nil {
+				if pace, err = h.feeds.Slots.Search(ctx, &sel); err != nil {
 					break
 				}
 			}

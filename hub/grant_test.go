@@ -88,7 +88,7 @@ func TestPrivateEventsShareAFeed(t *testing.T) {
 		for _, r := range readers {
 			streams = append(streams, openGranted(t, h, from, "room", Bare, r.grant...))
 		}
-		if n := len(h.feeds); n != 1 {
+		if n := h.feeds.Totals().Feeds(); n != 1 {
 			t.Errorf("%d feeds, want one", n)
 		}
 		if from == (From{}) {

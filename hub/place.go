@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/internal/pace"
 )
 
@@ -72,7 +73,7 @@ type begin struct {
 
 // find looks up the position that s.From names. Without From it is the end of the log,
 // which the hub may not have routed yet.
-func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err error) {
+func (h *Hub) find(ctx context.Context, f *feed.Feed, s Subscription) (b begin, err error) {
 	from := s.From
 	bounds, err := h.log.Bounds(ctx)
 	if err != nil {
@@ -86,11 +87,11 @@ func (h *Hub) find(ctx context.Context, f *feed, s Subscription) (b begin, err e
 			b.start = b.pending[0].Prev()
 		}
 	case !from.Since.IsZero():
-		b, err = h.findTime(ctx, f.key.form, from.Since)
+		b, err = h.findTime(ctx, f.Form().(form), from.Since)
 	case from.LastEventID == Earliest:
 		b.place = bounds.Origin
 	case from.LastEventID != "":
-		b, err = h.findID(ctx, f.key.form, from.LastEventID, bounds)
+		b, err = h.findID(ctx, f.Form().(form), from.LastEventID, bounds)
 	}
 	if b.start.IsZero() {
 		b.start = b.place
@@ -217,10 +218,10 @@ func (s *search) look() bool {
 // newest returns, for each topic that the subscription selects, the newest events that
 // its grant shows, up to end; later events are live. The caller must give back the bytes
 // counted in listed.
-func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlog.ID) (newest, error) {
+func (h *Hub) newest(ctx context.Context, f *feed.Feed, sub Subscription, end eventlog.ID) (newest, error) {
 	waiting, cancel := context.WithTimeout(ctx, maxLastWait)
 	defer cancel()
-	pace, err := h.pages.search(waiting, &f.sel)
+	pace, err := h.feeds.Slots.Search(waiting, f.Selectors())
 	switch {
 	case err != nil && ctx.Err() == nil:
 		return newest{}, ErrBusy
@@ -244,14 +245,14 @@ func (h *Hub) newest(ctx context.Context, f *feed, sub Subscription, end eventlo
 }
 
 // searchNewest adds to all what it finds within the limits.
-func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed, sub Subscription, end eventlog.ID) error {
+func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed.Feed, sub Subscription, end eventlog.ID) error {
 	wants := func(e *eventlog.Event) bool {
-		return e.ID.Compare(end) <= 0 && f.wantsType(e.Type) && sees(&sub.Grant, secrecy(e))
+		return e.ID.Compare(end) <= 0 && f.WantsType(e.Type) && feed.Sees(&sub.Grant, e)
 	}
 	n := min(sub.From.Last, MaxLast)
-	banned := h.bans.now.Load()
+	banned := h.feeds.Banned()
 	add := func(topic string) error {
-		if banned.has(topic) {
+		if banned.Has(topic) {
 			return nil
 		}
 		left := n
@@ -272,18 +273,18 @@ func (h *Hub) searchNewest(ctx context.Context, s *search, all *newest, f *feed,
 		}
 		return err
 	}
-	for _, topic := range f.sel.Texts() {
+	for _, topic := range f.Selectors().Texts() {
 		if err := add(topic); err != nil {
 			return err
 		}
 	}
-	if f.sel.IsOpen() {
+	if f.Selectors().IsOpen() {
 		for topic, err := range h.log.Topics(ctx) {
 			if s.pace.Keep(); s.done || s.pace.IsSpent(math.MaxInt, maxLastTime) {
 				s.done = true
 				break
 			}
-			if err == nil && f.sel.MatchTopic(topic.Name) {
+			if err == nil && f.Selectors().MatchTopic(topic.Name) {
 				err = add(topic.Name)
 			}
 			if err != nil {
@@ -319,7 +320,7 @@ func (l *newest) add(e *eventlog.Event) error {
 		l.pending = append(make([]eventlog.ID, 0, l.listed/idBytes), l.pending...)
 	}
 	l.pending = append(l.pending, e.ID)
-	if l.bytes += e.Footprint(); l.bytes > pageBytes {
+	if l.bytes += e.Footprint(); l.bytes > feed.PageBytes {
 		l.events = nil
 	} else {
 		l.events = append(l.events, e)

@@ -59,7 +59,11 @@ func TestReadsWaitForSlots(t *testing.T) {
 	for i := range slow {
 		slow[i] = "{+a}" + string(rune('a'+i%20)) + "{x}/" + string(rune('a'+i/20))
 	}
-	h.pages.slots[1] <- struct{}{}
+	costly := mustSelect(t, slow...)
+	other, err := h.feeds.Slots.Begin(t.Context(), &costly)
+	if err != nil {
+		t.Fatal(err)
+	}
 	read := func(texts ...string) (n int, err error) {
 		ctx := t.Context()
 		if len(texts) > 1 {
@@ -92,5 +96,5 @@ func TestReadsWaitForSlots(t *testing.T) {
 	if _, err := read(slow...); err == nil {
 		t.Error("a slow read waits for nobody")
 	}
-	<-h.pages.slots[1]
+	other.End()
 }

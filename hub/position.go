@@ -60,20 +60,11 @@ func (o StreamOptions) Again(retry time.Duration, place eventlog.ID) []byte {
 	return o.Positions.append(nil, retry, form{ids: o.IDs}, place)
 }
 
-// place returns the position up to which the client has all that it asked for, once it
-// has received what Peek has returned.
-func (st *Stream) place() eventlog.ID {
-	if len(st.pending) > 0 {
-		return st.reached
-	}
-	return st.cursor.place
-}
-
 // namePosition queues a reconnection time, unless that is zero, and the stream's
 // position, to be sent first.
 func (st *Stream) namePosition(retry time.Duration) {
-	place := st.place()
-	st.says(st.positions.append(nil, retry, st.feed.key.form, place), place)
+	place := st.cursor.Place()
+	st.says(st.positions.append(nil, retry, st.form(), place), place)
 }
 
 // Beat queues a heartbeat if the stream has nothing else to send: its position if that
@@ -82,18 +73,16 @@ func (st *Stream) namePosition(retry time.Duration) {
 // events does not start that search again. Call it when the stream has been silent for
 // the heartbeat interval.
 func (st *Stream) Beat() {
-	head := st.hub.headNow()
-	if b, err := st.Peek(); err != nil || len(b) > 0 || st.cursor.part > 0 {
+	head := st.hub.feeds.Head()
+	if b, err := st.Peek(); err != nil || len(b) > 0 || st.cursor.Within() {
 		return
 	}
 	// All events up to head were routed before Peek looked at the window. Since it found
 	// nothing, the client has everything up to head.
-	if st.cursor.attached && head.Compare(st.cursor.place) > 0 {
-		st.cursor.place = head
-	}
-	place := st.place()
+	st.cursor.PassTo(head)
+	place := st.cursor.Place()
 	switch {
-	case place.Compare(st.reached) <= 0:
+	case place.Compare(st.cursor.Reached()) <= 0:
 		st.says(sse.AppendComment(nil, ""), eventlog.ID{})
 	case st.positions == NoPositions:
 		st.says(sse.AppendComment(nil, ""), place)
@@ -106,7 +95,7 @@ func (st *Stream) Beat() {
 // unless that is zero.
 func (st *Stream) says(blocks []byte, place eventlog.ID) {
 	if len(blocks) > 0 { // an empty chunk would end the response
-		as := st.feed.key.form
+		as := st.form()
 		blocks = as.close(append(as.open(nil), blocks...), 0)
 	}
 	st.own, st.ownPlace = append(st.own, blocks...), place

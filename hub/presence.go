@@ -2,10 +2,10 @@ package hub
 
 import (
 	"encoding/base64"
-	"sync"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -96,22 +96,13 @@ type StreamFilter struct {
 	Event *eventlog.Event
 }
 
-// presence is what a [Stream] shows of itself to other goroutines.
+// presence is what a [Stream] shows of itself to other goroutines. It does not change once
+// the stream is open.
 type presence struct {
-	mu      sync.Mutex  // guards reached; the rest does not change once the stream is open
-	reached eventlog.ID // the client has been sent everything up to this position
-
 	id     StreamID
 	remote string
 	opened int64       // Unix time in nanoseconds
 	start  eventlog.ID // the position where it began
-}
-
-// reach records that the client has been sent everything up to a position.
-func (p *presence) reach(pos eventlog.ID) {
-	p.mu.Lock()
-	p.reached = pos
-	p.mu.Unlock()
 }
 
 // ID returns the stream's ID, by which an operator may end it.
@@ -123,7 +114,7 @@ type inquiry struct {
 	bans  *banned
 	open  []string // those of the event's topics that are not banned
 	look  func()
-	feeds map[*feed]answer // answers by feed, since streams of a feed ask for the same
+	feeds map[*feed.Feed]answer // answers by feed, since streams of a feed ask for the same
 }
 
 // An answer says whether a feed asks for an event.
@@ -133,11 +124,11 @@ type answer struct {
 }
 
 func (h *Hub) inquire(e *eventlog.Event, look func()) *inquiry {
-	q := &inquiry{event: e, bans: h.bans.now.Load(), open: e.Topics, look: look, feeds: map[*feed]answer{}}
+	q := &inquiry{event: e, bans: h.bans.now.Load(), open: e.Topics, look: look, feeds: map[*feed.Feed]answer{}}
 	if q.bans != nil {
 		q.open = nil
 		for i := range e.Topics {
-			if one := e.Topics[i : i+1]; !q.bans.sel.MatchInTurns(one, look) {
+			if one := e.Topics[i : i+1]; !q.bans.Selectors.MatchInTurns(one, look) {
 				q.open = append(q.open, one...)
 			}
 		}
@@ -145,11 +136,11 @@ func (h *Hub) inquire(e *eventlog.Event, look func()) *inquiry {
 	return q
 }
 
-func (q *inquiry) of(f *feed) answer {
+func (q *inquiry) of(f *feed.Feed) answer {
 	a, known := q.feeds[f]
 	if !known {
-		a.asked = f.sel.MatchInTurns(q.event.Topics, q.look)
-		a.open = a.asked && (q.bans == nil || f.sel.MatchInTurns(q.open, q.look))
+		a.asked = f.Selectors().MatchInTurns(q.event.Topics, q.look)
+		a.open = a.asked && (q.bans == nil || f.Selectors().MatchInTurns(q.open, q.look))
 		q.feeds[f] = a
 	}
 	return a
@@ -169,11 +160,11 @@ func (st *Stream) info(ask *inquiry) StreamInfo {
 	i := StreamInfo{
 		ID:        st.id,
 		Peer:      st.describe(),
-		Selectors: st.feed.sel.Texts(),
-		Types:     st.feed.typeNames(),
-		Envelope:  st.feed.key.envelope,
+		Selectors: st.cursor.Feed().Selectors().Texts(),
+		Types:     st.cursor.Feed().Types(),
+		Envelope:  st.form().envelope,
 		Opened:    time.Unix(0, st.opened),
-		Bytes:     st.weight.bytes() + st.feed.subscription.Weight(),
+		Bytes:     st.weight.bytes() + st.cursor.Feed().Weight(),
 	}
 	i.State, i.Behind, i.Place = st.progress()
 	if ask != nil {
@@ -196,13 +187,13 @@ func (st *Stream) describe() Peer {
 }
 
 func (st *Stream) outcome(ask *inquiry, place eventlog.ID) Outcome {
-	e, feed := ask.event, ask.of(st.feed)
+	e, feed := ask.event, ask.of(st.cursor.Feed())
 	switch {
 	case !feed.asked:
 		return NotSubscribed
-	case !st.feed.wantsType(e.Type):
+	case !st.cursor.Feed().WantsType(e.Type):
 		return OtherType
-	case !ask.shows(st.cursor.grant):
+	case !ask.shows(st.cursor.Grant()):
 		return NoGrant
 	case e.ID.Compare(st.start) <= 0:
 		return BeganLater
@@ -217,24 +208,14 @@ func (st *Stream) outcome(ask *inquiry, place eventlog.ID) Outcome {
 // progress returns the stream's state, how many bytes of the window it has still to send,
 // and the position up to which everything has been sent.
 func (st *Stream) progress() (s StreamState, behind int, sent eventlog.ID) {
-	f := st.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	st.presence.mu.Lock()
-	sent, off := st.reached, st.cursor.off
-	st.presence.mu.Unlock()
-	if st.cohort != nil {
-		if at := st.cohort.seats[st.seat].at.Load(); at.off != off {
-			sent, off = at.place, at.off
-		}
-	}
+	p := st.cursor.Progress()
 	switch {
-	case !st.cursor.attached:
-		return CatchingUp, 0, sent
-	case off < f.base: // it has fallen out of the window, and will notice at its next Peek
-		return CatchingUp, 0, sent
-	case off < f.end():
-		return Lagging, int(f.end() - off), sent
+	case p.CatchingUp:
+		s = CatchingUp
+	case p.Behind > 0:
+		s = Lagging
+	default:
+		s = CaughtUp
 	}
-	return CaughtUp, 0, sent
+	return s, p.Behind, p.Reached
 }

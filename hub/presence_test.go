@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -213,10 +214,7 @@ func TestStreamPages(t *testing.T) {
 func TestStreamsWaitForTheirTurn(t *testing.T) {
 	h, _ := newTestHub(t, eventlog.Retention{})
 	openStream(t, h, From{}, "a")
-	slots := h.pages.slots[0]
-	for range cap(slots) {
-		slots <- struct{}{}
-	}
+	release := takeSlots(t, h)
 	ctx, cancel := context.WithCancel(t.Context())
 	listed := make(chan error)
 	go func() {
@@ -232,9 +230,7 @@ func TestStreamsWaitForTheirTurn(t *testing.T) {
 	if err := <-listed; !errors.Is(err, context.Canceled) {
 		t.Errorf("one whose client has gone ends with %v", err)
 	}
-	for range cap(slots) {
-		<-slots
-	}
+	release(-1)
 }
 
 func TestStreamStates(t *testing.T) {
@@ -425,11 +421,11 @@ func TestCounters(t *testing.T) {
 }
 
 func TestHistogram(t *testing.T) {
-	var h histogram
+	var h feed.Latencies
 	for _, d := range []time.Duration{-time.Second, 0, 999 * time.Nanosecond, 3 * time.Microsecond, 5 * time.Millisecond, time.Hour} {
-		h.add(d)
+		h.Add(d)
 	}
-	s := h.snapshot()
+	s := snapshot(&h)
 	if s.Count != 6 || s.Buckets[0] != (Bucket{time.Microsecond, 3}) || s.Buckets[1] != (Bucket{4 * time.Microsecond, 1}) {
 		t.Errorf("the histogram is %+v", s)
 	}
@@ -438,11 +434,5 @@ func TestHistogram(t *testing.T) {
 	}
 	if none := new(Histogram).Quantile(0.5); none != 0 {
 		t.Errorf("of nothing, the median is %s", none)
-	}
-	for i := range len(h.buckets) - 1 {
-		end := bucketEnd(i)
-		if bucketOf(end-1) != i || bucketOf(end) != i+1 {
-			t.Errorf("bucket %d ends at %s, but %s is in %d and %s in %d", i, end, end-1, bucketOf(end-1), end, bucketOf(end))
-		}
 	}
 }

@@ -89,7 +89,7 @@ func (h *Hub) Delete(ctx context.Context, sel topic.Selectors) (int, error) {
 		Topics: sel.Exact(),
 		Match:  func(e *eventlog.Event) bool { return sel.Match(e.Topics) },
 	})
-	h.pages.forget()
+	h.feeds.Forget()
 	return n, err
 }
 
@@ -97,7 +97,7 @@ func (h *Hub) Delete(ctx context.Context, sel topic.Selectors) (int, error) {
 // id, and returns how many it removed: 0 if there is none. Streams can resume from the id
 // as long as its position is retained. The errors are the context's and the log's.
 func (h *Hub) DeleteID(ctx context.Context, id string) (int, error) {
-	defer h.pages.forget()
+	defer h.feeds.Forget()
 	if at, err := parseID(id); err == nil {
 		return h.deleteAt(ctx, at)
 	}

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -63,10 +64,10 @@ func (g *registry) size() (n int) {
 // one. find compares selectors in turns, and only after it has released the locks,
 // because streams that open and close wait for those. It ends with t's error. t is nil
 // for a filter that does not narrow feeds and a caller that need not take turns.
-func (g *registry) find(f StreamFilter, after StreamID, t *turns) iter.Seq2[[]*Stream, error] {
+func (g *registry) find(f StreamFilter, after StreamID, t *feed.Turns) iter.Seq2[[]*Stream, error] {
 	return func(yield func([]*Stream, error) bool) {
 		var found []*Stream
-		verdicts := verdicts{filter: &f, of: map[*feed]bool{}, turns: t}
+		verdicts := verdicts{filter: &f, of: map[*feed.Feed]bool{}, turns: t}
 		for i := after.part(); i < len(g); i++ {
 			if f.ID != (StreamID{}) && i != f.ID.part() {
 				continue
@@ -112,8 +113,8 @@ const maxVerdicts = 4096
 // verdicts caches by feed what a filter says, since streams of a feed ask for the same.
 type verdicts struct {
 	filter *StreamFilter
-	of     map[*feed]bool
-	turns  *turns
+	of     map[*feed.Feed]bool
+	turns  *feed.Turns
 }
 
 // keep removes from found the streams that the filter does not select.
@@ -121,20 +122,20 @@ func (v *verdicts) keep(found *[]*Stream) error {
 	if v.turns == nil {
 		return nil
 	}
-	if v.turns.look(); v.filter.narrowsFeeds() {
-		*found = slices.DeleteFunc(*found, func(st *Stream) bool { return v.turns.err != nil || !v.on(st.feed) })
+	if v.turns.Look(); v.filter.narrowsFeeds() {
+		*found = slices.DeleteFunc(*found, func(st *Stream) bool { return v.turns.Err() != nil || !v.on(st.cursor.Feed()) })
 	}
-	return v.turns.err
+	return v.turns.Err()
 }
 
 // on reports whether the filter selects the streams of a feed.
-func (v *verdicts) on(f *feed) bool {
+func (v *verdicts) on(f *feed.Feed) bool {
 	ok, known := v.of[f]
 	if !known {
-		if v.turns.look(); len(v.of) == maxVerdicts {
+		if v.turns.Look(); len(v.of) == maxVerdicts {
 			clear(v.of)
 		}
-		ok = v.filter.matchesFeed(f, v.turns.look)
+		ok = v.filter.matchesFeed(f, v.turns.Look)
 		v.of[f] = ok
 	}
 	return ok
@@ -155,13 +156,13 @@ func (f *StreamFilter) matchesPeer(st *Stream) bool {
 	return (f.Subject == "" || of.subject == f.Subject) && (f.TokenID == "" || of.tokenID == f.TokenID) && (f.Ticket == 0 || of.ticket == f.Ticket)
 }
 
-func (f *StreamFilter) matchesFeed(of *feed, look func()) bool {
+func (f *StreamFilter) matchesFeed(of *feed.Feed, look func()) bool {
 	if f.Selector != "" {
-		if _, ok := slices.BinarySearch(of.sel.Texts(), f.Selector); !ok {
+		if _, ok := slices.BinarySearch(of.Selectors().Texts(), f.Selector); !ok {
 			return false
 		}
 	}
-	return (len(f.Topics.Texts()) == 0 || f.Topics.MeetsInTurns(&of.sel, look)) && (f.banned == nil || f.banned.cover(&of.sel, look))
+	return (len(f.Topics.Texts()) == 0 || f.Topics.MeetsInTurns(of.Selectors(), look)) && (f.banned == nil || f.banned.cover(of.Selectors(), look))
 }
 
 // maxStreamsBytes is how many bytes of stream descriptions a page holds. Its last stream
@@ -216,17 +217,17 @@ func (i *StreamInfo) size() int64 {
 func (h *Hub) Streams(ctx context.Context, f StreamFilter, after StreamID, limit int) (*StreamPage, error) {
 	page := &StreamPage{lists: h.budget.Share(budget.Lists)}
 	var ask *inquiry
-	err := h.eachPart(ctx, f, after, func(found []*Stream, t *turns) (bool, error) {
+	err := h.eachPart(ctx, f, after, func(found []*Stream, t *feed.Turns) (bool, error) {
 		if f.Event != nil && ask == nil {
-			ask = h.inquire(f.Event, t.look)
+			ask = h.inquire(f.Event, t.Look)
 		}
 		slices.SortFunc(found, func(a, b *Stream) int { return bytes.Compare(a.id[:], b.id[:]) })
 		for _, st := range found {
 			if page.More = len(page.Streams) == limit || page.bytes >= maxStreamsBytes; page.More {
 				return false, nil
 			}
-			if t.look(); t.err != nil {
-				return false, t.err
+			if t.Look(); t.Err() != nil {
+				return false, t.Err()
 			}
 			if !page.add(st.info(ask)) {
 				return false, ErrOverBudget
@@ -247,7 +248,7 @@ func (h *Hub) CountStreams(ctx context.Context, f StreamFilter) (n int, err erro
 	if f.isEmpty() {
 		return h.registry.size(), nil
 	}
-	err = h.eachPart(ctx, f, StreamID{}, func(found []*Stream, _ *turns) (bool, error) {
+	err = h.eachPart(ctx, f, StreamID{}, func(found []*Stream, _ *feed.Turns) (bool, error) {
 		n += len(found)
 		return true, nil
 	})
@@ -256,10 +257,10 @@ func (h *Hub) CountStreams(ctx context.Context, f StreamFilter) (n int, err erro
 
 // eachPart calls do with the streams that f selects and whose IDs are greater than after,
 // in parts and in turns, until do returns false or an error. If do takes long for each
-// stream, it must call t.look before each.
-func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do func(found []*Stream, t *turns) (more bool, err error)) error {
-	t := h.pages.turns(ctx, f.looksFor())
-	defer t.end()
+// stream, it must call t.Look before each.
+func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do func(found []*Stream, t *feed.Turns) (more bool, err error)) error {
+	t := h.feeds.Slots.Turns(ctx, f.looksFor())
+	defer t.End()
 	for found, err := range h.registry.find(f, after, t) {
 		if err != nil {
 			return err
@@ -268,13 +269,13 @@ func (h *Hub) eachPart(ctx context.Context, f StreamFilter, after StreamID, do f
 			return err
 		}
 	}
-	return t.err
+	return t.Err()
 }
 
 // looksFor returns the selectors that the filter compares with those of streams.
 func (f *StreamFilter) looksFor() *topic.Selectors {
 	if f.banned != nil {
-		return &f.banned.sel
+		return &f.banned.Selectors
 	}
 	return &f.Topics
 }
@@ -301,10 +302,10 @@ func (h *Hub) PeerOf(id StreamID) (p Peer, ok bool) {
 // eachStream calls do with each stream that f selects. It takes turns if it has to
 // compare selectors.
 func (h *Hub) eachStream(f StreamFilter, do func(*Stream)) {
-	var t *turns
+	var t *feed.Turns
 	if f.narrowsFeeds() {
-		t = h.pages.turns(context.Background(), f.looksFor())
-		defer t.end()
+		t = h.feeds.Slots.Turns(context.Background(), f.looksFor())
+		defer t.End()
 	}
 	for found := range h.registry.find(f, StreamID{}, t) {
 		for _, st := range found {

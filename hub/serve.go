@@ -71,7 +71,7 @@ func (st *Stream) await(ctx context.Context) ([]byte, error) {
 			defer heartbeat.Stop()
 		}
 		select {
-		case <-st.cursor.waker.(signal):
+		case <-st.cursor.Waker().(signal):
 		case <-ctx.Done():
 		case <-heartbeat.C:
 			st.Beat()

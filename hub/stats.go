@@ -10,27 +10,13 @@ import (
 	"github.com/tidings-sse/tidings/eventlog"
 )
 
-// counters count what a hub has done since New. Frequent events are added once per batch.
+// counters count what a hub has done since New, apart from what its feeds count.
 type counters struct {
 	started                              time.Time
 	published, publishedBytes, duplicate atomic.Uint64
 	connects                             atomic.Uint64
 	disconnects                          [reasons]atomic.Uint64
-	catchUps                             atomic.Uint64
-	lateMatches                          atomic.Uint64
 	gaps                                 [3]atomic.Uint64 // by index in gapReasons
-	latency                              histogram
-
-	_                          [64]byte // keeps what follows on cache lines of its own
-	deliveries, deliveredBytes atomic.Uint64
-}
-
-// totals are sums over all feeds, updated where a feed changes. Adding them up on demand
-// would hold up the pump for as long as it takes to visit every feed.
-type totals struct {
-	feeds    atomic.Int64
-	attached atomic.Int64 // streams attached to a window
-	behind   atomic.Int64 // those of them with something to send
 }
 
 var gapReasons = [3]GapReason{Trimmed, OtherEpoch, Unknown}
@@ -58,47 +44,6 @@ func (c *counters) countPublished(recs []eventlog.Record, results []eventlog.Res
 	c.published.Add(events)
 	c.publishedBytes.Add(bytes)
 	c.duplicate.Add(duplicates)
-}
-
-// delivered counts events sent on one stream, and their bytes.
-func (c *counters) delivered(events, bytes int) {
-	c.deliveries.Add(uint64(events))
-	c.deliveredBytes.Add(uint64(bytes))
-}
-
-// A tally is what one goroutine has delivered since it last updated the shared counters.
-type tally struct {
-	to            *counters
-	events, bytes int
-
-	// Latencies of writes that fall into one bucket of the histogram.
-	bucket  int
-	writes  uint64
-	latency time.Duration
-}
-
-// add records a write of events, the oldest of which was appended at the given time, in
-// Unix nanoseconds.
-func (t *tally) add(events, bytes int, oldest int64) {
-	t.events += events
-	t.bytes += bytes
-	latency := max(time.Duration(time.Now().UnixNano()-oldest), 0) // the two clocks may differ
-	if bucket := bucketOf(latency); bucket != t.bucket {
-		t.flush()
-		t.bucket = bucket
-	}
-	t.writes++
-	t.latency += latency
-}
-
-// flush adds the tally to the counters.
-func (t *tally) flush() {
-	if t.writes == 0 {
-		return
-	}
-	t.to.delivered(t.events, t.bytes)
-	t.to.latency.addAll(t.bucket, t.writes, t.latency)
-	t.events, t.bytes, t.writes, t.latency = 0, 0, 0, 0
 }
 
 // Turnover returns how many streams have been opened since [New], and how many are open.
@@ -147,7 +92,7 @@ type Stats struct {
 // Stats returns the hub's figures. The error is that of the log's Bounds; the other
 // figures are valid even then.
 func (h *Hub) Stats(ctx context.Context) (Stats, error) {
-	c := &h.counters
+	c, t := &h.counters, h.feeds.Totals()
 	s := Stats{
 		Started:        c.started,
 		Published:      c.published.Load(),
@@ -155,13 +100,13 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 		Duplicates:     c.duplicate.Load(),
 		Connects:       c.connects.Load(),
 		Disconnects:    map[DisconnectReason]uint64{},
-		Deliveries:     c.deliveries.Load(),
-		DeliveredBytes: c.deliveredBytes.Load(),
-		CatchUps:       c.catchUps.Load(),
+		Deliveries:     t.Deliveries.Load(),
+		DeliveredBytes: t.DeliveredBytes.Load(),
+		CatchUps:       t.CatchUps.Load(),
 		Gaps:           map[GapReason]uint64{},
-		Latency:        c.latency.snapshot(),
-		LateMatches:    c.lateMatches.Load(),
-		WindowBytes:    int(h.windows.used()),
+		Latency:        snapshot(&t.Latency),
+		LateMatches:    t.LateMatches.Load(),
+		WindowBytes:    int(h.feeds.WindowBytes()),
 		Templates:      int(h.weights.templateCount.Load()),
 		TemplateBytes:  int(h.weights.templateBytes.Load()),
 		PageBytes:      int(h.budget.Share(budget.Pages).Used()),
@@ -172,9 +117,10 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 	for i, r := range gapReasons {
 		s.Gaps[r] = c.gaps[i].Load()
 	}
-	s.Feeds, s.Lagging = int(h.totals.feeds.Load()), int(h.totals.behind.Load())
+	attached, behind := t.Attached()
+	s.Feeds, s.Lagging = t.Feeds(), behind
 	s.Streams = h.registry.size()
-	s.CatchingUp = max(s.Streams-int(h.totals.attached.Load()), 0)
+	s.CatchingUp = max(s.Streams-attached, 0)
 	var err error
 	s.Log, err = h.log.Bounds(ctx)
 	return s, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 )
 
 // StreamOptions configures a [Stream]. The zero value is a stream without a reconnection
@@ -40,28 +41,18 @@ type Stream struct {
 
 	// The fields that each write uses come first, so that they share cache lines: with
 	// many streams none is in the CPU cache.
-	feed    *feed
-	own     []byte                // blocks of this stream alone, sent before all else
-	pending []eventlog.ID         // positions of events to send first, for From.Last
-	end     atomic.Pointer[error] // the cause given to End
-	leave   atomic.Int64          // the reconnection time to send because the hub drains; 0: none
-	run     *run                  // what Peek has returned, until it is written; nil: nothing
-	cursor  cursor
-	cohort  *cohort // nil: none; its Fanout changes both with the feed's lock held
-	seat    int32   // its index in the cohort's seats
+	own    []byte                // blocks of this stream alone, sent before all else
+	end    atomic.Pointer[error] // the cause given to End
+	leave  atomic.Int64          // the reconnection time to send because the hub drains; 0: none
+	listed int64                 // bytes of the positions for From.Last that are still to be sent, as counted in the budget
+	cursor feed.Cursor
 
-	catchesUp bool // it has read from the log since it last sent from the window
 	gapped    bool // it began with a gap
 	positions Positions
-	closed    bool // guarded by hub.mu
 	presence
 
 	ownPlace  eventlog.ID // the client has everything up to here once own is sent; zero: unchanged
-	resume    eventlog.ID // the position to read the log from after pending
-	listed    int64       // bytes of pending, as counted in the budget
 	weight    weight
-	page      *pageEntry    // the page that the stream sends from or waits for; nil: none
-	pageAt    eventlog.ID   // the position that the page follows, or the last page did
 	expiry    *expiry       // nil: the stream does not expire
 	heartbeat time.Duration // see StreamOptions
 	onClose   func()
@@ -91,32 +82,29 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 		h.weights.part(&weight)
 		return nil, err
 	}
-	st := &Stream{
-		hub: h, feed: f, heartbeat: o.Heartbeat, onClose: o.OnClose, weight: weight,
-		cursor: cursor{grant: grant, waker: newSignal()},
-	}
+	st := &Stream{hub: h, heartbeat: o.Heartbeat, onClose: o.OnClose, weight: weight}
+	st.cursor.Open(f, eventlog.ID{}, grant, newSignal())
 	begin, err := h.find(ctx, f, s)
 	if err != nil {
 		st.Close()
 		return nil, err
 	}
-	st.cursor.place = begin.place
+	st.start, st.gapped = begin.start, begin.gap != nil
+	st.cursor.Skip(begin.place)
 	if len(begin.pending) > 0 {
-		st.cursor.place, st.resume = begin.start, begin.place
-		st.pending, st.listed = begin.pending, begin.listed
-		if len(begin.events) > 0 && !h.pages.crowded() {
-			st.page = h.pages.made(f, begin.events, st)
-		}
+		st.cursor.Skip(begin.start)
+		st.cursor.Recall(begin.pending, begin.events, begin.place)
+		st.listed = begin.listed
 	}
-	st.start, st.reached, st.gapped = begin.start, begin.start, begin.gap != nil
+	st.cursor.Reach(begin.start)
 	if st.positions = o.Positions; begin.gap != nil {
 		// The gap has an id, so it sets the position. Reconnection time and gap are one
 		// block: a client that is cut off before the end of the block asks for the same
 		// again.
 		begin.gap.Retry = o.Retry
-		st.own = appendWire(nil, begin.gap, f.key.form)
+		st.own = st.form().Append(nil, begin.gap)
 	} else {
-		st.says(st.positions.append(nil, o.Retry, f.key.form, begin.start), eventlog.ID{})
+		st.says(st.positions.append(nil, o.Retry, st.form(), begin.start), eventlog.ID{})
 	}
 	st.endAt(o.Expires)
 	h.registry.add(st, o.Peer.Remote)
@@ -135,7 +123,9 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 }
 
 // Framing returns the stream's framing; nil means none.
-func (st *Stream) Framing() *Framing { return st.feed.key.form.framing }
+func (st *Stream) Framing() *Framing { return st.form().framing }
+
+func (st *Stream) form() form { return st.cursor.Feed().Form().(form) }
 
 // Close closes the stream and releases what it holds. If [Stream.End] was not called
 // before, the stream counts as closed by its client. Bytes that Peek returned are no
@@ -154,27 +144,16 @@ func (st *Stream) Close() {
 	if st.expiry != nil {
 		st.expiry.stop()
 	}
-	st.leavePage()
-	st.forgetPending()
-	st.feed.leave(&st.cursor)
-	if st.hub.part(st.feed, &st.closed) {
+	st.uncountList()
+	if st.cursor.Close() {
+		st.hub.leave()
 		st.hub.weights.part(&st.weight)
 	}
 }
 
 // Park sets the waker that is woken from now on when there may be something to peek at.
-func (st *Stream) Park(w Waker) {
-	st.feed.mu.Lock()
-	defer st.feed.mu.Unlock()
-	st.cursor.waker = w
-}
-
-func (st *Stream) wake() {
-	st.feed.mu.Lock()
-	defer st.feed.mu.Unlock()
-	st.cursor.waker.Wake()
-}
+func (st *Stream) Park(w Waker) { st.cursor.SetWaker(w) }
 
 // Start returns the position just before the first event of the stream, in its spelling
 // of ids, and whether the stream begins with a gap.
-func (st *Stream) Start() (id string, gap bool) { return st.feed.key.form.place(st.start), st.gapped }
+func (st *Stream) Start() (id string, gap bool) { return st.form().place(st.start), st.gapped }

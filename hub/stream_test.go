@@ -17,6 +17,7 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/sse"
 	"github.com/tidings-sse/tidings/topic"
 )
@@ -156,7 +157,7 @@ func idle(t testing.TB, h *Hub) {
 		t.Fatal(err)
 	}
 	waitRouted(t, h, b.Last)
-	if n := h.windows.used(); n != 0 {
+	if n := h.feeds.WindowBytes(); n != 0 {
 		t.Errorf("the windows hold %d bytes, and nobody is behind", n)
 	}
 }
@@ -215,8 +216,8 @@ func TestStreamsNothingLostNothingTwice(t *testing.T) {
 	}
 	wg.Wait()
 	idle(t, h)
-	if n := len(h.feeds) + h.router.Size(); n != 0 || h.subscribers != 0 {
-		t.Errorf("%d feeds, topics and templates and %d subscribers are left, and nobody is there", n, h.subscribers)
+	if feeds, subscribers := h.feeds.Totals().Feeds(), h.feeds.Members(); feeds != 0 || subscribers != 0 {
+		t.Errorf("%d feeds and %d subscribers are left, and nobody is there", feeds, subscribers)
 	}
 }
 
@@ -228,7 +229,7 @@ func TestFallingOutOfTheWindow(t *testing.T) {
 	st := openStream(t, h, From{}, "a")
 	fast := openStream(t, h, From{}, "a")
 	const n = 100
-	big := strings.Repeat("x", maxWindow/20)
+	big := strings.Repeat("x", feed.MaxWindow/20)
 	var caught sync.WaitGroup
 	caught.Go(func() {
 		i := 0
@@ -243,7 +244,7 @@ func TestFallingOutOfTheWindow(t *testing.T) {
 	})
 	for i := range n {
 		put(t, h, "a", fmt.Sprint(i, " ", big))
-		if held := h.windows.used(); held > maxWindow*3/2+int64(len(big)) { // append may grow the buffer by a quarter
+		if held := h.feeds.WindowBytes(); held > feed.MaxWindow*3/2+int64(len(big)) { // append may grow the buffer by a quarter
 			t.Fatalf("the window holds %d bytes", held)
 		}
 	}
@@ -290,12 +291,12 @@ func TestPagesAreShared(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	const pages = n * 500 / (pageBytes / 4)
+	const pages = n * 500 / (feed.PageBytes / 4)
 	if reads := log.reads.Load(); reads > 3*pages {
 		t.Errorf("%d subscribers had the log read %d times; there are no more than %d pages", herd, reads, pages)
 	}
-	if h.pages.held.Used() <= 0 || h.pages.held.Full() {
-		t.Errorf("the pages hold %d bytes", h.pages.held.Used())
+	if held := h.budget.Share(budget.Pages); held.Used() <= 0 || held.Full() {
+		t.Errorf("the pages hold %d bytes", held.Used())
 	}
 }
 
@@ -326,7 +327,7 @@ func TestPagesConverge(t *testing.T) {
 			}
 			defer st.Close()
 		}
-		const pages = 4000 * 330 / (pageBytes / 2)
+		const pages = 4000 * 330 / (feed.PageBytes / 2)
 		if reads := log.reads.Load(); reads > 8*pages+4*herd {
 			t.Errorf("every %d: %d who came back to different places had the log read %d times; there are about %d pages", every, herd, reads, pages)
 		}
@@ -346,13 +347,13 @@ func TestPagesGoWithTheirFeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.pages.held.Used() > 0 {
+		if h.budget.Share(budget.Pages).Used() > 0 {
 			break
 		}
 	}
 	st.Close()
-	if h.pages.held.Used() != 0 || len(h.pages.byFeed) != 0 || h.pages.recent.Len() != 0 {
-		t.Errorf("%d bytes in %d pages are left of a feed that is gone", h.pages.held.Used(), h.pages.recent.Len())
+	if n := h.budget.Share(budget.Pages).Used(); n != 0 {
+		t.Errorf("%d bytes of pages are left of a feed that is gone", n)
 	}
 }
 
@@ -398,13 +399,13 @@ func TestLargeEventsInParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b) > 2*pageBytes && st.cursor.attached {
+		if len(b) > 2*feed.PageBytes && !st.CatchingUp() {
 			t.Fatalf("took %d bytes at once", len(b))
 		}
 		got = append(got, b...)
 	}
-	next()                                              // the beginning
-	large := strings.Repeat("0123456789", maxWindow/20) // half a window
+	next()                                                   // the beginning
+	large := strings.Repeat("0123456789", feed.MaxWindow/20) // half a window
 	put(t, h, "a", "small")
 	for len(parse(t, got)) < 2 {
 		next()
@@ -413,7 +414,7 @@ func TestLargeEventsInParts(t *testing.T) {
 		put(t, h, "a", fmt.Sprint(i, large))
 		if i == 0 {
 			next()
-			if st.cursor.part == 0 {
+			if !st.cursor.Within() {
 				t.Fatal("it was not taken in parts")
 			}
 		}
@@ -441,12 +442,12 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		if _, err := nextWrite(t.Context(), st); err != nil { // the beginning
 			t.Fatal(err)
 		}
-		if _, err := st.Peek(); err != nil || !st.cursor.attached { // a page would keep the event in memory
+		if _, err := st.Peek(); err != nil || st.CatchingUp() { // a page would keep the event in memory
 			t.Fatalf("the stream is not caught up: %v", err)
 		}
-		id := put(t, h, "a", strings.Repeat("0123456789", maxWindow/20))
+		id := put(t, h, "a", strings.Repeat("0123456789", feed.MaxWindow/20))
 		waitRouted(t, h, id)
-		for st.cursor.part == 0 {
+		for !st.cursor.Within() {
 			if _, err := nextWrite(t.Context(), st); err != nil {
 				t.Fatal(err)
 			}
@@ -457,7 +458,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 			}
 		}
 		for range 3 {
-			waitRouted(t, h, put(t, h, "a", strings.Repeat("9876543210", maxWindow/20)))
+			waitRouted(t, h, put(t, h, "a", strings.Repeat("9876543210", feed.MaxWindow/20)))
 		}
 		var err error
 		for err == nil {
@@ -475,7 +476,8 @@ func TestPageCacheIsBounded(t *testing.T) {
 	}
 	h, _ := newTestHub(t, eventlog.Retention{})
 	big := strings.Repeat("x", 1<<20)
-	for range 2 * h.pages.held.Most() >> 20 {
+	held := h.budget.Share(budget.Pages)
+	for range 2 * held.Most() >> 20 {
 		put(t, h, "a", big)
 	}
 	last := put(t, h, "a", "last")
@@ -483,8 +485,8 @@ func TestPageCacheIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.pages.held.Used() > h.pages.held.Most()+int64(len(big))+1000 {
-			t.Fatalf("the pages hold %d bytes", h.pages.held.Used())
+		if held.Used() > held.Most()+int64(len(big))+1000 {
+			t.Fatalf("the pages hold %d bytes", held.Used())
 		}
 		if e.ID == last.String() {
 			break
@@ -526,45 +528,6 @@ func TestOpenTemplatesAreBounded(t *testing.T) {
 	}
 }
 
-// TestTemplatesComeAndGo checks that cached matches of a topic stay right when templates
-// are added and removed.
-func TestTemplatesComeAndGo(t *testing.T) {
-	h, _ := newTestHub(t, eventlog.Retention{})
-	match := func() (n int) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		count := func(*feed) { n++ }
-		h.router.Route([]string{"orders/42"}, count, count)
-		return n
-	}
-	openStream(t, h, From{}, "never/{x}")
-	if n := match(); n != 0 {
-		t.Errorf("%d match, want none", n)
-	}
-	a := openStream(t, h, From{}, "orders/{id}")
-	b := openStream(t, h, From{}, "{any}/42")
-	if n := match(); n != 2 {
-		t.Errorf("%d match, want both", n)
-	}
-	a.Close()
-	if n := match(); n != 1 {
-		t.Errorf("%d match, want one", n)
-	}
-	a = openStream(t, h, From{}, "orders/{id}")
-	if n := match(); n != 2 {
-		t.Errorf("%d match, want both again", n)
-	}
-	put(t, h, "orders/42", "x")
-	for _, st := range []*Stream{a, b} {
-		for e, err := range decode(t.Context(), st) {
-			if err != nil || e.Data != "x" {
-				t.Errorf("got %+v, %v", e, err)
-			}
-			break
-		}
-	}
-}
-
 // TestEventOfManyTopicsComesOnce checks that a feed delivers an event once, even if it
 // selects several of its topics.
 func TestEventOfManyTopicsComesOnce(t *testing.T) {
@@ -591,7 +554,7 @@ func TestEventOfManyTopicsComesOnce(t *testing.T) {
 func waitRouted(t testing.TB, h *Hub, place eventlog.ID) {
 	t.Helper()
 	for moved := newSignal(); ; <-moved {
-		if _, ok, err := h.reached(place, moved); err != nil {
+		if _, ok, err := h.feeds.Routed(place, moved); err != nil {
 			t.Fatal(err)
 		} else if ok {
 			return
@@ -672,16 +635,16 @@ func TestFeedsKeepNothingElse(t *testing.T) {
 	defer one.Close()
 	defer other.Close()
 	defer all.Close()
-	p, q := one.feed.sel.Templates()[0], other.feed.sel.Templates()[0]
-	if p.Text() != "a/{x}" || p != q || len(all.feed.sel.Templates()) != 0 {
+	p, q := one.cursor.Feed().Selectors().Templates()[0], other.cursor.Feed().Selectors().Templates()[0]
+	if p.Text() != "a/{x}" || p != q || len(all.cursor.Feed().Selectors().Templates()) != 0 {
 		t.Errorf("%q: the feeds share no template, or one that selects all has some", p.Text())
 	}
-	for name := range one.feed.types {
+	for _, name := range one.cursor.Feed().Types() {
 		if name != "price" || within(name) {
 			t.Errorf("the type %q is a part of the address", name)
 		}
 	}
-	if within(p.Text()) || within(p.Prefix) || within(one.feed.sel.Texts()[0]) {
+	if within(p.Text()) || within(p.Prefix) || within(one.cursor.Feed().Selectors().Texts()[0]) {
 		t.Error("a selector is a part of the address")
 	}
 }
@@ -706,7 +669,7 @@ func TestTemplatesDoNotHoldUpLiveDelivery(t *testing.T) {
 
 	put(t, h, "t"+strings.Repeat("xy", 400), "0")
 	waitRouted(t, h, put(t, h, "t"+strings.Repeat("xy", 401), "1"))
-	if n := h.counters.lateMatches.Load(); n != 2 {
+	if n := h.feeds.Totals().LateMatches.Load(); n != 2 {
 		t.Errorf("%d of two events were delivered before all templates were tried", n)
 	}
 	want := []string{"0", "1"}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/internal/pace"
 	"github.com/tidings-sse/tidings/topic"
 )
@@ -41,12 +42,13 @@ type Subscription struct {
 // a time may use it.
 type reader struct {
 	hub    *Hub
-	feed   *feed
-	cursor cursor // never attached; it only waits for the next event
+	feed   *feed.Feed
+	waiter feed.Waiter // wakes ready
 	ready  signal
-	begin  begin // where the subscription begins; its pending events are removed as they are read
-	gapped bool  // the gap that it begins with has been returned
-	closed bool  // guarded by hub.mu
+	grant  *topic.Selectors
+	place  eventlog.ID // everything up to here has been returned
+	begin  begin       // where the subscription begins; its pending events are removed as they are read
+	gapped bool        // the gap that it begins with has been returned
 }
 
 // read starts a subscription for Go code. The errors are those of [Hub.Stream].
@@ -55,20 +57,21 @@ func (h *Hub) read(ctx context.Context, s Subscription) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{hub: h, feed: f, ready: newSignal()}
-	r.cursor = cursor{grant: s.Grant.Shared(), waker: r.ready}
+	r := &reader{hub: h, feed: f, ready: newSignal(), grant: s.Grant.Shared()}
+	r.waiter = feed.NewWaiter(r.ready)
 	if r.begin, err = h.find(ctx, f, s); err != nil {
 		r.close()
 		return nil, err
 	}
-	r.cursor.place = r.begin.place
+	r.place = r.begin.place
 	return r, nil
 }
 
 func (r *reader) close() {
 	r.begin.forget()
-	r.feed.leave(&r.cursor)
-	r.hub.part(r.feed, &r.closed)
+	if r.feed.Leave(&r.waiter) {
+		r.hub.leave()
+	}
 }
 
 // follow calls yield with retained and then live events until yield returns false. It
@@ -81,8 +84,8 @@ func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) e
 		if err := cmp.Or(ctx.Err(), r.hub.Err()); err != nil {
 			return err
 		}
-		r.feed.wait(&r.cursor) // wait first, so that no event is missed between reading and waiting
-		events, err := r.next(ctx, r.hub.headRouted(), nil)
+		r.feed.Wait(&r.waiter) // wait first, so that no event is missed between reading and waiting
+		events, err := r.next(ctx, r.hub.feeds.HeadRouted(), nil)
 		for _, e := range events {
 			if !yield(e) {
 				return nil
@@ -103,7 +106,7 @@ func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) e
 			moment = timer.C
 		case <-moment:
 			return ErrDrained
-		case <-r.hub.pumped:
+		case <-r.hub.Done():
 		case <-ctx.Done():
 		}
 	}
@@ -111,7 +114,7 @@ func (r *reader) follow(ctx context.Context, yield func(*eventlog.Event) bool) e
 
 // nextPaced does what next does, but takes a turn with other reads of the log.
 func (r *reader) nextPaced(ctx context.Context, end eventlog.ID) ([]*eventlog.Event, error) {
-	pace, err := r.hub.pages.begin(ctx, &r.feed.sel)
+	pace, err := r.hub.feeds.Slots.Begin(ctx, r.feed.Selectors())
 	if err != nil {
 		return nil, err
 	}
@@ -133,11 +136,11 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace.Pace) ([
 			return events, err
 		}
 	}
-	if r.cursor.place.Compare(head) >= 0 {
+	if r.place.Compare(head) >= 0 {
 		return nil, nil
 	}
-	b := r.hub.bans.now.Load()
-	wants := func(e *eventlog.Event) bool { return r.feed.wants(e, b) && sees(r.cursor.grant, secrecy(e)) }
+	b := r.hub.feeds.Banned()
+	wants := func(e *eventlog.Event) bool { return r.feed.Wants(e, b) && feed.Sees(r.grant, e) }
 	match, stopped := wants, false
 	if pace != nil {
 		match = func(e *eventlog.Event) bool {
@@ -145,10 +148,10 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace.Pace) ([
 			return wants(e) || stopped
 		}
 	}
-	q := eventlog.Query{Topics: r.feed.sel.Exact(), Match: match, UpTo: head, Limit: batchSize}
+	q := eventlog.Query{Topics: r.feed.Selectors().Exact(), Match: match, UpTo: head, Limit: batchSize}
 	var events []*eventlog.Event
 	size := int64(0)
-	for e, err := range r.hub.log.Read(ctx, r.cursor.place, q) {
+	for e, err := range r.hub.log.Read(ctx, r.place, q) {
 		var trimmed *eventlog.TrimmedError
 		switch {
 		case errors.As(err, &trimmed):
@@ -156,21 +159,21 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace.Pace) ([
 			if len(events) > 0 {
 				return events, nil
 			}
-			return r.gap(r.cursor.place, trimmed), nil
+			return r.gap(r.place, trimmed), nil
 		case err != nil:
 			return events, err
 		}
-		r.cursor.place = e.ID
+		r.place = e.ID
 		if stopped && !wants(e) {
 			return events, nil
 		}
-		events = append(events, shown(e, r.cursor.grant))
+		events = append(events, feed.Shown(e, r.grant))
 		if size += e.Footprint(); stopped || size >= batchBytes {
 			return events, nil
 		}
 	}
 	if len(events) < batchSize {
-		r.cursor.place = head
+		r.place = head
 	}
 	return events, nil
 }
@@ -178,10 +181,10 @@ func (r *reader) next(ctx context.Context, head eventlog.ID, pace *pace.Pace) ([
 // recall returns the next batch of pending events. It returns none if all that it read
 // were deleted or banned meanwhile, and a gap if retention has dropped some.
 func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err error) {
-	b := r.hub.bans.now.Load()
+	b := r.hub.feeds.Banned()
 	for _, e := range r.begin.events { // if not nil, these are all pending events
-		if r.feed.wants(e, b) {
-			events = append(events, shown(e, r.cursor.grant))
+		if r.feed.Wants(e, b) {
+			events = append(events, feed.Shown(e, r.grant))
 		}
 	}
 	if r.begin.events != nil {
@@ -207,8 +210,8 @@ func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err erro
 				}
 				return events, err
 			}
-			if r.feed.wants(e, b) {
-				events = append(events, shown(e, r.cursor.grant))
+			if r.feed.Wants(e, b) {
+				events = append(events, feed.Shown(e, r.grant))
 				size += e.Footprint()
 			}
 		}
@@ -220,10 +223,10 @@ func (r *reader) recall(ctx context.Context) (events []*eventlog.Event, err erro
 // gap returns the gap after a position, and moves the reader to the oldest retained
 // event.
 func (r *reader) gap(place eventlog.ID, trimmed *eventlog.TrimmedError) []*eventlog.Event {
-	if r.cursor.place.Compare(trimmed.Origin) < 0 {
-		r.cursor.place = trimmed.Origin
+	if r.place.Compare(trimmed.Origin) < 0 {
+		r.place = trimmed.Origin
 	}
-	return []*eventlog.Event{r.hub.gap(r.feed.key.form, place.String(), trimmed.Origin, Trimmed)}
+	return []*eventlog.Event{r.hub.gap(form{}, place.String(), trimmed.Origin, Trimmed)}
 }
 
 // Subscribe yields the events of a subscription, beginning where s.From says, until ctx
@@ -274,7 +277,7 @@ func (h *Hub) Retained(ctx context.Context, s Subscription) (events iter.Seq2[*e
 				yield(nil, err)
 				return
 			}
-			if len(events) == 0 && len(r.begin.pending) == 0 && r.cursor.place.Compare(end) >= 0 {
+			if len(events) == 0 && len(r.begin.pending) == 0 && r.place.Compare(end) >= 0 {
 				return
 			}
 		}

@@ -17,12 +17,7 @@ func (s signal) Wake() {
 	}
 }
 
-// wakes is a [Waker] that wakes the stream's current reader.
-type wakes struct{ st *Stream }
-
-func (w wakes) Wake() { w.st.wake() }
-
 // wakeStreams wakes every stream so that it notices the hub's state.
 func (h *Hub) wakeStreams() {
-	h.eachStream(StreamFilter{}, (*Stream).wake)
+	h.eachStream(StreamFilter{}, func(st *Stream) { st.cursor.Wake() })
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/tidings-sse/tidings/budget"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
@@ -172,7 +173,7 @@ var nobody bearer
 func (s *Subscription) Weight() int64 {
 	n := 2 * int64(s.Selectors.Size()) // once as a key
 	for _, t := range s.Types {
-		n += 2*int64(len(t)) + selectorSize
+		n += 2*int64(len(t)) + feed.SelectorSize
 	}
 	for _, p := range s.Selectors.Templates() {
 		n += p.Size()

@@ -193,8 +193,8 @@ func TestTemplatesAreCountedOnce(t *testing.T) {
 	if left := share.Used(); left > first+300 || left < first-300 {
 		t.Errorf("the last stream with the templates takes %d bytes, the first did %d; all took %d", left, first, before)
 	}
-	if n := open[0].feed.subscription.Weight(); n != open[0].feed.subscription.Counted() {
-		t.Errorf("the last feed counts for %d bytes and weighs %d", open[0].feed.subscription.Counted(), n)
+	if f := open[0].cursor.Feed(); f.Weight() != f.Counted() {
+		t.Errorf("the last feed counts for %d bytes and weighs %d", f.Counted(), f.Weight())
 	}
 	open[0].Close()
 	if share.Used() != 0 || h.weights.heavy != 0 {

@@ -1,4 +1,4 @@
-package hub
+package feed
 
 import (
 	"slices"
@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// maxWindow is how many bytes of events one feed keeps for streams that are behind.
+	// MaxWindow is how many bytes of events one feed keeps for streams that are behind.
 	// When the budget has no room, a window keeps about 1 KiB of its newest events. When
 	// it has no room for those either, the window keeps nothing, and its streams read the
 	// log.
-	maxWindow = 1 << 20
+	MaxWindow = 1 << 20
 	// smallWindow is how many bytes a window may take that draws from a share of its own.
 	// That share is for feeds with a stream that lags by no more than nearEvents: those
 	// that lag further cannot take it all from them.
@@ -25,12 +25,12 @@ const (
 // A windowShare is the shares of the budget that windows draw from.
 type windowShare struct{ small, large *budget.Share }
 
-func newWindowShare(b *budget.Budget) *windowShare {
-	return &windowShare{b.Share(budget.SmallWindows), b.Share(budget.Windows)}
+func newWindowShare(b *budget.Budget) windowShare {
+	return windowShare{b.Share(budget.SmallWindows), b.Share(budget.Windows)}
 }
 
 // used returns how many bytes all windows hold.
-func (s *windowShare) used() int64 { return s.small.Used() + s.large.Used() }
+func (s windowShare) used() int64 { return s.small.Used() + s.large.Used() }
 
 // A window is the newest events of a feed.
 type window struct {
@@ -83,11 +83,11 @@ func (w *window) from(off uint64) run {
 // peekSize is about how many bytes of a window a stream is given at a time.
 const peekSize = 256 << 10
 
-// shrink drops the oldest events beyond maxWindow, and more or all of them if the budget
+// shrink drops the oldest events beyond MaxWindow, and more or all of them if the budget
 // has no room. Streams that are behind then read the log.
-func (f *feed) shrink() {
-	if len(f.bytes) > maxWindow {
-		f.keep(maxWindow / 2) // half, so that this does not happen at each event
+func (f *Feed) shrink() {
+	if len(f.bytes) > MaxWindow {
+		f.keep(MaxWindow / 2) // half, so that this does not happen at each event
 	}
 	if f.count() { // one large event may take more than was counted before
 		return
@@ -99,7 +99,7 @@ func (f *feed) shrink() {
 }
 
 // keep drops all events but the newest, of about n bytes and at least one.
-func (f *feed) keep(n int) {
+func (f *Feed) keep(n int) {
 	if len(f.bytes) > n {
 		f.drop(f.upTo(f.end() - uint64(n)))
 	}
@@ -107,23 +107,23 @@ func (f *feed) keep(n int) {
 
 // count updates the bytes counted for the window, and reports whether the budget has room
 // for them.
-func (f *feed) count() bool {
+func (f *Feed) count() bool {
 	n := int64(cap(f.bytes)) + int64(cap(f.marks))*int64(unsafe.Sizeof(mark{})) + f.guards
-	if n <= smallWindow && f.keepsUp() && f.take(f.held.small, n) {
+	if n <= smallWindow && f.keepsUp() && f.take(f.set.windows.small, n) {
 		return true
 	}
-	return f.take(f.held.large, n)
+	return f.take(f.set.windows.large, n)
 }
 
 // keepsUp reports whether a stream lags by no more than nearEvents, or is about to attach,
 // which takes it no longer than a look at the window.
-func (f *feed) keepsUp() bool {
+func (f *Feed) keepsUp() bool {
 	return f.joining > 0 || f.reached >= f.starts(max(len(f.marks)-nearEvents, 0))
 }
 
 // take counts the window as n bytes of a share, and no more of another. If the share has
 // no room, nothing is counted.
-func (f *feed) take(from *budget.Share, n int64) bool {
+func (f *Feed) take(from *budget.Share, n int64) bool {
 	if f.countedIn != from {
 		f.uncount()
 		f.countedIn = from
@@ -138,7 +138,7 @@ func (f *feed) take(from *budget.Share, n int64) bool {
 	return true
 }
 
-func (f *feed) uncount() {
+func (f *Feed) uncount() {
 	if f.countedIn != nil {
 		f.countedIn.Give(f.counted)
 	}
@@ -146,7 +146,7 @@ func (f *feed) uncount() {
 }
 
 // drop drops the oldest n events, but never all. The caller must call count afterwards.
-func (f *feed) drop(n int) {
+func (f *Feed) drop(n int) {
 	if n == 0 {
 		return
 	}
@@ -161,7 +161,7 @@ func (f *feed) drop(n int) {
 }
 
 // empty drops all events.
-func (f *feed) empty() {
+func (f *Feed) empty() {
 	f.start, f.base = f.last(), f.end()
 	f.bytes, f.marks, f.room, f.guards = nil, nil, nil, 0
 	f.uncount()

@@ -1,4 +1,4 @@
-package hub
+package feed
 
 import (
 	"bytes"
@@ -14,32 +14,28 @@ import (
 	"github.com/tidings-sse/tidings/topic"
 )
 
-// A booth is a feed without a hub.
+// A booth is a feed without a log.
 type booth struct {
 	t    *testing.T
-	feed *feed
+	feed *Feed
 	n    uint64 // events so far
 }
 
 func newBooth(t *testing.T, b *budget.Budget) *booth {
 	t.Helper()
-	f, err := newFeed(Subscription{Selectors: topic.Everything()}, form{}, newWindowShare(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.all = new(totals)
-	return &booth{t: t, feed: f}
+	set := &Set{windows: newWindowShare(b)}
+	return &booth{t: t, feed: newFeed(set, Request{Selectors: topic.Everything(), Form: plain{}})}
 }
 
 // enter attaches a cursor that is caught up.
-func (s *booth) enter() *cursor {
+func (s *booth) enter() *Cursor {
 	s.t.Helper()
 	return s.enterAt(s.feed.last())
 }
 
-func (s *booth) enterAt(place eventlog.ID) *cursor {
+func (s *booth) enterAt(place eventlog.ID) *Cursor {
 	s.t.Helper()
-	c := &cursor{place: place, waker: newSignal(), grant: new(topic.Selectors)}
+	c := &Cursor{feed: s.feed, place: place, Waiter: NewWaiter(newSignal()), grant: new(topic.Selectors)}
 	if !s.feed.attach(c) {
 		s.t.Fatal("it is not in the window")
 	}
@@ -49,12 +45,12 @@ func (s *booth) enterAt(place eventlog.ID) *cursor {
 func (s *booth) add(b []byte) {
 	s.n++
 	e := &eventlog.Event{Record: eventlog.Record{Topics: []string{"t"}}, ID: eventlog.ID{Epoch: 1, Lo: s.n}, Time: time.Unix(0, 1)}
-	s.feed.add(e, 0, func(*feed) ([]byte, guard) { return b, guardOf(e) })
+	s.feed.add(e, 0, func(*Feed) ([]byte, guard) { return b, guardOf(e) })
 }
 
 // take sends all of a run.
-func (s *booth) take(c *cursor, r run) {
-	s.feed.advance(c, len(r.bytes), r.marks[len(r.marks)-1].id, eventlog.ID{}, 0)
+func (s *booth) take(c *Cursor, r run) {
+	s.feed.advance(c, &Step{Bytes: len(r.bytes), place: r.marks[len(r.marks)-1].id})
 }
 
 // scribble overwrites memory that windows have released, until the test ends, so that a
@@ -91,25 +87,25 @@ func scribble(t *testing.T) {
 func TestWindowMemory(t *testing.T) {
 	for _, tt := range []struct {
 		why string
-		let func(s *booth, c *cursor)
+		let func(s *booth, c *Cursor)
 	}{
-		{"windows hold too much", func(s *booth, _ *cursor) {
-			large := s.feed.held.large
+		{"windows hold too much", func(s *booth, _ *Cursor) {
+			large := s.feed.set.windows.large
 			large.Add(large.Most())
 			s.add(bytes.Repeat([]byte("more"), 1000))
 			large.Give(large.Most())
 		}},
-		{"the pump was too slow", func(s *booth, _ *cursor) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
-		{"another leaves, who has it, too", func(s *booth, _ *cursor) {
+		{"the pump was too slow", func(s *booth, _ *Cursor) { s.feed.skip(eventlog.ID{Epoch: 1, Lo: s.n}) }},
+		{"another leaves, who has it, too", func(s *booth, _ *Cursor) {
 			c := s.enterAt(s.feed.start)
 			s.feed.peek(c)
 			s.feed.leave(c)
 		}},
-		{"another is done with it", func(s *booth, _ *cursor) {
+		{"another is done with it", func(s *booth, _ *Cursor) {
 			c := s.enterAt(s.feed.start)
 			s.take(c, s.feed.peek(c))
 		}},
-		{"two others come and go", func(s *booth, _ *cursor) {
+		{"two others come and go", func(s *booth, _ *Cursor) {
 			a, b := s.enterAt(s.feed.start), s.enter()
 			s.add([]byte("more"))
 			s.take(b, s.feed.peek(b))
@@ -185,8 +181,8 @@ func TestWindowsKeepToBudget(t *testing.T) {
 	}
 	slow = s.enter()
 	b.Share(budget.Publishes).Add(b.Limit()) // the whole account is full, so there is not even room for small windows
-	if lag() || small.Refused() == 0 || s.feed.held.used() != 0 {
-		t.Errorf("%d bytes are held after %d refusals", s.feed.held.used(), small.Refused())
+	if lag() || small.Refused() == 0 || s.feed.set.windows.used() != 0 {
+		t.Errorf("%d bytes are held after %d refusals", s.feed.set.windows.used(), small.Refused())
 	}
 	s.feed.peek(slow)
 	if slow.attached || fast.attached {
@@ -245,7 +241,7 @@ func TestJoiningKeepsASmallWindow(t *testing.T) {
 	for range nearEvents + 1 {
 		s.add([]byte("x"))
 	}
-	c := &cursor{place: s.feed.last(), waker: newSignal(), grant: new(topic.Selectors)}
+	c := &Cursor{feed: s.feed, place: s.feed.last(), Waiter: NewWaiter(newSignal()), grant: new(topic.Selectors)}
 	s.feed.join(c)
 	s.add([]byte("hello"))
 	if !s.feed.attach(c) {
@@ -284,10 +280,10 @@ func TestLargeEventsKeepToBudget(t *testing.T) {
 	held := b.Share(budget.Windows)
 	s := newBooth(t, b)
 	c := s.enter()
-	s.add(make([]byte, maxWindow/2))
-	held.Add(held.Most() - held.Used() - maxWindow/4)
+	s.add(make([]byte, MaxWindow/2))
+	held.Add(held.Most() - held.Used() - MaxWindow/4)
 	others := held.Used() - s.feed.counted
-	s.add(make([]byte, maxWindow))
+	s.add(make([]byte, MaxWindow))
 	if s.feed.bytes != nil || held.Used() != others {
 		t.Errorf("a window of %d bytes is counted as %d", cap(s.feed.bytes), held.Used()-others)
 	}
@@ -307,7 +303,7 @@ func TestGuardsAreCounted(t *testing.T) {
 	for range 10 {
 		s.n++
 		e := &eventlog.Event{Record: eventlog.Record{Topics: []string{event[:4000], event[4000:8000]}, Private: true}, ID: eventlog.ID{Epoch: 1, Lo: s.n}}
-		s.feed.add(e, 0, func(*feed) ([]byte, guard) { return []byte("x"), guardOf(e) })
+		s.feed.add(e, 0, func(*Feed) ([]byte, guard) { return []byte("x"), guardOf(e) })
 	}
 	if n := held.Used(); n < 80_000 || n > 100_000 {
 		t.Errorf("ten guards of 8,000 bytes are counted as %d", n)
@@ -321,5 +317,33 @@ func TestGuardsAreCounted(t *testing.T) {
 	s.feed.count()
 	if n := held.Used(); n < 40_000 || n > 50_000 {
 		t.Errorf("five guards of 8,000 bytes are counted as %d", n)
+	}
+}
+
+// TestLargeEventIsNotCopied checks that a large event is in memory once, however many
+// windows refer to it: a copy for each feed would hold up live delivery.
+func TestLargeEventIsNotCopied(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), MaxWindow-1000)
+	var first *byte
+	for range 2 {
+		s := newBooth(t, budget.New(0))
+		c := s.enter()
+		for i := range 2 { // the second takes the place of the first
+			s.add(data[i:])
+			at := unsafe.SliceData(s.feed.bytes)
+			if at != &data[i] {
+				t.Errorf("event %d of %d bytes was copied", i, len(data))
+			}
+			if first == nil {
+				first = at
+			}
+		}
+		s.add([]byte("small"))
+		if r := s.feed.peek(c); len(r.bytes) > 0 && !bytes.HasSuffix(s.feed.bytes, []byte("small")) {
+			t.Error("what follows a large event is not there")
+		}
+	}
+	if string(data[:1]) != "x" || data[len(data)-1] != 'x' || *first != 'x' {
+		t.Error("an event's bytes were changed")
 	}
 }

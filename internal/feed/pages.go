@@ -1,9 +1,8 @@
-package hub
+package feed
 
 import (
 	"container/list"
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,24 +11,19 @@ import (
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/internal/pace"
-	"github.com/tidings-sse/tidings/topic"
 )
 
-// pages reads the log for streams that catch up. It limits how many reads run at a time,
-// so that live delivery does not suffer, and reads each page once for all streams at the
+// pages reads the log for cursors that catch up, each page once for all cursors at the
 // same position.
 type pages struct {
 	ctx   context.Context
 	log   eventlog.Log
-	live  *pace.Activity
-	bans  *bans
-	short chan struct{}    // slots for reads that are expected to be short, see beginRead
-	slots [2]chan struct{} // [0] for selectors that are fast to match, [1] for others
-	lists [2]chan struct{} // likewise, for listing topics
+	slots *Slots
+	bans  *atomic.Pointer[Banned]
 	fills sync.WaitGroup
 
 	mu     sync.Mutex
-	byFeed map[*feed]map[eventlog.ID]*pageEntry
+	byFeed map[*Feed]map[eventlog.ID]*pageEntry
 	recent list.List     // of *pageEntry, the latest used first: the cache
 	held   *budget.Share // bytes of the pages in recent, and of those that streams use
 	taken  atomic.Int64  // bytes of the pages that streams use; changed with mu held
@@ -37,77 +31,31 @@ type pages struct {
 }
 
 type pageEntry struct {
-	feed    *feed
+	feed    *Feed
 	place   eventlog.ID
 	head    eventlog.ID   // the page ends there at the latest; zero if ids are given
 	ids     []eventlog.ID // if not empty, the page holds these events for one stream, instead of all after place
-	banned  *banned       // the bans in force when it was requested; the page is valid only under these
+	banned  *Banned       // the bans in force when it was requested; the page is valid only under these
 	page    page          // written before done is set
 	done    atomic.Bool   // page has been read
-	waiting []*Stream     // streams that wait for the page or send from it
+	waiting []*Cursor     // cursors that wait for the page or send from it
 	el      *list.Element // in recent; nil: not cached
 
 	abandon context.CancelFunc // ends the wait for a slot
 }
 
-func newPages(ctx context.Context, log eventlog.Log, live *pace.Activity, b *bans, held *budget.Share) *pages {
+func newPages(ctx context.Context, log eventlog.Log, slots *Slots, held *budget.Share) *pages {
 	p := &pages{
 		ctx:    ctx,
 		log:    log,
-		live:   live,
-		bans:   b,
-		slots:  [2]chan struct{}{make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), make(chan struct{}, 1)},
-		short:  make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)),
-		lists:  [2]chan struct{}{make(chan struct{}, 2), make(chan struct{}, 1)},
-		byFeed: map[*feed]map[eventlog.ID]*pageEntry{},
+		slots:  slots,
+		bans:   slots.bans,
+		byFeed: map[*Feed]map[eventlog.ID]*pageEntry{},
 		held:   held,
 	}
 	p.left.L = &p.mu
 	return p
 }
-
-// costly is how many passes over a topic selectors may need before they count as slow.
-// Slow selectors have slots of their own, so that other reads do not wait for them.
-const costly = 64
-
-// begin waits for a slot to read the log for sel, and returns a pace to read at. The
-// caller must call its end method, which releases the slot. The error is ctx's.
-func (p *pages) begin(ctx context.Context, sel *topic.Selectors) (*pace.Pace, error) {
-	slow := sel.Cost() > costly
-	slot := p.slots[0]
-	if slow {
-		slot = p.slots[1]
-	}
-	select {
-	case slot <- struct{}{}:
-		takesLong := slow || p.bans.now.Load().cost() > costly
-		return p.live.Begin(takesLong, slot), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// searchRests is how many times as long as it has worked a search rests while events are
-// being published. A client that asks for one waits for an answer; a stream that catches
-// up falls further behind.
-const searchRests = 3
-
-// search does what begin does, for work that goes through topics, streams or feeds.
-func (p *pages) search(ctx context.Context, sel *topic.Selectors) (*pace.Pace, error) {
-	pace, err := p.begin(ctx, sel)
-	if err == nil {
-		pace.SlowDown(searchRests)
-	}
-	return pace, err
-}
-
-// nearEnd is how many positions before the end of the log a read may begin that is
-// expected to be short, unless it is of exact topics: for those the log has an index.
-const nearEnd = 8192
-
-// cheap is how many passes over a topic selectors may need, with the bans, for a read to
-// be short.
-const cheap = 16
 
 // beginRead waits for a slot to read a page. A stream that has only just fallen behind
 // misses a few events, which the log usually has in memory. Its read must not wait for
@@ -115,17 +63,15 @@ const cheap = 16
 // further behind meanwhile. So reads that look short have slots of their own. They go on
 // among the others once they have looked at many events, or at a large one.
 func (p *pages) beginRead(ctx context.Context, e *pageEntry) (*pace.Pace, error) {
-	short := len(e.ids) == 0 && e.feed.sel.Cost()+p.bans.now.Load().cost() <= cheap &&
-		(!e.feed.sel.IsOpen() || e.place.Epoch == e.head.Epoch && e.head.Lo-e.place.Lo <= nearEnd)
-	if !short {
+	if len(e.ids) > 0 || !p.slots.isShort(&e.feed.sel, e.place, e.head) {
 		return p.beginLong(ctx, e)
 	}
 	select {
-	case p.short <- struct{}{}:
+	case p.slots.short <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return p.live.BeginShort(p.short, func() (*pace.Pace, error) { return p.beginLong(ctx, e) }), nil
+	return p.slots.live.BeginShort(p.slots.short, func() (*pace.Pace, error) { return p.beginLong(ctx, e) }), nil
 }
 
 // beginLong waits until the pages in use leave room for another, and for a slot.
@@ -134,7 +80,7 @@ func (p *pages) beginLong(ctx context.Context, e *pageEntry) (*pace.Pace, error)
 		if !p.wanted(ctx) {
 			return nil, context.Canceled
 		}
-		pace, err := p.begin(ctx, &e.feed.sel)
+		pace, err := p.slots.Begin(ctx, &e.feed.sel)
 		if err != nil {
 			return nil, err
 		}
@@ -142,21 +88,6 @@ func (p *pages) beginLong(ctx context.Context, e *pageEntry) (*pace.Pace, error)
 			return pace, nil
 		}
 		pace.End() // others have read pages meanwhile
-	}
-}
-
-// list waits for a turn to list topics. The caller must call done. These turns are
-// separate from the slots for reading the log. The error is ctx's.
-func (p *pages) list(ctx context.Context, sel *topic.Selectors) (done func(), err error) {
-	turn := p.lists[0]
-	if sel.Cost() > costly {
-		turn = p.lists[1]
-	}
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 }
 
@@ -169,14 +100,14 @@ func (p *pages) close() {
 }
 
 // get returns the page of f after a position, read up to head at most. If the page is not
-// done yet, st is woken once it is. Either way st must leave the page later.
-func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
+// done yet, c is woken once it is. Either way c must leave the page later.
+func (p *pages) get(f *Feed, place, head eventlog.ID, c *Cursor) *pageEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.byFeed[f][place]
 	switch {
 	case e == nil:
-		e = &pageEntry{feed: f, place: place, head: head, banned: p.bans.now.Load()}
+		e = &pageEntry{feed: f, place: place, head: head, banned: p.bans.Load()}
 		if p.byFeed[f] == nil {
 			p.byFeed[f] = map[eventlog.ID]*pageEntry{}
 		}
@@ -185,13 +116,13 @@ func (p *pages) get(f *feed, place, head eventlog.ID, st *Stream) *pageEntry {
 	case e.el != nil:
 		p.recent.MoveToFront(e.el)
 	}
-	p.take(e, st)
+	p.take(e, c)
 	return e
 }
 
 // cached returns the page after position at, or nil unless it is cached and contains what
 // follows place.
-func (p *pages) cached(f *feed, at, place eventlog.ID, st *Stream) *pageEntry {
+func (p *pages) cached(f *Feed, at, place eventlog.ID, c *Cursor) *pageEntry {
 	if place.Compare(at) <= 0 {
 		return nil
 	}
@@ -202,27 +133,27 @@ func (p *pages) cached(f *feed, at, place eventlog.ID, st *Stream) *pageEntry {
 		return nil
 	}
 	p.recent.MoveToFront(e.el)
-	p.take(e, st)
+	p.take(e, c)
 	return e
 }
 
-// recall returns a page of the events with the given IDs, in log order, for st alone. As
-// with get, st is woken once the page is done, and must leave it.
-func (p *pages) recall(f *feed, ids []eventlog.ID, st *Stream) *pageEntry {
+// recall returns a page of the events with the given IDs, in log order, for c alone. As
+// with get, c is woken once the page is done, and must leave it.
+func (p *pages) recall(f *Feed, ids []eventlog.ID, c *Cursor) *pageEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := &pageEntry{feed: f, ids: ids, banned: p.bans.now.Load()}
-	p.take(e, st)
+	e := &pageEntry{feed: f, ids: ids, banned: p.bans.Load()}
+	p.take(e, c)
 	p.start(e)
 	return e
 }
 
-// made returns a page of the given events, in log order, for st alone. It is done at
+// made returns a page of the given events, in log order, for c alone. It is done at
 // once.
-func (p *pages) made(f *feed, events []*eventlog.Event, st *Stream) *pageEntry {
-	e := &pageEntry{feed: f, banned: p.bans.now.Load()}
+func (p *pages) made(f *Feed, events []*eventlog.Event, c *Cursor) *pageEntry {
+	e := &pageEntry{feed: f, banned: p.bans.Load()}
 	for _, event := range events {
-		if f.wants(event, e.banned) {
+		if f.Wants(event, e.banned) {
 			e.page.add(f, event)
 		}
 	}
@@ -231,21 +162,21 @@ func (p *pages) made(f *feed, events []*eventlog.Event, st *Stream) *pageEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held.Add(e.size())
-	p.take(e, st)
+	p.take(e, c)
 	return e
 }
 
-func (p *pages) take(e *pageEntry, st *Stream) {
+func (p *pages) take(e *pageEntry, c *Cursor) {
 	if len(e.waiting) == 0 && e.done.Load() { // a page that is still being read is counted by filled
 		p.taken.Add(e.size())
 	}
-	e.waiting = append(e.waiting, st)
+	e.waiting = append(e.waiting, c)
 }
 
-func (p *pages) leave(e *pageEntry, st *Stream) {
+func (p *pages) leave(e *pageEntry, c *Cursor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.waiting = slices.DeleteFunc(e.waiting, func(other *Stream) bool { return other == st }); len(e.waiting) > 0 {
+	if e.waiting = slices.DeleteFunc(e.waiting, func(other *Cursor) bool { return other == c }); len(e.waiting) > 0 {
 		return
 	}
 	p.left.Broadcast()
@@ -265,7 +196,7 @@ func (p *pages) leave(e *pageEntry, st *Stream) {
 // continue.
 func (p *pages) crowded() bool { return p.taken.Load() > p.held.Most()/2 || p.held.Full() }
 
-// start starts to read a page. The read belongs to no stream: if the first one closes,
+// start starts to read a page. The read belongs to no cursor: if the first one closes,
 // others may still wait for the page. It ends when none does.
 func (p *pages) start(e *pageEntry) {
 	ctx, cancel := context.WithCancel(p.ctx)
@@ -283,8 +214,8 @@ func (p *pages) fill(ctx context.Context, e *pageEntry) {
 	}
 	e.page = p.read(e, pace)
 	pace.End()
-	for _, st := range p.filled(e) {
-		st.wake()
+	for _, c := range p.filled(e) {
+		c.Wake()
 	}
 }
 
@@ -301,7 +232,7 @@ func (p *pages) wanted(ctx context.Context) bool {
 
 // filled caches a page that has been read, unless it would be of no use again, and
 // returns the streams that wait for it.
-func (p *pages) filled(e *pageEntry) []*Stream {
+func (p *pages) filled(e *pageEntry) []*Cursor {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.done.Store(true)
@@ -354,7 +285,7 @@ func (p *pages) remove(e *pageEntry) {
 }
 
 // forgetFeed drops the pages of a feed that is gone.
-func (p *pages) forgetFeed(f *feed) {
+func (p *pages) forgetFeed(f *Feed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.forgetPages(f)
@@ -370,7 +301,7 @@ func (p *pages) forget() {
 	}
 }
 
-func (p *pages) forgetPages(f *feed) {
+func (p *pages) forgetPages(f *Feed) {
 	for _, e := range p.byFeed[f] {
 		if e.el != nil {
 			p.uncache(e)

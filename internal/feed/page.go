@@ -1,4 +1,4 @@
-package hub
+package feed
 
 import (
 	"bytes"
@@ -11,11 +11,8 @@ import (
 	"github.com/tidings-sse/tidings/internal/pace"
 )
 
-const (
-	// pageBytes is about how many bytes of the log a stream that catches up gets at a
-	// time.
-	pageBytes = 64 << 10
-)
+// PageBytes is about how many bytes of the log a cursor that catches up gets at a time.
+const PageBytes = 64 << 10
 
 // A page is a run read from the log. Its offsets count from its beginning.
 type page struct {
@@ -47,7 +44,7 @@ var scratch = sync.Pool{New: func() any { return new(page) }}
 func (p *pages) read(e *pageEntry, pace *pace.Pace) page {
 	pg := scratch.Get().(*page)
 	defer func() {
-		if cap(pg.bytes) > 4*pageBytes {
+		if cap(pg.bytes) > 4*PageBytes {
 			return // do not keep a large event's buffer
 		}
 		clear(pg.marks)
@@ -68,7 +65,7 @@ func (pg *page) fill(p *pages, entry *pageEntry, pace *pace.Pace) {
 	place, f, b := pg.next, entry.feed, entry.banned
 	q := eventlog.Query{Topics: f.sel.Exact(), UpTo: entry.head, Match: func(e *eventlog.Event) bool {
 		over := pace.Over()
-		return f.wants(e, b) || over
+		return f.Wants(e, b) || over
 	}}
 	for e, err := range p.log.Read(p.ctx, place, q) {
 		if err != nil {
@@ -79,11 +76,11 @@ func (pg *page) fill(p *pages, entry *pageEntry, pace *pace.Pace) {
 			pg.err = err
 			return
 		}
-		if !f.wants(e, b) {
+		if !f.Wants(e, b) {
 			pg.next = e.ID
 			return
 		}
-		if len(e.Data) > pageBytes {
+		if len(e.Data) > PageBytes {
 			if pace.IsShort() && len(pg.marks) > 0 {
 				return // what was read need not wait; the next page begins with the large event
 			}
@@ -111,7 +108,7 @@ func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace.Pace) {
 				}
 				return
 			}
-			if e.feed.wants(event, e.banned) {
+			if e.feed.Wants(event, e.banned) {
 				pg.add(e.feed, event)
 			}
 		}
@@ -122,18 +119,15 @@ func (pg *page) fillWith(p *pages, e *pageEntry, pace *pace.Pace) {
 }
 
 // add appends an event that f selects.
-func (pg *page) add(f *feed, e *eventlog.Event) {
+func (pg *page) add(f *Feed, e *eventlog.Event) {
 	g := guardOf(e)
 	pg.guards += int(g.size())
-	if f.key.envelope != Bare {
-		e = shown(e, &f.grant)
-	}
-	pg.bytes = appendWire(pg.bytes, e, f.key.form)
+	pg.bytes = f.key.form.Append(pg.bytes, f.shown(e))
 	pg.marks = append(pg.marks, mark{end: uint64(len(pg.bytes)), id: e.ID, private: g})
 	pg.next = e.ID
 }
 
-func (pg *page) full() bool { return len(pg.bytes)+pg.guards >= pageBytes }
+func (pg *page) full() bool { return len(pg.bytes)+pg.guards >= PageBytes }
 
 // endsPage reports whether to end a page of the given size between last and next. Page
 // boundaries depend on event IDs, not on where the page began: only at round IDs at
@@ -142,11 +136,11 @@ func (pg *page) full() bool { return len(pg.bytes)+pg.guards >= pageBytes }
 func endsPage(size int, last, next eventlog.ID) bool {
 	crossed := bits.Len64(last.Lo ^ next.Lo) // next is at or beyond a multiple of 1<<(crossed-1), and last is before it
 	switch {
-	case size >= pageBytes*3/4:
+	case size >= PageBytes*3/4:
 		return crossed > 6
-	case size >= pageBytes/2:
+	case size >= PageBytes/2:
 		return crossed > 8
-	case size >= pageBytes/4:
+	case size >= PageBytes/4:
 		return crossed > 10
 	}
 	return false

@@ -1,4 +1,4 @@
-package hub
+package feed
 
 import (
 	"fmt"
@@ -12,25 +12,25 @@ import (
 func BenchmarkRoute(b *testing.B) {
 	for _, n := range []int{1, 1000, 100_000} {
 		b.Run(fmt.Sprintf("%d feeds", n), func(b *testing.B) {
-			h, _ := newTestHub(b, eventlog.Retention{})
+			d := newMemoryDesk(b)
 			for i := range n {
-				openStream(b, h, From{}, fmt.Sprint("topic/", i))
+				d.open(d.Head(), fmt.Sprint("topic/", i))
 			}
-			routeEvents(b, h, func(i int) string { return fmt.Sprint("topic/", i%n) })
+			routeEvents(b, d, func(i int) string { return fmt.Sprint("topic/", i%n) })
 		})
 	}
 	for _, n := range []int{1, 1000, 10_000} {
 		b.Run(fmt.Sprintf("%d templates", n), func(b *testing.B) {
-			h, _ := newTestHub(b, eventlog.Retention{})
+			d := newMemoryDesk(b)
 			for i := range n {
-				openStream(b, h, From{}, fmt.Sprintf("topic/%d/{id}", i))
+				d.open(d.Head(), fmt.Sprintf("topic/%d/{id}", i))
 			}
-			routeEvents(b, h, func(i int) string { return fmt.Sprintf("topic/%d/x", i%min(n, 1000)) })
+			routeEvents(b, d, func(i int) string { return fmt.Sprintf("topic/%d/x", i%min(n, 1000)) })
 		})
 	}
 }
 
-func routeEvents(b *testing.B, h *Hub, topic func(int) string) {
+func routeEvents(b *testing.B, d *desk, topic func(int) string) {
 	events := make([]*eventlog.Event, 1000)
 	for i := range events {
 		events[i] = &eventlog.Event{Record: eventlog.Record{Topics: []string{topic(i)}, Data: make([]byte, 100)}}
@@ -40,12 +40,12 @@ func routeEvents(b *testing.B, h *Hub, topic func(int) string) {
 	for i := 0; b.Loop(); i++ {
 		e := *events[i%len(events)]
 		e.ID = eventlog.ID{Epoch: 1, Lo: uint64(i + 1)}
-		h.mu.Lock()
-		h.router.Route(e.Topics, func(f *feed) {
+		d.mu.Lock()
+		d.router.Route(e.Topics, func(f *Feed) {
 			routed++
-			f.add(&e, 0, func(*feed) ([]byte, guard) { return appendWire(nil, &e, form{}), nil })
-		}, func(f *feed) { f.pass(&e) })
-		h.mu.Unlock()
+			f.add(&e, 0, func(*Feed) ([]byte, guard) { return plain{}.Append(nil, &e), nil })
+		}, func(f *Feed) { f.pass(&e) })
+		d.mu.Unlock()
 	}
 	if routed < b.N {
 		b.Fatalf("%d of %d events were routed", routed, b.N)

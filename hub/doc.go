@@ -16,7 +16,7 @@
 //   - [Hub.Retained] yields only what the log holds now.
 //   - [Hub.Stream] encodes events as the bytes of one response. [Stream.Serve] writes
 //     them from the caller's goroutine. A loop that writes many streams calls
-//     [Stream.Peek] and [Stream.Advance], or [Hub.Fanout].
+//     [Stream.Peek] and [Stream.Advance], see [Stream.Park].
 //
 // To stop, call [Hub.Drain], then [Hub.Close], then close the log.
 //

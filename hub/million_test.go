@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/hub"
+	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
 
@@ -47,7 +48,6 @@ func million(b *testing.B, topics, streams int) {
 	data := []byte(`{"price":12.5,"symbol":"TDNG","volume":1200,"note":"a hundred bytes of data, more or less, per event"}`)
 	hall := &hall{data: data}
 	hall.come.L = &hall.mu
-	hall.together = h.Fanout(hall)
 
 	before := heap()
 	seats := hall.fill(b, h, names, streams)
@@ -79,16 +79,14 @@ func heap() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-// A hall queues the streams that were woken, as a shard does, except those that its
-// Fanout serves.
+// A hall queues the streams that were woken, and has those that are caught up on a topic
+// of all in one group.
 type hall struct {
 	data     []byte
-	together *hub.Fanout
-	taken    int // streams of the Fanout that have sent the event
-	seats    []seat
+	together *feed.Group // nil: each stream has a topic of its own
 	mu       sync.Mutex
 	line     []*seat
-	awake    bool // together has something to serve
+	awake    bool // together has something to send
 	come     sync.Cond
 	last     time.Time // when a stream was last woken
 }
@@ -100,17 +98,6 @@ func (ha *hall) Wake() {
 	ha.come.Signal()
 }
 
-func (ha *hall) Write(_ int32, b []byte) (int, error) {
-	if bytes.Contains(b, ha.data) {
-		ha.taken++
-	}
-	return len(b), nil
-}
-
-func (ha *hall) Leave(tag int32, _ error) {
-	ha.line = append(ha.line, &ha.seats[tag])
-}
-
 // frames is a framing, as parked streams have one.
 var frames = &hub.Framing{
 	Open:  func(dst []byte) []byte { return append(dst, '[') },
@@ -120,7 +107,6 @@ var frames = &hub.Framing{
 // fill opens streams on topics in turn, and parks them as a shard does.
 func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []seat {
 	seats := make([]seat, streams)
-	ha.seats = seats
 	for i := range seats {
 		sel, err := topic.Parse(topics[i%len(topics)])
 		if err != nil {
@@ -132,16 +118,24 @@ func (ha *hall) fill(b *testing.B, h *hub.Hub, topics []string, streams int) []s
 		if err != nil {
 			b.Fatal(err)
 		}
+		c := st.Cursor()
 		b.Cleanup(func() {
-			ha.together.Remove(st)
+			if c.IsGrouped() {
+				ha.together.Remove(c)
+			}
 			st.Close()
 		})
 		seats[i] = seat{st: st, hall: ha}
-		st.Park(&seats[i])
+		c.SetWaker(&seats[i])
 		if _, err := seats[i].take(nil); err != nil {
 			b.Fatal(err)
 		}
-		ha.together.Add(st, int32(i))
+		if ha.together == nil && c.CanJoin() {
+			ha.together = feed.NewGroup(c.Feed(), ha)
+		}
+		if ha.together != nil {
+			ha.together.Add(c, int32(i))
+		}
 	}
 	return seats
 }
@@ -181,10 +175,9 @@ func (ha *hall) serve(b *testing.B, want int) {
 		line := ha.line
 		ha.line, ha.awake = nil, false
 		ha.mu.Unlock()
-		ha.taken = 0
-		for ha.together.Serve(256) >= 0 {
+		if ha.together != nil {
+			want -= ha.send()
 		}
-		want -= ha.taken
 		for _, s := range line {
 			found, err := s.take(ha.data)
 			if err != nil {
@@ -195,4 +188,24 @@ func (ha *hall) serve(b *testing.B, want int) {
 			}
 		}
 	}
+}
+
+// send sends what there is to the group, and returns how many streams have sent the event.
+func (ha *hall) send() (sent int) {
+	pass := ha.together.Begin()
+	defer pass.End()
+	for i := 0; i < pass.Len(); {
+		p, _, _ := pass.Pending(i)
+		if len(p) == 0 {
+			i++
+			continue
+		}
+		if bytes.Contains(p, ha.data) {
+			sent++
+		}
+		if pass.Sent(i) {
+			i++
+		}
+	}
+	return sent
 }

@@ -154,6 +154,11 @@ func (st *Stream) Close() {
 // Park sets the waker that is woken from now on when there may be something to peek at.
 func (st *Stream) Park(w Waker) { st.cursor.SetWaker(w) }
 
+// Cursor returns the stream's place in its feed, for loops that write many streams of a
+// feed at once (internal/park). The stream's own blocks, such as heartbeats, are not part
+// of it.
+func (st *Stream) Cursor() *feed.Cursor { return &st.cursor }
+
 // Start returns the position just before the first event of the stream, in its spelling
 // of ids, and whether the stream begins with a gap.
 func (st *Stream) Start() (id string, gap bool) { return st.form().place(st.start), st.gapped }

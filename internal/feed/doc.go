@@ -23,6 +23,6 @@
 //
 // # Locks
 //
-// Set.mu is taken before Feed.mu. Wakers are called with both held, and may take a lock of
-// their own inside. The lock of the pages is taken alone.
+// Set.mu is taken before Feed.mu, and before the lock of the pages. Wakers are called with
+// the first two held, and may take a lock of their own inside.
 package feed

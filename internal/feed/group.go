@@ -53,8 +53,8 @@ func (c *Cursor) canJoin() bool {
 	return c.attached && c.off == c.feed.end() && c.feed.attached >= minTogether
 }
 
-// Grouped reports whether c is in a group.
-func (c *Cursor) Grouped() bool { return c.group != nil }
+// IsGrouped reports whether c is in a group.
+func (c *Cursor) IsGrouped() bool { return c.group != nil }
 
 // Add adds a cursor with a number by which the caller knows it, and reports whether it
 // did, see [Cursor.CanJoin]. The waker of c is then not woken by new events any more.

@@ -86,7 +86,7 @@ func (c *crowd) enter() {
 }
 
 func (c *crowd) separate(p *peer) {
-	if p.cursor.Grouped() {
+	if p.cursor.IsGrouped() {
 		c.group.Remove(&p.cursor)
 	}
 }
@@ -217,7 +217,7 @@ func (c *crowd) settle() {
 	for {
 		c.together(0, 1<<30)
 		for _, p := range c.peers {
-			if !p.cursor.Grouped() {
+			if !p.cursor.IsGrouped() {
 				c.serve(p)
 			}
 		}

@@ -14,7 +14,9 @@
 //   - A parked stream is a descriptor in an epoll set, a [hub.Stream] and a few words. A
 //     few loops, the shards, write all of them, and none blocks on a peer: a stream whose
 //     socket is full waits until the peer has read something.
-//   - Caught-up streams that asked for the same are written in one pass.
+//   - Caught-up streams that asked for the same are written in one pass, as a group. A group
+//     whose pass took long rests for as long, so that events that come meanwhile share the
+//     next write.
 //   - The bytes of a window or page are written without a copy. A stream whose socket is
 //     full holds an offset and no part of a window. It gives up its page when pages are
 //     short of memory, see [hub.Stream.Rest].

@@ -21,15 +21,14 @@ type parked struct {
 	input int // bytes that the peer has sent so far
 	key   key // its key in the shard's table
 
-	queued   atomic.Bool // it is in the shard's inbox or one of its queues
-	parked   bool        // it is in the epoll set and in the table
-	together bool        // it is in the shard's Fanout
-	gone     bool        // it has been closed
-	full     bool        // the socket accepts no more for now
-	jitter   int32       // how many ticks early its heartbeats come
-	ring     links       // its links in a slot of the wheel
-	slot     int64       // the index of that slot
-	stuck    links       // its links in the list of full streams
+	queued atomic.Bool // it is in the shard's inbox or one of its queues
+	parked bool        // it is in the epoll set and in the table
+	gone   bool        // it has been closed
+	full   bool        // the socket accepts no more for now
+	jitter int32       // how many ticks early its heartbeats come
+	ring   links       // its links in a slot of the wheel
+	slot   int64       // the index of that slot
+	stuck  links       // its links in the list of full streams
 }
 
 // entry returns p's entry in the table. p must be parked.

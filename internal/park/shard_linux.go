@@ -36,17 +36,16 @@ type shard struct {
 
 	mu       sync.Mutex // guards what follows; push locks it with locks of the hub held
 	inbox    []*parked  // streams to be served
+	called   []*group   // groups to be served
 	sleeping bool       // the loop waits in epoll_wait, and has to be woken
-	awake    bool       // together has something to serve
 	shutting bool
 	ended    bool
 
 	// Only the loop uses what follows.
-	together   *hub.Fanout // serves streams that are caught up
-	next       time.Time   // when to call together.Serve next; zero: when awake is set
-	queue      queue       // streams to be served alone, from their windows
-	history    queue       // streams to be served from the log
-	restsUntil time.Time   // when history may be served again
+	groups     groups    // streams to be served together
+	queue      queue     // streams to be served alone, from their windows
+	history    queue     // streams to be served from the log
+	restsUntil time.Time // when history may be served again
 	begun      time.Time
 	tick       time.Duration
 	now        int64 // ticks since begun
@@ -79,7 +78,6 @@ func newShard(h *hub.Hub, o Options) (*shard, error) {
 	}
 	s.stall = max(int64(o.WriteTimeout/s.tick), 1)
 	s.beats = newWheel(max(int64(o.Heartbeat/s.tick), 1))
-	s.together = h.Fanout(sink{s})
 	var err error
 	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -145,7 +143,7 @@ func (s *shard) turn() (shut bool) {
 	}
 	s.poll(wait)
 	s.keepTime()
-	if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveTogether() > 0 {
+	if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveGroups() > 0 {
 		runtime.Gosched() // let publishers run
 	}
 	return false
@@ -177,17 +175,42 @@ func (s *shard) serveHistory() (n int) {
 	return n
 }
 
-// serveTogether serves the streams in the Fanout when they are due.
-func (s *shard) serveTogether() int {
+// serveGroups serves groups when one is due, and returns how often it did.
+func (s *shard) serveGroups() int {
 	now := time.Now()
-	if s.next.IsZero() || now.Before(s.next) {
+	if s.groups.next.IsZero() || now.Before(s.groups.next) {
 		return 0
 	}
-	s.next = time.Time{}
-	if wait := s.together.Serve(batch); wait >= 0 {
-		s.next = now.Add(wait)
-	}
+	s.groups.serve(batch, now)
 	return 1
+}
+
+// write writes to the socket of a stream in a group, and returns how many bytes it
+// accepted.
+func (s *shard) write(slot int32, b []byte) (int, error) {
+	at := &s.table[slot]
+	n, err := send(at.fd, b)
+	if n > 0 {
+		at.last = s.now
+	}
+	if n < len(b) && err == nil {
+		s.block(at.p)
+	}
+	return n, err
+}
+
+// alone makes a stream go on alone that has left its group, with the error from writing to
+// it, if any.
+func (s *shard) alone(slot int32, err error) {
+	p := s.table[slot].p
+	switch {
+	case err != nil:
+		s.close(p, cause(err))
+	case p.full:
+		p.st.Rest()
+	default:
+		s.enqueue(p)
+	}
 }
 
 // collect queues what is in the inbox, and returns for how many milliseconds the shard
@@ -197,14 +220,17 @@ func (s *shard) collect() (wait int, shut bool) {
 	defer s.mu.Unlock()
 	if len(s.inbox)+len(s.queue)+len(s.history) == 0 && len(s.free) == len(s.table) { // release the memory that a crowd needed
 		s.table, s.free, s.inbox, s.queue, s.history = nil, nil, nil, nil, nil
+		s.called, s.groups = nil, groups{}
 	}
 	for _, p := range s.inbox {
 		s.sort(p)
 	}
 	clear(s.inbox)
 	s.inbox = s.inbox[:0]
-	if s.awake {
-		s.awake, s.next = false, s.begun
+	if len(s.called) > 0 {
+		s.groups.call(s.called)
+		clear(s.called)
+		s.called, s.groups.next = s.called[:0], s.begun
 	}
 	if s.shutting || len(s.queue) > 0 {
 		return 0, s.shutting
@@ -234,8 +260,8 @@ func (s *shard) rest() time.Duration {
 	if len(s.history) > 0 {
 		rest = min(rest, time.Until(s.restsUntil))
 	}
-	if !s.next.IsZero() {
-		rest = min(rest, time.Until(s.next))
+	if !s.groups.next.IsZero() {
+		rest = min(rest, time.Until(s.groups.next))
 	}
 	return rest
 }
@@ -332,7 +358,7 @@ func (s *shard) serve(p *parked) {
 	if p.gone {
 		return
 	}
-	s.separate(p)
+	s.groups.remove(p)
 	if !p.parked {
 		if err := s.add(p); err != nil {
 			s.logger.Error("cannot park a stream", "err", err)
@@ -352,15 +378,7 @@ func (s *shard) serve(p *parked) {
 	} else if more {
 		s.enqueue(p)
 	} else if !p.full {
-		p.together = s.together.Add(p.st, p.key.slot)
-	}
-}
-
-// separate removes p from the Fanout, so that it is served alone.
-func (s *shard) separate(p *parked) {
-	if p.together {
-		s.together.Remove(p.st)
-		p.together = false
+		s.groups.add(p)
 	}
 }
 
@@ -383,7 +401,7 @@ func (s *shard) add(p *parked) error {
 // close ends and closes p.
 func (s *shard) close(p *parked, cause error) {
 	p.gone = true
-	s.separate(p)
+	s.groups.remove(p)
 	p.st.End(cause)
 	if p.parked {
 		s.table[p.key.slot].p = nil
@@ -420,7 +438,7 @@ func (s *shard) keepTime() {
 	s.now = now
 	s.beats.turn(now, func(p *parked) {
 		if !p.full {
-			s.separate(p)
+			s.groups.remove(p)
 			p.st.Beat()
 			s.enqueue(p)
 		}

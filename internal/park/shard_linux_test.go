@@ -70,20 +70,27 @@ func (l *manualLot) until(so func() bool) {
 	}
 }
 
+// turn runs a turn that does not block.
+func (l *manualLot) turn() {
+	l.t.Helper()
+	s := l.shard
+	s.mu.Lock()
+	s.sleeping = true
+	s.rouse()
+	s.mu.Unlock()
+	if s.turn() {
+		l.t.Fatal("the shard ends")
+	}
+}
+
 // settle runs turns until there is nothing left to do, without blocking.
 func (l *manualLot) settle() {
 	l.t.Helper()
 	s := l.shard
 	for left := true; left; {
+		l.turn()
 		s.mu.Lock()
-		s.sleeping = true
-		s.rouse()
-		s.mu.Unlock()
-		if s.turn() {
-			l.t.Fatal("the shard ends")
-		}
-		s.mu.Lock()
-		left = s.awake || !s.next.IsZero() || len(s.inbox)+len(s.queue)+len(s.history) > 0
+		left = len(s.called) > 0 || !s.groups.next.IsZero() || len(s.inbox)+len(s.queue)+len(s.history) > 0
 		s.mu.Unlock()
 	}
 }
@@ -105,7 +112,13 @@ func (l *manualLot) publish(data string) {
 // park parks a stream of all topics on one end of a connection.
 func (l *manualLot) park(fd int, from hub.From) *parked {
 	l.t.Helper()
-	st, err := l.hub.Stream(l.t.Context(), hub.Subscription{Selectors: topic.Everything(), From: from}, hub.StreamOptions{Heartbeat: time.Hour})
+	return l.subscribe(fd, hub.Subscription{Selectors: topic.Everything(), From: from})
+}
+
+// subscribe parks a stream of a subscription on one end of a connection.
+func (l *manualLot) subscribe(fd int, s hub.Subscription) *parked {
+	l.t.Helper()
+	st, err := l.hub.Stream(l.t.Context(), s, hub.StreamOptions{Heartbeat: time.Hour})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -313,9 +326,9 @@ func TestCrowdTakesItsMemory(t *testing.T) {
 		p.close()
 	}
 	l.settle()
-	if _, shut := s.collect(); shut || cap(s.table)+cap(s.free)+cap(s.inbox)+cap(s.queue)+cap(s.history) != 0 {
-		t.Errorf("room for %d in the table, %d free, %d in the inbox, %d in the queue and %d in the history is left of a crowd that has gone",
-			cap(s.table), cap(s.free), cap(s.inbox), cap(s.queue), cap(s.history))
+	if _, shut := s.collect(); shut || cap(s.table)+cap(s.free)+cap(s.inbox)+cap(s.queue)+cap(s.history)+cap(s.called)+cap(s.groups.due) != 0 {
+		t.Errorf("room for %d in the table, %d free, %d in the inbox, %d in the queue, %d in the history and %d and %d groups is left of a crowd that has gone",
+			cap(s.table), cap(s.free), cap(s.inbox), cap(s.queue), cap(s.history), cap(s.called), cap(s.groups.due))
 	}
 }
 

@@ -30,17 +30,25 @@ func (st *Stream) Peek() ([]byte, error) {
 	if st.listed > 0 && !st.cursor.Recalls() {
 		st.uncountList()
 	}
+	if err != nil {
+		return st.peekGap(err)
+	}
+	return b, nil
+}
+
+// peekGap returns a gap if retention has dropped what comes next. Otherwise it returns the
+// given error of the cursor.
+func (st *Stream) peekGap(err error) ([]byte, error) {
 	var trimmed *eventlog.TrimmedError
 	switch {
 	case !errors.As(err, &trimmed):
-		return b, err
+		return nil, err
 	case st.cursor.Within():
 		return nil, ErrEventTrimmed
 	}
 	as := st.form()
-	gap := st.hub.gap(as, as.place(st.cursor.Place()), trimmed.Origin, Trimmed)
-	st.cursor.Skip(trimmed.Origin)
-	st.own, st.ownPlace = as.Append(nil, gap), trimmed.Origin
+	from := st.cursor.Skip(trimmed.Origin)
+	st.own, st.ownPlace = as.Append(nil, st.hub.gap(as, as.place(from), trimmed.Origin, Trimmed)), trimmed.Origin
 	return st.own, nil
 }
 

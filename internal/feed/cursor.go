@@ -130,9 +130,12 @@ func (c *Cursor) PassTo(at eventlog.ID) {
 	}
 }
 
-// Skip moves a cursor that catches up to a later position, because what was before is not
-// retained.
-func (c *Cursor) Skip(to eventlog.ID) { c.place = to }
+// Skip moves a cursor that catches up to a position, because it is to begin there or what
+// was before is not retained. It returns where the cursor was.
+func (c *Cursor) Skip(to eventlog.ID) (from eventlog.ID) {
+	from, c.place = c.place, to
+	return from
+}
 
 // Progress is how far a cursor has got.
 type Progress struct {

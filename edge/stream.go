@@ -59,7 +59,7 @@ func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s h
 		return // answered
 	}
 	w.Header().Set("Last-Event-ID", beginning(st, s, o.IDs != nil && o.IDs.Earliest))
-	if st.Framing() != nil || e.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
+	if o.Framing != nil || e.parks(w, r) { // a parked connection serves no other request (RFC 9112 §9.6)
 		w.Header().Set("Connection", "close")
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the stream sets its own, see [Bound]
@@ -77,7 +77,7 @@ func (e *Edge) Stream(w http.ResponseWriter, r *http.Request, g *auth.Grant, s h
 	if e.parks(w, r) && e.lot.Take(w, st) {
 		return
 	}
-	if st.Framing() != nil { // parking failed
+	if o.Framing != nil { // parking failed
 		if s.From == (hub.From{}) { // so that no event since the headers is missed
 			s.From.LastEventID, _ = st.Start()
 		}
@@ -275,7 +275,7 @@ func (e *Edge) serve(st *hub.Stream, out *sse.Stream) error {
 	st.End(cause(err, out.Context()))
 	// A peer that leaves, a hub that stops and an intended end are no errors of this
 	// stream.
-	if !hub.WasEnded(err) && !hub.LostEvent(err) && out.Context().Err() == nil && e.hub.Err() == nil {
+	if !hub.WasEnded(err) && out.Context().Err() == nil && e.hub.Err() == nil {
 		e.Logger.Error("a stream ended", "err", err)
 	}
 	return err

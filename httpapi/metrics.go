@@ -118,7 +118,7 @@ func (c hubCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(feeds, float64(s.Feeds))
 	counter(connects, s.Connects)
 	for reason, n := range s.Disconnects {
-		counter(disconnects, n, reason.String())
+		counter(disconnects, n, string(reason))
 	}
 	counter(publishedTotal, s.Published)
 	counter(publishedBytes, s.PublishedBytes)

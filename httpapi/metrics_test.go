@@ -32,7 +32,7 @@ func TestScrapesLeaveThePumpAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := &blockingWaker{make(chan struct{}), make(chan struct{})}
-	st.Park(w)
+	st.Cursor().SetWaker(w)
 	if b, err := st.Peek(); err != nil || len(b) > 0 { // the next event wakes it
 		t.Fatal(len(b), err)
 	}

@@ -94,7 +94,7 @@ func newStats(s *hub.Stats) *stats {
 	v.Streams.Feeds, v.Streams.Connects = s.Feeds, s.Connects
 	v.Streams.Disconnects = map[string]uint64{}
 	for reason, n := range s.Disconnects {
-		v.Streams.Disconnects[reason.String()] = n
+		v.Streams.Disconnects[string(reason)] = n
 	}
 	v.Delivered.Events, v.Delivered.Bytes = s.Deliveries, s.DeliveredBytes
 	v.Latency = latency{

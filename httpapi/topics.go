@@ -81,7 +81,7 @@ func (a *api) streamsOf(ctx context.Context, g *auth.Grant, topics []eventlog.To
 	}
 	audience, streams := a.hub.Audience(), make([]int, len(topics)) // both take turns with reads of the log
 	for i, t := range topics {
-		streams[i] = audience.Of(t.Name)
+		streams[i] = audience(t.Name)
 	}
 	return streams, nil
 }

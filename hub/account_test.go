@@ -146,9 +146,9 @@ func (a *audit) step() {
 		}
 	case n < 52:
 		if st, err := h.Stream(ctx, a.subscription(), StreamOptions{Heartbeat: time.Minute, Envelope: Envelope(a.rng.IntN(2)), Framing: []*Framing{nil, brackets}[a.rng.IntN(2)]}); a.may(err) {
-			st.Park(newSignal())
+			st.Cursor().SetWaker(newSignal())
 			a.streams = append(a.streams, st)
-			for st.CatchingUp() && a.rng.IntN(20) > 0 { // most streams get into the window
+			for st.Cursor().CatchingUp() && a.rng.IntN(20) > 0 { // most streams get into the window
 				a.serve(len(a.streams) - 1)
 			}
 		}
@@ -209,7 +209,7 @@ func (a *audit) serve(i int) {
 			for range a.rng.IntN(1000) { // otherwise it leaves a page that is being read
 				runtime.Gosched()
 			}
-			if a.ending && st.CatchingUp() {
+			if a.ending && st.Cursor().CatchingUp() {
 				return // keep the page
 			}
 			continue
@@ -220,7 +220,7 @@ func (a *audit) serve(i int) {
 		}
 		st.Advance(n)
 	}
-	st.Rest()
+	st.Cursor().Rest()
 }
 
 func (a *audit) close(i int) {

@@ -7,37 +7,15 @@ import (
 	"github.com/tidings-sse/tidings/topic"
 )
 
-// An Audience counts the streams that receive the events of a topic, as of the time of
-// [Hub.Audience].
-type Audience struct {
-	slots    *feed.Slots // in which Of compares selectors
-	exact    map[string]int
-	all      int
-	patterns []crowd
-}
-
-// A crowd is the number of streams of one feed.
-type crowd struct {
-	sel  *topic.Selectors
-	size int
-}
-
-// Audience counts the open streams by what they ask for. It takes turns with reads of the
+// Audience counts the open streams by what they ask for, and returns a function that
+// returns how many of them asked for a topic's events, whatever their types and grants.
+// Audience, and the function if streams have URI Templates, takes turns with reads of the
 // log, so it may wait.
-func (h *Hub) Audience() *Audience {
-	sizes := map[*feed.Feed]int{}
-	for i := range h.registry {
-		part := &h.registry[i]
-		part.mu.Lock()
-		for _, st := range part.streams {
-			sizes[st.cursor.Feed()]++
-		}
-		part.mu.Unlock()
-	}
-	a := &Audience{slots: &h.feeds.Slots, exact: map[string]int{}}
-	turns := h.feeds.Slots.Turns(context.Background(), &topic.Selectors{})
+func (h *Hub) Audience() (of func(name string) int) {
+	a := &audience{slots: &h.feeds.Slots, exact: map[string]int{}}
+	turns := a.slots.Turns(context.Background(), &topic.Selectors{})
 	defer turns.End()
-	for f, n := range sizes {
+	for f, n := range h.registry.feeds() {
 		turns.Look()
 		switch {
 		case f.Selectors().All():
@@ -50,12 +28,24 @@ func (h *Hub) Audience() *Audience {
 			}
 		}
 	}
-	return a
+	return a.of
 }
 
-// Of returns how many streams ask for a topic's events, whatever their types and grants.
-// It takes turns with reads of the log if streams have URI Templates.
-func (a *Audience) Of(name string) int {
+// An audience is how many streams ask for what.
+type audience struct {
+	slots    *feed.Slots
+	exact    map[string]int
+	all      int
+	patterns []crowd
+}
+
+// A crowd is the number of streams of one feed.
+type crowd struct {
+	sel  *topic.Selectors
+	size int
+}
+
+func (a *audience) of(name string) int {
 	n := a.all + a.exact[name]
 	if len(a.patterns) == 0 {
 		return n
@@ -68,4 +58,18 @@ func (a *Audience) Of(name string) int {
 		}
 	}
 	return n
+}
+
+// feeds returns how many open streams each feed has.
+func (g *registry) feeds() map[*feed.Feed]int {
+	sizes := map[*feed.Feed]int{}
+	for i := range g {
+		part := &g[i]
+		part.mu.Lock()
+		for _, st := range part.streams {
+			sizes[st.cursor.Feed()]++
+		}
+		part.mu.Unlock()
+	}
+	return sizes
 }

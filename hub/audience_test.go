@@ -11,9 +11,9 @@ func TestAudience(t *testing.T) {
 	for _, selectors := range [][]string{{"news"}, {"news", "weather"}, {"*"}, {"orders/{id}"}, {"orders/{id}", "news"}, {"orders/7", "orders/{id}"}} {
 		openStream(t, h, From{}, selectors...)
 	}
-	a := h.Audience()
+	audience := h.Audience()
 	for topic, want := range map[string]int{"news": 4, "weather": 2, "orders/7": 4, "orders/8": 4, "other": 1} {
-		if got := a.Of(topic); got != want {
+		if got := audience(topic); got != want {
 			t.Errorf("%d streams get %s, want %d", got, topic, want)
 		}
 	}

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -12,11 +11,6 @@ import (
 	"github.com/tidings-sse/tidings/internal/feed"
 	"github.com/tidings-sse/tidings/topic"
 )
-
-// ErrTooManyBans reports a ban that exceeds what a hub keeps: 1000 selectors in all, 100
-// of them URI Templates, 1 MiB of text, or templates that together take too long to
-// match.
-var ErrTooManyBans = errors.New("hub: too many topics are banned")
 
 // Limits on what may be banned at a time. Live delivery tries templates within limits of
 // its own, see [route.Router.Ban], but each event that is read from the log, and each topic

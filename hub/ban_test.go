@@ -415,7 +415,7 @@ func TestBansDoNotHoldUpLiveDelivery(t *testing.T) {
 		{"another that takes long, and one that is open", []string{shut + "/x!", "other"}, 1, [3]string{"x", "", ""}},
 	} {
 		for _, st := range streams {
-			for st.CatchingUp() { // otherwise it reads the log, whatever the pump does
+			for st.Cursor().CatchingUp() { // otherwise it reads the log, whatever the pump does
 				if b, err := st.Peek(); err != nil || len(b) > 0 {
 					t.Fatalf("%q, %v", b, err)
 				}

@@ -16,9 +16,12 @@
 //   - [Hub.Retained] yields only what the log holds now.
 //   - [Hub.Stream] encodes events as the bytes of one response. [Stream.Serve] writes
 //     them from the caller's goroutine. A loop that writes many streams calls
-//     [Stream.Peek] and [Stream.Advance], see [Stream.Park].
+//     [Stream.Peek] and [Stream.Advance].
 //
 // To stop, call [Hub.Drain], then [Hub.Close], then close the log.
+//
+// For operators, [Hub.Streams] lists open streams and [Hub.End] ends some, [Hub.Ban]
+// withholds topics, [Hub.Delete] removes events, and [Hub.Stats] returns figures.
 //
 // # Promises
 //
@@ -52,7 +55,7 @@
 //   - The strings and byte slices of published records are not modified afterwards.
 //   - One goroutine at a time uses a [Stream], apart from [Stream.End] and
 //     [Stream.OnOver]. The caller closes it.
-//   - Callbacks, such as [Waker.Wake] and the one of [Hub.Watch], do not block.
+//   - Callbacks, such as the one of [Hub.Watch], do not block.
 //
 // docs/architecture.md gives the order in which locks are taken ("Locks").
 package hub

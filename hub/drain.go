@@ -3,15 +3,11 @@ package hub
 import (
 	"cmp"
 	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 )
-
-// ErrDrained ends the subscribers of a hub that drains.
-var ErrDrained = errors.New("hub: drained")
 
 // drain is the state of ending all subscribers before the hub stops. Each is ended at a
 // time of its own and gets its own reconnection time, so that clients neither leave nor

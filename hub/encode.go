@@ -10,9 +10,9 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// WireID returns an event's id as subscribers see it: the publisher's if there is one,
+// wireID returns an event's id as subscribers see it: the publisher's if there is one,
 // otherwise the hub's.
-func WireID(e *eventlog.Event) string {
+func wireID(e *eventlog.Event) string {
 	if e.PublisherID != "" {
 		return e.PublisherID
 	}
@@ -133,7 +133,7 @@ func AppendEnvelope(dst []byte, e *eventlog.Event, withID bool) []byte {
 		v.Topics = []string{} // encode no topics as [], not null
 	}
 	if withID {
-		v.ID = WireID(e)
+		v.ID = wireID(e)
 	}
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -4,31 +4,13 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/tidings-sse/tidings/internal/feed"
 )
 
-var (
-	// ErrExpired ends a stream when its grant expires.
-	ErrExpired = errors.New("hub: the stream's grant has expired")
-	// ErrKicked ends a stream on an operator's order. Its client may reconnect.
-	ErrKicked = errors.New("hub: the stream was ended by an operator")
-	// ErrRevoked ends a stream whose client will be refused from now on.
-	ErrRevoked = errors.New("hub: the stream was ended for good by an operator")
-	// ErrStalled ends a stream whose peer accepts no data.
-	ErrStalled = errors.New("hub: the stream's peer takes nothing")
-	// ErrEventTrimmed ends a stream that has sent a part of an event when retention drops
-	// that event. The client discards the part, resumes, and receives a gap.
-	ErrEventTrimmed = errors.New("hub: retention has dropped an event that was being sent")
-	// ErrEventDeleted ends a stream that has sent a part of an event when an operator
-	// deletes that event. The client discards the part and resumes after the event.
-	ErrEventDeleted = feed.ErrDeleted
-)
-
-// WasEnded reports whether a stream's error is an intended end between two events: a
-// drain, the expiry of its grant, or an operator's order.
+// WasEnded reports whether a stream's error is no fault: a drain, the expiry of its grant,
+// an operator's order, or that the event which was being sent is no longer retained.
 func WasEnded(err error) bool {
-	return errors.Is(err, ErrDrained) || errors.Is(err, ErrExpired) || errors.Is(err, ErrKicked) || IsFinal(err)
+	return errors.Is(err, ErrDrained) || errors.Is(err, ErrExpired) || errors.Is(err, ErrKicked) || IsFinal(err) ||
+		errors.Is(err, ErrEventTrimmed) || errors.Is(err, ErrEventDeleted)
 }
 
 // IsFinal reports whether a stream's error means that its client should not reconnect.
@@ -73,30 +55,19 @@ func (st *Stream) ended() error {
 	return nil
 }
 
-// LostEvent reports whether a stream ended within an event because that event is no
-// longer retained.
-func LostEvent(err error) bool {
-	return errors.Is(err, ErrEventTrimmed) || errors.Is(err, ErrEventDeleted)
-}
-
 // A DisconnectReason is why a stream ended, as metrics count it.
-type DisconnectReason uint8
+type DisconnectReason string
 
 const (
-	ClientGone   DisconnectReason = iota // the peer or its network closed the connection
-	Stalled                              // [ErrStalled]: the peer accepted not one byte during the write timeout
-	Drained                              // [ErrDrained]: the hub is shutting down
-	Kicked                               // [ErrKicked], [ErrRevoked]: an operator ended it
-	TokenExpired                         // [ErrExpired]
-	EventTrimmed                         // [ErrEventTrimmed]
-	EventDeleted                         // [ErrEventDeleted]
-	Failed                               // the hub or its log failed, or any other cause
-	reasons
+	ClientGone   DisconnectReason = "client_gone"   // the peer or its network closed the connection
+	Stalled      DisconnectReason = "stalled"       // [ErrStalled]: the peer accepted not one byte during the write timeout
+	Drained      DisconnectReason = "drained"       // [ErrDrained]: the hub is shutting down
+	Kicked       DisconnectReason = "kicked"        // [ErrKicked], [ErrRevoked]: an operator ended it
+	TokenExpired DisconnectReason = "token_expired" // [ErrExpired]
+	EventTrimmed DisconnectReason = "trimmed"       // [ErrEventTrimmed]
+	EventDeleted DisconnectReason = "deleted"       // [ErrEventDeleted]
+	Failed       DisconnectReason = "error"         // the hub or its log failed, or any other cause
 )
-
-var reasonNames = [reasons]string{"client_gone", "stalled", "drained", "kicked", "token_expired", "trimmed", "deleted", "error"}
-
-func (r DisconnectReason) String() string { return reasonNames[r] }
 
 // reasonOf returns the reason for a cause given to [Stream.End]; nil means that none was.
 func reasonOf(cause error) DisconnectReason {

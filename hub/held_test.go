@@ -173,7 +173,7 @@ func TestStalledStreamsHoldFewPages(t *testing.T) {
 		},
 		"parked": func(st *Stream) int {
 			woken := newSignal()
-			st.Park(woken)
+			st.Cursor().SetWaker(woken)
 			for {
 				b, err := st.Peek()
 				if err != nil {
@@ -181,7 +181,7 @@ func TestStalledStreamsHoldFewPages(t *testing.T) {
 				}
 				if n := min(len(b), takeSize); n > 0 {
 					st.Advance(n)
-					st.Rest()
+					st.Cursor().Rest()
 					return n
 				}
 				select {
@@ -233,7 +233,7 @@ func TestPagesAreNotReadAhead(t *testing.T) {
 	ready := make(chan *Stream, 2*streams)
 	for i := range streams {
 		st := openStream(t, h, From{LastEventID: Earliest}, "a", fmt.Sprint(i))
-		st.Park(wakeFunc(func() { ready <- st }))
+		st.Cursor().SetWaker(wakeFunc(func() { ready <- st }))
 		if b, err := st.Peek(); err != nil || !st.Advance(len(b)) { // the beginning
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -15,9 +14,6 @@ import (
 	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
-
-// ErrClosed reports a hub that was closed or whose log has failed.
-var ErrClosed = feed.ErrClosed
 
 // Options configures a [Hub]. The zero value works: see each field for its default.
 type Options struct {
@@ -141,7 +137,3 @@ func (s *Subscription) check() error {
 
 // Bounds returns the current ends and size of the log. The errors are the log's.
 func (h *Hub) Bounds(ctx context.Context) (eventlog.Bounds, error) { return h.log.Bounds(ctx) }
-
-// Topics yields every topic with retained events, in no particular order, with its
-// totals. An error is the last element.
-func (h *Hub) Topics(ctx context.Context) iter.Seq2[eventlog.Topic, error] { return h.log.Topics(ctx) }

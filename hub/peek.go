@@ -58,10 +58,6 @@ func (st *Stream) uncountList() {
 	st.listed = 0
 }
 
-// CatchingUp reports whether the stream reads from the log rather than from its feed's
-// window.
-func (st *Stream) CatchingUp() bool { return st.cursor.CatchingUp() }
-
 // Over returns why the stream has to end, or nil. It is the hub's error, or the cause
 // given to [Stream.End].
 func (st *Stream) Over() error {
@@ -74,7 +70,7 @@ func (st *Stream) Over() error {
 // Farewell returns the end of the stream's framing if the stream has ended for good, see
 // [IsFinal], between two events. Otherwise it returns "".
 func (st *Stream) Farewell() string {
-	if f := st.Framing(); f != nil && IsFinal(st.ended()) && !st.cursor.Within() && len(st.own) == 0 {
+	if f := st.form().framing; f != nil && IsFinal(st.ended()) && !st.cursor.Within() && len(st.own) == 0 {
 		return f.End
 	}
 	return ""
@@ -121,7 +117,3 @@ func (st *Stream) whole(n, limit int) int {
 	}
 	return st.cursor.Whole(n, limit)
 }
-
-// Rest releases memory that the stream does not need while its peer accepts nothing. It
-// releases the page if streams hold too many pages, or if the page has not been read yet.
-func (st *Stream) Rest() { st.cursor.Rest() }

@@ -17,12 +17,6 @@ import (
 	"github.com/tidings-sse/tidings/internal/pace"
 )
 
-// Earliest, as a last event ID, asks for everything retained.
-const Earliest = "earliest"
-
-// MaxLast is the most events that [From].Last returns, over all topics.
-const MaxLast = 10_000
-
 // From says where a subscription begins. At most one field may be set. The zero value
 // begins with what is published from now on.
 type From struct {
@@ -183,10 +177,6 @@ type newest struct {
 	lists   *budget.Share
 }
 
-// ErrOverBudget reports that clients make the hub hold as much memory as it may; see
-// package budget. A later attempt may succeed.
-var ErrOverBudget = errors.New("hub: clients make it hold as much as it may")
-
 // Limits on the search for [From].Last: how many events it looks at, how long it takes in
 // all, and how long it waits for its turn.
 const (
@@ -194,10 +184,6 @@ const (
 	maxLastTime  = 500 * time.Millisecond
 	maxLastWait  = 5 * time.Second
 )
-
-// ErrBusy reports a subscription that needs a search of the log, when too many other
-// searches are waiting. A later attempt may succeed.
-var ErrBusy = errors.New("hub: too many searches of the log wait for their turn")
 
 // A search looks for the newest events of topics, within limits.
 type search struct {

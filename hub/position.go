@@ -7,11 +7,6 @@ import (
 	"github.com/tidings-sse/tidings/sse"
 )
 
-// PositionType is the type of the hub's own event that reports a stream's position. Its
-// data is {} and its id is the position: an EventSource stores the id and does not call
-// onmessage. Publishers may not use the type.
-const PositionType = "position"
-
 // Positions says how a stream reports its position while no event does, so that its
 // client resumes there. Blocks that set a reconnection time are written in the same way,
 // because many clients deliver a block without data as an empty event.

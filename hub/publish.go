@@ -11,31 +11,6 @@ import (
 	"github.com/tidings-sse/tidings/topic"
 )
 
-const (
-	// MaxTopics is the most topics that one event may have, and the most URI Templates
-	// that one subscription may have.
-	MaxTopics = 100
-	// MaxSelectors is the most selectors that one subscription may have.
-	MaxSelectors = 1000
-	// MaxTypes is the most event types that one subscription may name.
-	MaxTypes = 100
-	// MaxSubscriptionBytes is the maximum total length, in bytes, of a subscription's
-	// selectors and types.
-	MaxSubscriptionBytes = 64 << 10
-	// MaxIDBytes is the maximum length of a publisher's id or an idempotency key, in
-	// bytes.
-	MaxIDBytes = 255
-	// MaxTypeBytes is the maximum length of an event's type, in bytes.
-	MaxTypeBytes = 255
-	// MaxRetry is the longest reconnection time that a publisher may set. A subscriber
-	// that waits longer is as good as lost.
-	MaxRetry = 24 * time.Hour
-
-	// GapType is the type of the hub's own event that reports events that are no longer
-	// retained. Its data is a [Gap]. Publishers may not use the type.
-	GapType = "gap"
-)
-
 // pendingSize is about how many bytes a record takes beside its data and its topics.
 const pendingSize = 256
 

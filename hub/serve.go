@@ -43,7 +43,7 @@ func (st *Stream) writeSome(b []byte, write func([]byte) error) error {
 	defer takeBuffers.Put(buf)
 	n := copy(buf[:], b[:st.whole(len(b), takeSize)])
 	s := st.step(n)
-	st.Rest() // write may block for long
+	st.cursor.Rest() // write may block for long
 	if err := write(buf[:n]); err != nil {
 		return err
 	}

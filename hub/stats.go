@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,18 +16,19 @@ type counters struct {
 	started                              time.Time
 	published, publishedBytes, duplicate atomic.Uint64
 	connects                             atomic.Uint64
-	disconnects                          [reasons]atomic.Uint64
+	disconnects                          [8]atomic.Uint64 // by index in reasons
 	gaps                                 [3]atomic.Uint64 // by index in gapReasons
 }
 
-var gapReasons = [3]GapReason{Trimmed, OtherEpoch, Unknown}
+var (
+	reasons    = []DisconnectReason{ClientGone, Stalled, Drained, Kicked, TokenExpired, EventTrimmed, EventDeleted, Failed}
+	gapReasons = []GapReason{Trimmed, OtherEpoch, Unknown}
+)
 
-func (c *counters) gap(reason GapReason) {
-	for i, r := range gapReasons {
-		if r == reason {
-			c.gaps[i].Add(1)
-		}
-	}
+func (c *counters) gap(reason GapReason) { c.gaps[slices.Index(gapReasons, reason)].Add(1) }
+
+func (c *counters) disconnect(reason DisconnectReason) {
+	c.disconnects[slices.Index(reasons, reason)].Add(1)
 }
 
 func (c *counters) countPublished(recs []eventlog.Record, results []eventlog.Result) {
@@ -44,11 +46,6 @@ func (c *counters) countPublished(recs []eventlog.Record, results []eventlog.Res
 	c.published.Add(events)
 	c.publishedBytes.Add(bytes)
 	c.duplicate.Add(duplicates)
-}
-
-// Turnover returns how many streams have been opened since [New], and how many are open.
-func (h *Hub) Turnover() (opened, open uint64) {
-	return h.counters.connects.Load(), uint64(h.registry.size())
 }
 
 // StreamsVersion returns a text that changes whenever a stream opens or closes, and that
@@ -111,8 +108,8 @@ func (h *Hub) Stats(ctx context.Context) (Stats, error) {
 		TemplateBytes:  int(h.weights.templateBytes.Load()),
 		PageBytes:      int(h.budget.Share(budget.Pages).Used()),
 	}
-	for r := range reasons {
-		s.Disconnects[r] = c.disconnects[r].Load()
+	for i, r := range reasons {
+		s.Disconnects[r] = c.disconnects[i].Load()
 	}
 	for i, r := range gapReasons {
 		s.Gaps[r] = c.gaps[i].Load()

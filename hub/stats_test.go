@@ -19,7 +19,7 @@ func TestStatsLeavesThePumpAlone(t *testing.T) {
 		t.Fatalf("%q, %v", b, err)
 	}
 	pumps, asked := make(chan struct{}), make(chan error, 1)
-	st.Park(wakeFunc(sync.OnceFunc(func() {
+	st.Cursor().SetWaker(wakeFunc(sync.OnceFunc(func() {
 		close(pumps)
 		select {
 		case err := <-asked:

@@ -29,13 +29,11 @@ type StreamOptions struct {
 // events, heartbeats, and a reconnection time when the hub drains.
 //
 // [Stream.Serve] writes it from the caller's goroutine. A loop that writes many streams
-// calls [Stream.Park] once, and then [Stream.Peek] and [Stream.Advance] whenever the
-// waker was woken, which is what Serve does. One goroutine at a time may use a Stream,
-// apart from [Stream.End] and [Stream.OnOver].
+// calls [Stream.Peek] and [Stream.Advance], which is what Serve does, whenever the waker of
+// [Stream.Cursor] was woken. One goroutine at a time may use a Stream, apart from
+// [Stream.End] and [Stream.OnOver].
 //
-// A stream is caught up and sends from its feed's window, or it catches up and sends from
-// pages of the log until it can join the window. Its beginning makes no difference to
-// that. Close must be called in the end.
+// [Stream.Close] must be called in the end.
 type Stream struct {
 	hub *Hub
 
@@ -122,9 +120,6 @@ func (h *Hub) Stream(ctx context.Context, s Subscription, o StreamOptions) (*Str
 	return st, nil
 }
 
-// Framing returns the stream's framing; nil means none.
-func (st *Stream) Framing() *Framing { return st.form().framing }
-
 func (st *Stream) form() form { return st.cursor.Feed().Form().(form) }
 
 // Close closes the stream and releases what it holds. If [Stream.End] was not called
@@ -139,7 +134,7 @@ func (st *Stream) Close() {
 		if st.hub.watch != nil {
 			st.hub.watch(st.info(nil), false)
 		}
-		st.hub.counters.disconnects[reasonOf(st.ended())].Add(1)
+		st.hub.counters.disconnect(reasonOf(st.ended()))
 	}
 	if st.expiry != nil {
 		st.expiry.stop()
@@ -151,12 +146,8 @@ func (st *Stream) Close() {
 	}
 }
 
-// Park sets the waker that is woken from now on when there may be something to peek at.
-func (st *Stream) Park(w Waker) { st.cursor.SetWaker(w) }
-
-// Cursor returns the stream's place in its feed, for loops that write many streams of a
-// feed at once (internal/park). The stream's own blocks, such as heartbeats, are not part
-// of it.
+// Cursor returns how far the stream has got in what it shares with others, for a loop of
+// this module that writes many streams (internal/park).
 func (st *Stream) Cursor() *feed.Cursor { return &st.cursor }
 
 // Start returns the position just before the first event of the stream, in its spelling

@@ -399,7 +399,7 @@ func TestLargeEventsInParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b) > 2*feed.PageBytes && !st.CatchingUp() {
+		if len(b) > 2*feed.PageBytes && !st.Cursor().CatchingUp() {
 			t.Fatalf("took %d bytes at once", len(b))
 		}
 		got = append(got, b...)
@@ -433,6 +433,25 @@ func TestLargeEventsInParts(t *testing.T) {
 	}
 }
 
+// TestWritesAllocateNothing sends an event a byte at a time.
+func TestWritesAllocateNothing(t *testing.T) {
+	h, _ := newTestHub(t, eventlog.Retention{})
+	st := openStream(t, h, From{}, "a")
+	next(t, st) // its position
+	if b, err := st.Peek(); err != nil || len(b) > 0 {
+		t.Fatalf("%q, %v", b, err)
+	}
+	waitRouted(t, h, put(t, h, "a", strings.Repeat("x", 2000)))
+	if n := testing.AllocsPerRun(1000, func() {
+		if b, err := st.Peek(); err != nil || len(b) == 0 {
+			t.Fatalf("%q, %v", b, err)
+		}
+		st.Advance(1)
+	}); n > 0 {
+		t.Errorf("a write allocates %v times", n)
+	}
+}
+
 // TestEventGoneInMidWrite checks that a stream which has sent part of an event ends if
 // the rest is gone, and that the error says whether retention or an operator removed it.
 func TestEventGoneInMidWrite(t *testing.T) {
@@ -442,7 +461,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		if _, err := nextWrite(t.Context(), st); err != nil { // the beginning
 			t.Fatal(err)
 		}
-		if _, err := st.Peek(); err != nil || st.CatchingUp() { // a page would keep the event in memory
+		if _, err := st.Peek(); err != nil || st.Cursor().CatchingUp() { // a page would keep the event in memory
 			t.Fatalf("the stream is not caught up: %v", err)
 		}
 		id := put(t, h, "a", strings.Repeat("0123456789", feed.MaxWindow/20))
@@ -464,7 +483,7 @@ func TestEventGoneInMidWrite(t *testing.T) {
 		for err == nil {
 			_, err = nextWrite(t.Context(), st)
 		}
-		if !errors.Is(err, want) || !LostEvent(err) {
+		if !errors.Is(err, want) || !WasEnded(err) {
 			t.Errorf("the stream ends with %v; want %v", err, want)
 		}
 	}

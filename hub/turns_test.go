@@ -71,18 +71,18 @@ func TestWalksTakeTurns(t *testing.T) {
 	for i := range topics {
 		topics[i] = fmt.Sprint("a", i)
 	}
-	for name, walk := range map[string]func(h *Hub, e *eventlog.Event, a *Audience){
-		"the list of streams to topics": func(h *Hub, _ *eventlog.Event, _ *Audience) {
+	for name, walk := range map[string]func(h *Hub, e *eventlog.Event, audience func(string) int){
+		"the list of streams to topics": func(h *Hub, _ *eventlog.Event, _ func(string) int) {
 			listStreams(t, h, StreamFilter{Topics: mustSelect(t, templates("other")...)})
 		},
-		"the end of streams to topics": func(h *Hub, _ *eventlog.Event, _ *Audience) {
+		"the end of streams to topics": func(h *Hub, _ *eventlog.Event, _ func(string) int) {
 			h.End(StreamFilter{Topics: mustSelect(t, templates("other")...)}, ErrKicked)
 		},
-		"a ban": func(h *Hub, _ *eventlog.Event, _ *Audience) { ban(t, h, time.Hour, templates("b")...) },
-		"what became of an event": func(h *Hub, e *eventlog.Event, _ *Audience) {
+		"a ban": func(h *Hub, _ *eventlog.Event, _ func(string) int) { ban(t, h, time.Hour, templates("b")...) },
+		"what became of an event": func(h *Hub, e *eventlog.Event, _ func(string) int) {
 			listStreams(t, h, StreamFilter{Event: e})
 		},
-		"how many get a topic": func(_ *Hub, _ *eventlog.Event, a *Audience) { a.Of("c") },
+		"how many get a topic": func(_ *Hub, _ *eventlog.Event, audience func(string) int) { audience("c") },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h, _ := newTestHub(t, eventlog.Retention{})

@@ -1,11 +1,7 @@
 package hub
 
-// A Waker is woken when there may be something to do. Wake may be called from any
-// goroutine, with locks held: it must not block. It may be called without need.
-type Waker interface{ Wake() }
-
-// signal is the [Waker] of a goroutine that waits on the channel. It holds one token when
-// there may be something to do.
+// A signal is the [feed.Waker] of a goroutine that waits on the channel. It holds one token
+// when there may be something to do.
 type signal chan struct{}
 
 func newSignal() signal { return make(signal, 1) }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -9,17 +8,8 @@ import (
 
 	"github.com/tidings-sse/tidings/budget"
 	"github.com/tidings-sse/tidings/internal/feed"
-	"github.com/tidings-sse/tidings/internal/route"
 	"github.com/tidings-sse/tidings/topic"
 )
-
-// ErrTooManyTemplates reports a subscription with a URI Template that would have to be
-// tried on every topic, when the hub has as many of those as it may.
-var ErrTooManyTemplates = route.ErrTooManyTemplates
-
-// ErrTooManySelectors reports a subscription that does not fit into the memory that the
-// hub has for what all subscriptions ask for: selectors, grants and peers.
-var ErrTooManySelectors = errors.New("hub: what all subscriptions ask for takes too much memory")
 
 const (
 	// heavyWeight is how many bytes all subscriptions together may hold beyond the light

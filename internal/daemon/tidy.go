@@ -32,7 +32,8 @@ func tidy(ctx context.Context, h *hub.Hub) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			moved := c.moved(h.Turnover())
+			s, _ := h.Stats(ctx) // only the log's figures can fail
+			moved := c.moved(s.Connects, uint64(s.Streams))
 			if moved || again || !c.moving && time.Since(last) > tidyAgain && isMuch(heapMemory()) { // pooled memory survives one collection
 				giveBack()
 				last = time.Now()

@@ -19,7 +19,7 @@
 //     next write.
 //   - The bytes of a window or page are written without a copy. A stream whose socket is
 //     full holds an offset and no part of a window. It gives up its page when pages are
-//     short of memory, see [hub.Stream.Rest].
+//     short of memory, see feed.Cursor.Rest.
 //   - A stream ends when its peer has closed the connection, or its half of it; when the
 //     peer accepts not one byte for the write timeout while there is something to send;
 //     when the peer sends more than 64 KiB, which is discarded; or when the hub ends it.

@@ -124,7 +124,7 @@ func (l *Lot) Take(w http.ResponseWriter, st *hub.Stream) bool {
 	}
 	p := l.newParked(st, fd)
 	p.input = rw.Reader.Buffered() // bytes that the peer sent early stay in the reader, and count as input
-	st.Park(p)
+	st.Cursor().SetWaker(p)
 	p.hand()
 	return true
 }

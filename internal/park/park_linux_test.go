@@ -61,7 +61,7 @@ func TestOneOwnerClosesTheDescriptor(t *testing.T) {
 	}
 	defer func() { _ = unix.Close(pair[1]) }()
 	p := l.newParked(openStream(t, l), int32(pair[0]))
-	p.st.Park(p)
+	p.st.Cursor().SetWaker(p)
 	p.Wake()
 	l.Close()
 	var other [8]int
@@ -134,7 +134,7 @@ func TestHandToAnEndedShard(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := l.newParked(openStream(t, l), fd)
-		p.st.Park(p)
+		p.st.Cursor().SetWaker(p)
 		if ended {
 			l.Close()
 		}

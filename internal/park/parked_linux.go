@@ -66,7 +66,7 @@ func (p *parked) run() (more bool, err error) {
 			p.entry().last = p.shard.now
 		}
 		if n < len(b) {
-			p.st.Rest()
+			p.st.Cursor().Rest()
 			p.shard.block(p)
 			return false, nil
 		}

@@ -207,7 +207,7 @@ func (s *shard) alone(slot int32, err error) {
 	case err != nil:
 		s.close(p, cause(err))
 	case p.full:
-		p.st.Rest()
+		p.st.Cursor().Rest()
 	default:
 		s.enqueue(p)
 	}
@@ -268,7 +268,7 @@ func (s *shard) rest() time.Duration {
 
 // sort appends p to the queue it belongs to.
 func (s *shard) sort(p *parked) {
-	if p.st.CatchingUp() {
+	if p.st.Cursor().CatchingUp() {
 		s.history = append(s.history, p)
 	} else {
 		s.queue = append(s.queue, p)
@@ -412,7 +412,7 @@ func (s *shard) close(p *parked, cause error) {
 	if end := p.st.Farewell(); end != "" && !p.full {
 		_, _ = send(p.fd, []byte(end)) // a client that does not receive it sees a broken response, and is refused when it reconnects
 	}
-	if !hub.WasEnded(cause) && s.hub.Err() == nil && cause != context.Canceled && cause != hub.ErrStalled && !hub.LostEvent(cause) {
+	if !hub.WasEnded(cause) && s.hub.Err() == nil && cause != context.Canceled && cause != hub.ErrStalled {
 		s.logger.Error("a stream ended", "err", cause)
 	}
 	shut(p.fd)

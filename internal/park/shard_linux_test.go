@@ -123,7 +123,7 @@ func (l *manualLot) subscribe(fd int, s hub.Subscription) *parked {
 		l.t.Fatal(err)
 	}
 	p := l.newParked(st, int32(fd))
-	st.Park(p)
+	st.Cursor().SetWaker(p)
 	p.hand()
 	return p
 }

@@ -102,16 +102,12 @@ func TestShortReadsDoNotWait(t *testing.T) {
 	d := newMemoryDesk(t)
 	d.routed(d.put(event("small", "hello"), event("large", strings.Repeat("x", PageBytes+1))))
 	release := d.takeLong()
-	peek := func(topic string) *Cursor {
-		c := d.open(d.origin(), topic)
-		if b, err := c.Peek(); err != nil || len(b) > 0 {
-			t.Fatalf("%q, %v", b, err)
-		}
-		return c
+	large := d.open(d.origin(), "large")
+	if b, err := large.Peek(); err != nil || len(b) > 0 {
+		t.Fatalf("%q, %v", b, err)
 	}
-	large := peek("large")
 	blockedIn(t, "(*Pace).Yield(", 1)
-	if got := d.next(peek("small")); got != "hello;" {
+	if got := d.next(d.open(d.origin(), "small")); got != "hello;" {
 		t.Errorf("%.100q comes", got)
 	}
 	release()

@@ -16,19 +16,19 @@ type counters struct {
 	started                              time.Time
 	published, publishedBytes, duplicate atomic.Uint64
 	connects                             atomic.Uint64
-	disconnects                          [8]atomic.Uint64 // by index in reasons
-	gaps                                 [3]atomic.Uint64 // by index in gapReasons
+	disconnects                          [len(reasons)]atomic.Uint64    // by index in reasons
+	gaps                                 [len(gapReasons)]atomic.Uint64 // by index in gapReasons
 }
 
 var (
-	reasons    = []DisconnectReason{ClientGone, Stalled, Drained, Kicked, TokenExpired, EventTrimmed, EventDeleted, Failed}
-	gapReasons = []GapReason{Trimmed, OtherEpoch, Unknown}
+	reasons    = [...]DisconnectReason{ClientGone, Stalled, Drained, Kicked, TokenExpired, EventTrimmed, EventDeleted, Failed}
+	gapReasons = [...]GapReason{Trimmed, OtherEpoch, Unknown}
 )
 
-func (c *counters) gap(reason GapReason) { c.gaps[slices.Index(gapReasons, reason)].Add(1) }
+func (c *counters) gap(reason GapReason) { c.gaps[slices.Index(gapReasons[:], reason)].Add(1) }
 
 func (c *counters) disconnect(reason DisconnectReason) {
-	c.disconnects[slices.Index(reasons, reason)].Add(1)
+	c.disconnects[slices.Index(reasons[:], reason)].Add(1)
 }
 
 func (c *counters) countPublished(recs []eventlog.Record, results []eventlog.Result) {

@@ -18,7 +18,7 @@ type Options struct {
 	Budget  *budget.Budget
 	Account route.Account // counts what feeds ask for
 	Logger  *slog.Logger
-	Ended   func() // called once, when the set has stopped to deliver
+	Ended   func() // called once, when the set has stopped delivering
 }
 
 // A Set is the feeds of a hub. [New] makes one. Several goroutines may call its methods at
@@ -101,7 +101,7 @@ func (s *Set) Err() error {
 	return nil
 }
 
-// Done returns a channel that is closed when the set has stopped to deliver.
+// Done returns a channel that is closed when the set has stopped delivering.
 func (s *Set) Done() <-chan struct{} { return s.pumped }
 
 // Live returns how background work learns whether events are being published.

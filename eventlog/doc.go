@@ -11,7 +11,8 @@
 //     the given position. Tail continues as events are appended, without a hole or
 //     repeat. Readers never block writers.
 //   - A position before the retained events is a [TrimmedError], one beyond the end
-//     [ErrAhead], one of another epoch [ErrEpoch]. Events are never skipped silently.
+//     [ErrAhead], one of another epoch [ErrEpoch], and one that the engine has lost a
+//     [LostError]. Events are never skipped silently.
 //   - A record whose Key belongs to a retained event is not appended again: equal
 //     content returns the first result, other content [ErrKeyReused].
 //   - When space is short, appending returns [ErrNoSpace] until there is space again.

@@ -17,8 +17,9 @@ const IDPrefix = "_"
 // opaque outside its engine. IDs of the same epoch can be compared. The zero ID
 // belongs to no log.
 type ID struct {
-	Epoch  uint64 // changes when a log is wiped, restored or created anew; less than 2⁴⁸
-	Hi, Lo uint64
+	Epoch uint64 // changes when a log is wiped, restored or created anew; less than 2⁴⁸
+	Hi    uint64 // the term: how often the engine has lost its end and assigns positions anew
+	Lo    uint64 // the position
 }
 
 const maxEpoch = 1<<48 - 1

@@ -66,8 +66,9 @@ type Retention struct {
 	Events int64
 }
 
-// Bounds are the ends of a log. Every ID after Origin and up to Last is or was an
-// event's. Events up to Origin are not retained.
+// Bounds are the ends of a log. Every ID after Origin and up to Last is a position that
+// reading can continue from, though not necessarily an event's: positions may be sparse.
+// Events up to Origin are not retained.
 type Bounds struct {
 	Origin ID    // the position just before the oldest retained event
 	Last   ID    // the newest event, or Origin if there is none
@@ -119,6 +120,16 @@ type Log interface {
 	// one continues with the next event.
 	Delete(ctx context.Context, after ID, q Query) (int, error)
 
+	// Await waits until reading after id no longer returns [ErrAhead] merely because this
+	// node of several is behind. It then returns nil, or the error with which reading
+	// would begin. A log on one node does not wait.
+	Await(ctx context.Context, id ID) error
+
+	// OnBury registers a function that is called whenever events may have been deleted,
+	// by whichever node, before Delete returns on this one: what a caller keeps of events
+	// that it has read may be out of date. The function must not call the log.
+	OnBury(func())
+
 	// Topics yields every topic that has retained events, in no particular order.
 	Topics(ctx context.Context) iter.Seq2[Topic, error]
 
@@ -144,6 +155,10 @@ var (
 	// ErrEpoch reports a position of another epoch, and so possibly of another log.
 	ErrEpoch = errors.New("eventlog: position belongs to another log")
 
+	// ErrUnavailable reports an Append or Delete that was not submitted, because the
+	// engine cannot be reached at present. It can be tried again.
+	ErrUnavailable = errors.New("eventlog: the engine cannot be reached; nothing was submitted; try again later")
+
 	// ErrNotFound reports that no event has the publisher's id.
 	ErrNotFound = errors.New("eventlog: not found")
 
@@ -156,6 +171,18 @@ var (
 	// ErrClosed reports that the log was closed.
 	ErrClosed = errors.New("eventlog: closed")
 )
+
+// LostError reports a position among events that the engine had acknowledged and then lost,
+// as after a failover to a server that did not have them. It wraps [ErrEpoch].
+type LostError struct {
+	Branch ID // the last position before the lost events; reading can continue from it
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("eventlog: the engine has lost this position; the log continues after %s", e.Branch)
+}
+
+func (e *LostError) Unwrap() error { return ErrEpoch }
 
 // TrimmedError reports a position before the retained events.
 type TrimmedError struct {

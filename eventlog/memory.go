@@ -38,6 +38,7 @@ type Memory struct {
 	publisherID map[string][]uint64 // tombstones too
 	keys        map[string]uint64
 	grown       chan struct{} // closed and replaced by each append
+	onBury      []func()
 	closed      bool
 }
 
@@ -228,8 +229,27 @@ func (m *Memory) Delete(ctx context.Context, after ID, q Query) (int, error) {
 				n++
 			}
 		}
+		if n > 0 {
+			m.buried()
+		}
 		return n, nil
 	})
+}
+
+// OnBury implements [Log].
+func (m *Memory) OnBury(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.onBury = append(m.onBury, f)
+}
+
+func (m *Memory) buried() {
+	m.mu.RLock()
+	hooks := m.onBury
+	m.mu.RUnlock()
+	for _, f := range hooks {
+		f()
+	}
 }
 
 // bury replaces e by a tombstone. It reports false if e was gone already.
@@ -280,17 +300,10 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	last := m.origin + uint64(len(m.events))
-	switch {
-	case m.closed:
-		return nil, after, nil, ErrClosed
-	case after.Epoch != m.epoch:
-		return nil, after, nil, ErrEpoch
-	case after.Hi != 0 || after.Lo > last:
-		return nil, after, nil, ErrAhead
-	case after.Lo < m.origin:
-		return nil, after, nil, &TrimmedError{Origin: m.id(m.origin)}
+	if err := m.check(after); err != nil {
+		return nil, after, nil, err
 	}
+	last := m.origin + uint64(len(m.events))
 	if !q.UpTo.IsZero() {
 		last = min(last, q.UpTo.Lo)
 	}
@@ -309,6 +322,32 @@ func (m *Memory) page(ctx context.Context, after ID, q Query) (_ []*Event, next 
 		}
 	}
 	return page, m.id(end), m.grown, nil
+}
+
+// check returns an error if after is not a position from which reading can continue. It
+// needs mu.
+func (m *Memory) check(after ID) error {
+	switch {
+	case m.closed:
+		return ErrClosed
+	case after.Epoch != m.epoch:
+		return ErrEpoch
+	case after.Hi != 0 || after.Lo > m.origin+uint64(len(m.events)):
+		return ErrAhead
+	case after.Lo < m.origin:
+		return &TrimmedError{Origin: m.id(m.origin)}
+	}
+	return nil
+}
+
+// Await implements [Log].
+func (m *Memory) Await(ctx context.Context, id ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.check(id)
 }
 
 // indexes returns the indexes that contain all events that q asks for, each in

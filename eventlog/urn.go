@@ -10,15 +10,15 @@ const urnPrefix = "urn:uuid:"
 
 // URN returns the ID as a urn:uuid: of version 8 (RFC 9562 §5.8), for clients whose ids
 // must be IRIs. It consists of the epoch and 74 bits. These hold lo alone if hi is zero,
-// and otherwise a mark, 43 bits of hi and 30 of lo. If an ID does not fit, URN returns its
+// and otherwise a mark, 10 bits of hi and 63 of lo. If an ID does not fit, URN returns its
 // text form.
 func (id ID) URN() string {
 	high, low := uint64(0), id.Lo
 	if id.Hi != 0 {
-		if id.Hi >= 1<<43 || id.Lo >= 1<<30 {
+		if id.Hi >= 1<<10 || id.Lo >= 1<<63 {
 			return id.String()
 		}
-		high, low = 1<<9|id.Hi>>34, id.Hi<<30|id.Lo
+		high, low = 1<<9|id.Hi>>1, id.Hi<<63|id.Lo
 	}
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[0:], id.Epoch<<16|8<<12|high<<2|low>>62)
@@ -45,7 +45,7 @@ func ParseURN(s string) (ID, error) {
 	high, low := first>>2&(1<<10-1), first<<62|second&(1<<62-1)
 	id := ID{Epoch: first >> 16, Lo: low}
 	if high != 0 {
-		id.Hi, id.Lo = high&(1<<9-1)<<34|low>>30, low&(1<<30-1)
+		id.Hi, id.Lo = high&(1<<9-1)<<1|low>>63, low&(1<<63-1)
 	}
 	if id.URN() != s { // only one text per position
 		return ID{}, errBadID

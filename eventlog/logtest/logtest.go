@@ -25,6 +25,8 @@ func Run(t *testing.T, open Open) {
 		"Tail":          testTail,
 		"TailTrimmed":   testTailTrimmed,
 		"Places":        testPlaces,
+		"Await":         testAwait,
+		"OnBury":        testOnBury,
 		"Retention":     testRetention,
 		"Keys":          testKeys,
 		"Newest":        testNewest,

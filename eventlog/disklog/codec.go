@@ -67,14 +67,22 @@ func roomFor(r *eventlog.Record) int {
 }
 
 func appendValue(b []byte, r *eventlog.Record) []byte {
-	var untimed [valueHeader]byte
+	untimed := [valueHeader]byte{kindOf(r)}
+	return appendBody(append(b, untimed[:]...), r)
+}
+
+func kindOf(r *eventlog.Record) byte {
 	if isTombstone(r) {
-		untimed[0] = kindTomb
-		b = append(b, untimed[:]...)
+		return kindTomb
+	}
+	return kindEvent
+}
+
+// appendBody appends what follows the time in a value.
+func appendBody(b []byte, r *eventlog.Record) []byte {
+	if isTombstone(r) {
 		return append(b, r.PublisherID...)
 	}
-	untimed[0] = kindEvent
-	b = append(b, untimed[:]...)
 	b = appendString(b, r.Key)
 	private := byte(0)
 	if r.Private {
@@ -110,17 +118,21 @@ func decode(value []byte, id eventlog.ID) (*eventlog.Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeBody(value[0], value[valueHeader:], nanos, id)
+}
+
+func decodeBody(kind byte, body []byte, nanos int64, id eventlog.ID) (_ *eventlog.Event, err error) {
 	one := &struct {
 		eventlog.Event
 		topic [1]string
 	}{Event: eventlog.Event{ID: id, Time: time.Unix(0, nanos)}}
 	e := &one.Event
-	b := slices.Clone(value[valueHeader:])
-	if value[0] == kindTomb && (len(b) == 0 || len(b) == len(hash{})) {
+	b := slices.Clone(body)
+	if kind == kindTomb && (len(b) == 0 || len(b) == len(hash{})) {
 		e.PublisherID = string(b)
 		return e, nil
 	}
-	if value[0] != kindEvent {
+	if kind != kindEvent {
 		return nil, errEncoding
 	}
 	if e.Key, b, err = cutString(b); err != nil {

@@ -19,18 +19,42 @@ const (
 // Delete replaces each event by a tombstone. The files that held the events are then
 // rewritten in the background.
 func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (int, error) {
+	if l.options.Copy {
+		return 0, errCopy
+	}
+	return l.DeleteBy(ctx, after, q, l.bury)
+}
+
+// DeleteBy calls remove with the events that Delete would remove, some at a time. remove
+// returns how many it removed; DeleteBy returns their sum.
+func (l *Log) DeleteBy(ctx context.Context, after eventlog.ID, q eventlog.Query, remove func(context.Context, []*eventlog.Event) (int, error)) (int, error) {
 	b, err := l.Bounds(ctx)
 	if err != nil {
 		return 0, err
 	}
-	n, err := eventlog.PageFunc(l.page).Delete(ctx, b, after, q, l.bury)
-	if n > 0 {
-		select {
-		case l.scrub <- struct{}{}:
-		default:
-		}
+	return eventlog.PageFunc(l.page).Delete(ctx, b, after, q, remove)
+}
+
+// OnBury implements [eventlog.Log].
+func (l *Log) OnBury(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onBury = append(l.onBury, f)
+}
+
+// forgotten calls the functions of OnBury, and lets scrubDeleted remove what was deleted
+// from the disk.
+func (l *Log) forgotten() {
+	l.mu.RLock()
+	hooks := l.onBury
+	l.mu.RUnlock()
+	for _, f := range hooks {
+		f()
 	}
-	return n, err
+	select {
+	case l.scrub <- struct{}{}:
+	default:
+	}
 }
 
 // bury replaces events by tombstones and returns how many were still there.
@@ -53,6 +77,9 @@ func (l *Log) bury(ctx context.Context, events []*eventlog.Event) (int, error) {
 	})
 	if err != nil {
 		return 0, err
+	}
+	if buried > 0 {
+		l.forgotten()
 	}
 	return buried, nil
 }
@@ -135,7 +162,7 @@ func (w *writer) remove(e *eventlog.Event) {
 	if e.PublisherID != "" {
 		_ = w.batch.Delete(w.key(indexKey(w.scratch[:0], publisherSpace, publisherHash(&e.Record), at)), nil)
 	}
-	if e.Key != "" {
+	if e.Key != "" && w.owns(e) {
 		_ = w.batch.Delete(w.key(hashKey(w.scratch[:0], keySpace, hashOf(e.Key))), nil)
 	}
 	if isTombstone(&e.Record) {

@@ -38,6 +38,9 @@ type manifest struct {
 	// Before is the epoch that the store may still have while it changes to Epoch.
 	Before uint64 `json:"before,omitempty"`
 
+	// Copy is set if the log is a copy of a shared sequence.
+	Copy bool `json:"copy,omitempty"`
+
 	// Made is set once the store is complete. Until then no event has been
 	// acknowledged, and Open starts over with the directory.
 	Made bool `json:"made"`
@@ -134,6 +137,14 @@ func (d *directory) checkForeign() error {
 func (d *directory) damaged(err error) error {
 	return fmt.Errorf("%s %w: %w; restore a backup in its place and open it with a new epoch, or start over without its events: mv %s %s.damaged",
 		d.path, ErrDamaged, err, d.path, strings.TrimRight(d.path, `/\`))
+}
+
+// otherKind returns the error of opening a copy as a log of its own, or the reverse.
+func (d *directory) otherKind(isCopy bool) error {
+	if isCopy {
+		return fmt.Errorf("%s %w: it is a node's copy of a log that several nodes share; use another directory", d.path, ErrDamaged)
+	}
+	return fmt.Errorf("%s %w: it is a log of its own, not a node's copy of a shared one; use another directory", d.path, ErrDamaged)
 }
 
 // read returns the manifest, or nil if there is none yet.

@@ -111,16 +111,15 @@ func (l *Log) At(ctx context.Context, t time.Time) (eventlog.ID, error) {
 	}
 }
 
-// before returns the position in [origin, last] just before the first event of time t
-// or later.
+// before returns origin, or the position of the last event before time t.
 func (l *Log) before(t time.Time, origin, last uint64) (_ uint64, err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: eventKey(nil, origin+1), UpperBound: eventKey(nil, last+1)})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = closeIter(it, err) }()
-	// Events up to low are before t; those at found or later are not.
-	low, high, found := origin, last, last+1
+	// Events up to low are before t; those after high are not.
+	low, high := origin, last
 	for low < high {
 		middle := low + (high-low)/2 // is less than high, so the loop ends
 		if !it.SeekGE(eventKey(nil, middle+1)) {
@@ -138,10 +137,10 @@ func (l *Log) before(t time.Time, origin, last uint64) (_ uint64, err error) {
 		if p := position(it.Key()); time.Unix(0, nanos).Before(t) {
 			low = p
 		} else {
-			high, found = middle, p
+			high = middle
 		}
 	}
-	return found - 1, nil
+	return low, nil
 }
 
 // ByPublisherID implements [eventlog.Log].

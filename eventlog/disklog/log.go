@@ -44,6 +44,11 @@ type Options struct {
 	// error if there is no log.
 	NewEpoch bool
 
+	// Copy makes the log a copy of a shared sequence: only [Log.Apply] adds to it, and
+	// Retention does not apply. An existing log must have been created with the same
+	// choice. A copy can be made again from the sequence, so Relaxed suits it.
+	Copy bool
+
 	Clock  *eventlog.Clock // nil means a new one; it belongs to the log
 	FS     vfs.FS          // nil means the disk
 	Logger *slog.Logger    // nil means slog.Default
@@ -99,7 +104,7 @@ func (o Options) withDefaults() Options {
 // and their index entries, before compression.
 type Log struct {
 	options Options
-	epoch   uint64
+	lineage atomic.Pointer[lineage]
 	guard   *guard
 	dir     *directory
 	db      *pebble.DB
@@ -127,10 +132,14 @@ type Log struct {
 
 	mu       sync.RWMutex // guards what follows
 	manifest manifest
-	wal      string         // the file that the manifest on the disk names; see needed
-	obsolete bool           // the store wanted to remove that file
-	at       state          // what readers may see
-	tip      uint64         // the newest position that is durable and never reused
+	wal      string // the file that the manifest on the disk names; see needed
+	obsolete bool   // the store wanted to remove that file
+	at       state  // what readers may see
+	tip      uint64 // the newest position that is durable and never reused
+	life     int    // how often the copy was cut or emptied
+	onBury   []func()
+	copied   copied
+	loose    uint64         // how many events recount has counted
 	pending  map[hash]tally // of the events after at.tallied, which no tally in the store includes
 	window   window
 	grown    chan struct{} // closed and replaced when tip grows, or when the log ends
@@ -155,6 +164,7 @@ func open(dir string, o Options) (_ *Log, err error) {
 		excess:   make(chan struct{}, 1),
 		scrub:    make(chan struct{}, 1),
 		pending:  map[hash]tally{},
+		copied:   copied{moved: make(chan struct{})},
 		stop:     make(chan struct{}),
 		failures: make(chan struct{}),
 		grown:    make(chan struct{}),
@@ -192,9 +202,12 @@ func open(dir string, o Options) (_ *Log, err error) {
 		return nil, err
 	}
 	if known == nil {
-		known = &manifest{Version: formatVersion, Epoch: eventlog.NewEpoch()}
+		known = &manifest{Version: formatVersion, Epoch: eventlog.NewEpoch(), Copy: o.Copy}
 	}
 	l.manifest = *known
+	if known.Copy != o.Copy {
+		return nil, l.dir.otherKind(known.Copy)
+	}
 	if o.NewEpoch && !known.Made {
 		return nil, fmt.Errorf("%s has no event log that could begin a new epoch: restore the backup there first", dir)
 	}
@@ -207,7 +220,9 @@ func open(dir string, o Options) (_ *Log, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.epoch = l.manifest.Epoch
+	if err = l.loadCopied(); err != nil {
+		return nil, l.refused(err)
+	}
 	l.tip = l.at.reserved
 	o.Clock.Begin(time.Unix(0, max(l.at.newest, l.at.trimmed)))
 	l.window = window{budget: o.Window, base: l.tip}

@@ -36,7 +36,7 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 	defer done()
 	l.mu.RLock()
 	grown = l.grown
-	end := l.tip
+	end, life := l.tip, l.life
 	if !q.UpTo.IsZero() {
 		end = min(end, q.UpTo.Lo)
 	}
@@ -70,21 +70,10 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 	if err := l.check(after); err != nil {
 		return nil, after, nil, err
 	}
-	return page, l.id(to), grown, nil
-}
-
-// check returns an error if after is not a position from which reading can continue. It
-// needs mu.
-func (l *Log) check(after eventlog.ID) error {
-	switch {
-	case after.Epoch != l.epoch:
-		return eventlog.ErrEpoch
-	case after.Hi != 0 || after.Lo > l.tip:
-		return eventlog.ErrAhead
-	case after.Lo < l.at.origin:
-		return &eventlog.TrimmedError{Origin: l.id(l.at.origin)}
+	if l.life != life {
+		return nil, after, nil, eventlog.ErrAhead // as for a moment, while the copy was being cut
 	}
-	return nil
+	return page, l.id(to), grown, nil
 }
 
 // scan reads a page of the events after after, up to end.

@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,7 @@ const (
 // retain drops the events beyond the limits of retention, until the log ends.
 func (l *Log) retain() {
 	r := l.options.Retention
-	if r == (eventlog.Retention{}) {
+	if r == (eventlog.Retention{}) && !l.options.Copy {
 		return
 	}
 	every := time.Minute
@@ -80,8 +81,9 @@ func (l *Log) retain() {
 
 // over estimates how many events exceed the limits on number and size. It returns 0 only
 // if there are none.
-func (l *Log) over(at *state) int64 {
-	r := l.options.Retention
+func (l *Log) over(at *state) int64 { return over(l.options.Retention, at) }
+
+func over(r eventlog.Retention, at *state) int64 {
 	n := int64(0)
 	if r.Events > 0 {
 		n = max(n, at.events-r.Events)
@@ -112,7 +114,7 @@ func (t *trimmer) trim() (int, error) {
 	defer l.prune.Unlock()
 	old, err := t.oldest()
 	if err != nil || len(old) == 0 {
-		return 0, err
+		return 0, errors.Join(err, t.reachFloor())
 	}
 	last := old[len(old)-1]
 	// Move the origin first, because readers check it after they have read.
@@ -135,8 +137,37 @@ func (t *trimmer) trim() (int, error) {
 	})
 }
 
+// reachFloor moves a copy's origin to the floor, once there are no events up to it.
+func (t *trimmer) reachFloor() error {
+	l := t.l
+	l.mu.RLock()
+	floor, dropped, origin := l.copied.floor, l.copied.dropped, l.at.origin
+	l.mu.RUnlock()
+	if floor <= origin {
+		return nil
+	}
+	l.mu.Lock()
+	l.at.origin, l.at.trimmed = floor, dropped
+	l.window.trim(floor)
+	l.mu.Unlock()
+	return l.change(context.Background(), func(w *writer) error {
+		w.at.origin, w.at.trimmed = floor, dropped
+		if w.at.last < floor {
+			w.at.last, w.at.reserved, w.next = floor, floor, floor+1
+		}
+		w.shows = append(w.shows, func() {
+			l.tip = max(l.tip, floor)
+			l.wake()
+		})
+		return w.scrub() // without a change there is no commit
+	})
+}
+
 // deleteRange deletes all events up to the origin.
 func (t *trimmer) deleteRange(w *writer) {
+	if t.purged > w.at.origin { // the copy was emptied
+		t.purged = 0
+	}
 	_ = w.batch.DeleteRange(eventKey(nil, t.purged+1), eventKey(nil, w.at.origin+1), nil)
 	t.deleted += t.bytes
 	t.purged, t.bytes = w.at.origin, 0
@@ -179,7 +210,9 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 		return nil, err
 	}
 	defer done()
-	at, _ := t.l.shown()
+	t.l.mu.RLock()
+	at, floor := t.l.at, t.l.copied.floor
+	t.l.mu.RUnlock()
 	if at.last <= at.origin {
 		return nil, nil
 	}
@@ -203,7 +236,11 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if age := t.l.options.Retention.Age; t.l.over(&at) == 0 && !(age > 0 && now.Sub(time.Unix(0, nanos)) > age) {
+		if t.l.options.Copy {
+			if position(it.Key()) > floor {
+				break
+			}
+		} else if age := t.l.options.Retention.Age; t.l.over(&at) == 0 && !(age > 0 && now.Sub(time.Unix(0, nanos)) > age) {
 			break
 		}
 		e, err := t.l.decodeAt(it)

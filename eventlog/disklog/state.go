@@ -6,8 +6,6 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
-
-	"github.com/tidings-sse/tidings/eventlog"
 )
 
 // formatVersion is the version of the store's keys and values.
@@ -149,5 +147,3 @@ func readUint64s(b []byte, vs []uint64) bool {
 	}
 	return true
 }
-
-func (l *Log) id(at uint64) eventlog.ID { return eventlog.ID{Epoch: l.epoch, Lo: at} }

@@ -133,7 +133,7 @@ func (w *writer) settle() {
 			_ = w.batch.Merge(w.key(hashKey(w.scratch[:0], tallySpace, h)), t.encode(), nil)
 		}
 	}
-	w.at.tallied, w.names = w.at.last, 0
+	w.at.tallied, w.names, w.loose = w.at.last, 0, 0
 }
 
 // recount counts the events that no tally in the store includes.
@@ -144,11 +144,13 @@ func (l *Log) recount() (_ map[hash]tally, err error) {
 	}
 	defer func() { err = closeIter(it, err) }()
 	counts := map[hash]tally{}
+	l.loose = 0
 	for ok := it.First(); ok; ok = it.Next() {
 		e, err := l.decodeAt(it)
 		if err != nil {
 			return nil, err
 		}
+		l.loose++
 		size := sizeOf(len(it.Value()), &e.Record)
 		for i, t := range e.Topics {
 			h := hashOf(t)

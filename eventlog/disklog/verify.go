@@ -35,7 +35,7 @@ func (l *Log) verify() error {
 	if err := l.verifyValues(); err != nil {
 		return err
 	}
-	l.epoch = l.manifest.Epoch
+	l.lineage.Store(newLineage(l.manifest.Epoch))
 	all, err := l.verifyEnds()
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ func (l *Log) Append(ctx context.Context, recs ...eventlog.Record) ([]eventlog.R
 	if err := errors.Join(ctx.Err(), l.failed()); err != nil {
 		return nil, err
 	}
+	if l.options.Copy {
+		return nil, errCopy
+	}
 	if len(recs) == 0 {
 		return nil, nil
 	}
@@ -81,6 +84,7 @@ type writer struct {
 	tallies  map[hash]tally // the group's changes to the tallies
 	settling bool           // the batch writes these, and the pending ones, to the store
 	names    int            // about how many bytes tallies and pending take
+	loose    uint64         // events that no tally in the store includes
 
 	keys    map[string]added // the group's own records by key
 	added   []added
@@ -88,6 +92,11 @@ type writer struct {
 	errs    []error  // one for each job of the group
 	known   []*known // one for each record of a job
 	scratch []byte
+
+	// Of Apply and its kind:
+	shows  []func() // run under Log.mu when the batch is shown to readers
+	value  []byte
+	topics []hash
 }
 
 // added is a record of the group that is in the batch.
@@ -97,7 +106,7 @@ type added struct {
 }
 
 func newWriter(l *Log) *writer {
-	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: map[hash]tally{}, keys: map[string]added{}}
+	return &writer{l: l, next: l.tip + 1, at: l.at, tallies: map[hash]tally{}, keys: map[string]added{}, loose: l.loose}
 }
 
 // run ends when the log is closed and no job waits any more.
@@ -148,7 +157,7 @@ func (w *writer) write(group []*job) {
 func (w *writer) begin() {
 	w.now = max(w.l.options.Clock.Now().UnixNano(), w.at.newest, w.at.trimmed)
 	w.batch = w.l.db.NewBatch()
-	w.reserve, w.settling = false, false
+	w.reserve, w.settling, w.shows = false, false, nil
 	clear(w.tallies)
 	clear(w.keys)
 	clear(w.added)
@@ -228,9 +237,16 @@ func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.I
 		w.reserve = true
 	}
 	stamp(value, w.now)
+	e := eventlog.NewEvent(*r, w.l.id(at), time.Unix(0, w.now)) // the window keeps it
+	w.put(e, value, topics)
+	return e.ID
+}
+
+// put adds an event and its index entries to the batch.
+func (w *writer) put(e *eventlog.Event, value []byte, topics []hash) {
+	r, at := &e.Record, e.ID.Lo
 	size := sizeOf(len(value), r)
 	_ = w.batch.Set(w.key(eventKey(w.scratch[:0], at)), value, nil)
-	e := eventlog.NewEvent(*r, w.l.id(at), time.Unix(0, w.now)) // the window keeps it
 	for i, h := range topics {
 		w.index = append(w.index, entryOf(topicSpace, h, at))
 		count(w.tallies, e.Topics, i, h, tally{w.tallied(h, e.Topics[i]), 1, size, at})
@@ -244,10 +260,10 @@ func (w *writer) add(r *eventlog.Record, value []byte, topics []hash) eventlog.I
 		w.keys[e.Key] = a
 	}
 	w.added = append(w.added, a)
-	w.at.last, w.at.newest = at, w.now
+	w.at.last, w.at.newest = at, e.Time.UnixNano()
 	w.at.events++
 	w.at.bytes += size
-	return a.event.ID
+	w.loose++
 }
 
 // tallied returns a topic's name for a tally. A tally may outlive the event that topic is
@@ -286,7 +302,7 @@ func (w *writer) commit() error {
 	for i := range w.index {
 		_ = w.batch.Set(w.index[i][:], nil, nil)
 	}
-	if w.settling = w.settling || w.at.last-w.at.tallied >= w.l.options.unsettled || w.names > maxNames; w.settling {
+	if w.settling = w.settling || w.loose >= w.l.options.unsettled || w.names > maxNames; w.settling {
 		w.settle()
 	}
 	if w.batch.Empty() {
@@ -326,6 +342,9 @@ func (w *writer) publish() {
 	}
 	if origin > w.at.origin { // retention is ahead, and submits its change next
 		l.at.origin, l.at.trimmed = origin, trimmed
+	}
+	for _, show := range w.shows {
+		show()
 	}
 	for _, a := range w.added {
 		l.window.push(a.event)

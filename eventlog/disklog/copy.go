@@ -233,9 +233,11 @@ func (l *Log) Excess(ctx context.Context, r eventlog.Retention, now time.Time) (
 		return 0, newest, false, err
 	}
 	defer done()
+	l.prune.Lock() // otherwise the origin may be ahead of the counts
 	l.mu.RLock()
 	state, floor := l.at, l.copied.floor
 	l.mu.RUnlock()
+	l.prune.Unlock()
 	if state.origin < floor || state.last <= state.origin {
 		return 0, newest, false, nil
 	}

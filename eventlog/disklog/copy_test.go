@@ -205,7 +205,7 @@ func TestCopyFloor(t *testing.T) {
 	value := AppendRecord(nil, &again.Events[0].Event.Record)
 	again.Events[0].Value = value
 	apply(t, l, again)
-	floor := Change{Entry: 11, Time: time.Unix(11, 0), Floor: 4<<16 | 0, Dropped: time.Unix(4, 0), Forget: 3}
+	floor := Change{Entry: 11, Time: time.Unix(11, 0), Floor: 4 << 16, Dropped: time.Unix(4, 0), Forget: 3}
 	apply(t, l, floor)
 	reached := func() bool {
 		b, err := l.Bounds(t.Context())

@@ -105,6 +105,9 @@ type trimmer struct {
 
 	swept   time.Time
 	trimmed bool // events were dropped since
+
+	floor   uint64 // of the copy, when oldest looked
+	dropped int64
 }
 
 // trim drops the oldest events, at most one batch, and returns how many.
@@ -139,14 +142,12 @@ func (t *trimmer) trim() (int, error) {
 
 // reachFloor moves a copy's origin to the floor, once there are no events up to it.
 func (t *trimmer) reachFloor() error {
-	l := t.l
-	l.mu.RLock()
-	floor, dropped, origin := l.copied.floor, l.copied.dropped, l.at.origin
-	l.mu.RUnlock()
-	if floor <= origin {
+	l, floor, dropped := t.l, t.floor, t.dropped // later floors may have events up to them
+	l.mu.Lock()
+	if floor <= l.at.origin || l.copied.floor < floor { // the copy was emptied meanwhile
+		l.mu.Unlock()
 		return nil
 	}
-	l.mu.Lock()
 	l.at.origin, l.at.trimmed = floor, dropped
 	l.window.trim(floor)
 	l.mu.Unlock()
@@ -211,7 +212,8 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 	}
 	defer done()
 	t.l.mu.RLock()
-	at, floor := t.l.at, t.l.copied.floor
+	at := t.l.at
+	t.floor, t.dropped = t.l.copied.floor, t.l.copied.dropped
 	t.l.mu.RUnlock()
 	if at.last <= at.origin {
 		return nil, nil
@@ -237,7 +239,7 @@ func (t *trimmer) oldest() (old []*eventlog.Event, err error) {
 			return nil, err
 		}
 		if t.l.options.Copy {
-			if position(it.Key()) > floor {
+			if position(it.Key()) > t.floor {
 				break
 			}
 		} else if age := t.l.options.Retention.Age; t.l.over(&at) == 0 && !(age > 0 && now.Sub(time.Unix(0, nanos)) > age) {

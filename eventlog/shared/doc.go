@@ -36,7 +36,7 @@
 // Each entry carries its author's session and a counter, which together name it, and
 // "checked", the number of the last entry that the author had applied when it looked at
 // its copy. Three rules decide what an entry does. Each depends only on the entries
-// between checked and the entry itself, and these are at most 1,024 (see [Options].Span):
+// between checked and the entry itself, and these are at most 1,024, the span:
 //
 //  1. An entry is void if more entries than that, or more than 2¹⁸ records, stand between
 //     checked and the entry, or if its epoch or term is not the current one. Its author

@@ -71,10 +71,10 @@ type Entry struct {
 	Data []byte
 }
 
-// Ends are the ends of a sequence. It is empty if First is Last+1.
+// Ends are the ends of a sequence.
 type Ends struct {
-	First uint64 // the number of the oldest entry; 1 if there never was one
-	Last  uint64 // the number of the newest entry, or the highest one assigned
+	First uint64 // the number of the oldest entry, or the next one if there is none
+	Last  uint64 // the number of the newest entry; First-1 if there is none
 	Fence string // the engine's present life, as far as the engine can tell lives apart
 }
 

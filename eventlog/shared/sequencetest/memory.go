@@ -255,7 +255,11 @@ func (n *node) Ends(ctx context.Context) (shared.Ends, error) {
 		return shared.Ends{}, err
 	}
 	defer m.mu.Unlock()
-	return shared.Ends{First: m.first + 1, Last: m.last, Fence: m.fence()}, nil
+	last := m.first
+	if n := len(m.entries); n > 0 {
+		last = m.entries[n-1].N
+	}
+	return shared.Ends{First: m.first + 1, Last: last, Fence: m.fence()}, nil
 }
 
 func (n *node) Trim(ctx context.Context, upTo uint64) error {

@@ -1,0 +1,171 @@
+package shared_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tidings-sse/tidings/eventlog"
+	"github.com/tidings-sse/tidings/eventlog/shared/sequencetest"
+)
+
+func TestFacts(t *testing.T) {
+	var clock atomic.Int64
+	m := &sequencetest.Memory{Now: func() time.Time { return time.Unix(clock.Load(), 0) }}
+	clock.Store(1000)
+	o := quick(eventlog.Retention{})
+	o.Facts = 4000
+	var ended atomic.Int64
+	o.Clock = &eventlog.Clock{Read: func() (time.Time, time.Duration) {
+		return time.Unix(clock.Load(), 0), time.Duration(clock.Load()) * time.Second
+	}}
+	o.Ended = func(filter []byte) { ended.Add(int64(len(filter))) }
+	c := newCluster(t, m, o, 2)
+	ctx, a, b := t.Context(), c.node(0).Facts(), c.node(1).Facts()
+	var mu sync.Mutex
+	var changes []string
+	put := func(key, value string, until time.Time) {
+		t.Helper()
+		if err := a.Put(ctx, key, []byte(value), until); err != nil {
+			t.Fatal(err)
+		}
+		if v, ok := a.Get(key); !ok || string(v) != value {
+			t.Errorf("after Put, %s is %q, %v", key, v, ok)
+		}
+	}
+	put("x", "1", time.Time{})
+	c.settled()
+	b.Watch(func(key string, value []byte, _ time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		changes = append(changes, fmt.Sprint(key, "=", string(value), value == nil))
+	})
+	put("x", "2", time.Time{})
+	put("y", "3", time.Unix(1010, 0))
+	if err := b.Remove(ctx, "x"); err != nil {
+		t.Fatal(err)
+	}
+	put("z", "4", time.Time{})
+	c.settled()
+	mu.Lock()
+	if got := fmt.Sprint(changes); got != "[x=1false x=2false y=3false x=true z=4false]" {
+		t.Errorf("the watcher was told %s", got)
+	}
+	mu.Unlock()
+	clock.Store(1010)
+	put("z", "5", time.Time{}) // so that the log's time moves
+	if _, ok := a.Get("y"); ok {
+		t.Error("a fact outlives its end")
+	}
+	if err := c.node(0).End(ctx, []byte("1234")); err != nil {
+		t.Fatal(err)
+	}
+	c.settled()
+	if ended.Load() != 8 {
+		t.Errorf("the nodes were told to end %d bytes of filters; want 4 each", ended.Load())
+	}
+	if err := a.Put(ctx, "large", make([]byte, 4000), time.Time{}); !errors.Is(err, eventlog.ErrNoSpace) {
+		t.Errorf("more facts than may be: %v; want ErrNoSpace", err)
+	}
+	for i := range c.nodes {
+		c.restart(i)
+		if v, ok := c.node(i).Facts().Get("z"); !ok || string(v) != "5" {
+			t.Errorf("after a restart, z is %q, %v", v, ok)
+		}
+	}
+}
+
+// TestBackPressure stops the engine, and checks what publishers are told, and that what waits is
+// bounded.
+func TestBackPressure(t *testing.T) {
+	m := new(sequencetest.Memory)
+	o := quick(eventlog.Retention{})
+	o.Queue, o.Submitters = 100_000, 1
+	l := openNode(t, m, vfs.NewMem(), o)
+	m.Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := eventlog.Record{Topics: []string{"t"}, Data: make([]byte, 10_000)}
+	errs := make(chan error, 20)
+	for range cap(errs) {
+		go func() {
+			_, err := l.Append(ctx, r)
+			errs <- err
+		}()
+	}
+	refused := 0
+	for range 11 { // nine fit
+		if err := <-errs; !errors.Is(err, eventlog.ErrUnavailable) {
+			t.Errorf("more than may wait: %v; want ErrUnavailable", err)
+		}
+		refused++
+	}
+	cancel()
+	uncertain, unavailable := 0, 0
+	for range cap(errs) - refused {
+		switch err := <-errs; {
+		case errors.Is(err, eventlog.ErrUncertain) && errors.Is(err, context.Canceled):
+			uncertain++
+		case errors.Is(err, eventlog.ErrUnavailable) && errors.Is(err, context.Canceled):
+			unavailable++
+		default:
+			t.Errorf("given up: %v", err)
+		}
+	}
+	if uncertain == 0 {
+		t.Error("nothing was submitted")
+	}
+	m.Resume()
+	if _, err := l.Append(t.Context(), r); err != nil {
+		t.Errorf("the engine is back: %v", err)
+	}
+	got := len(readAll(t, l))
+	if got < 1 || got > uncertain+1 {
+		t.Errorf("%d events are there; %d were uncertain, and %d not submitted", got, uncertain, unavailable)
+	}
+}
+
+// TestFull checks that a full engine refuses, and takes entries again.
+func TestFull(t *testing.T) {
+	m := &sequencetest.Memory{Most: 5}
+	l := openNode(t, m, vfs.NewMem(), quick(eventlog.Retention{}))
+	r := eventlog.Record{Topics: []string{"t"}}
+	for range 4 {
+		if _, err := l.Append(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Append(t.Context(), r); !errors.Is(err, eventlog.ErrNoSpace) {
+		t.Errorf("a full engine: %v; want ErrNoSpace", err)
+	}
+	if err := m.Node().Trim(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), r); err != nil {
+		t.Errorf("after a trim: %v", err)
+	}
+}
+
+// TestLargest appends records that fill entries, and one that no entry can hold.
+func TestLargest(t *testing.T) {
+	m := &sequencetest.Memory{Largest: 64 << 10}
+	l := openNode(t, m, vfs.NewMem(), quick(eventlog.Retention{}))
+	var recs []eventlog.Record
+	for i := range 50 {
+		recs = append(recs, eventlog.Record{Topics: []string{"t"}, Data: make([]byte, 1000*i)})
+	}
+	if _, err := l.Append(t.Context(), recs...); err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, l); len(got) != len(recs) {
+		t.Errorf("%d events are there, of %d", len(got), len(recs))
+	}
+	if _, err := l.Append(t.Context(), eventlog.Record{Topics: []string{"t"}, Data: make([]byte, 64<<10)}); err == nil {
+		t.Error("a record that no entry can hold was accepted")
+	}
+}

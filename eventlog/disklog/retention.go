@@ -149,17 +149,15 @@ func (t *trimmer) reachFloor() error {
 		return nil
 	}
 	l.at.origin, l.at.trimmed = floor, dropped
+	l.tip = max(l.tip, floor) // readers may begin at the origin
 	l.window.trim(floor)
+	l.wake()
 	l.mu.Unlock()
 	return l.change(context.Background(), func(w *writer) error {
 		w.at.origin, w.at.trimmed = floor, dropped
 		if w.at.last < floor {
 			w.at.last, w.at.reserved, w.next = floor, floor, floor+1
 		}
-		w.shows = append(w.shows, func() {
-			l.tip = max(l.tip, floor)
-			l.wake()
-		})
 		return w.scrub() // without a change there is no commit
 	})
 }

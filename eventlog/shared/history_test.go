@@ -77,9 +77,10 @@ func (h *history) push(data []byte) {
 
 func (h *history) step(a *author) {
 	rng := h.rng
+	lags := rng.IntN(3) == 0
 	for i := range h.entries { // the author catches up, some way
 		if e := h.entries[i]; e.N > a.view.applied {
-			if rng.IntN(4) == 0 {
+			if lags && rng.IntN(4) == 0 {
 				break
 			}
 			a.view.apply(e)

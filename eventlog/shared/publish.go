@@ -149,8 +149,8 @@ func (l *Log) compose(parts []*part) *group {
 	for _, p := range parts {
 		if p.kind == kindEvents {
 			if p.checked+l.o.span/2 <= at.Entry {
-				if err := l.lookUp(l.ctx, p); err != nil {
-					l.answer(p, err)
+				if err := l.lookUp(context.Background(), p); err != nil {
+					l.answer(p, l.notAdded(p, err))
 					continue
 				}
 			}
@@ -259,6 +259,14 @@ func (l *Log) send(g *group) {
 	}
 }
 
+// notAdded returns err for a part of which the rest will not be submitted.
+func (l *Log) notAdded(p *part, err error) error {
+	if p.added {
+		return fmt.Errorf("%w (%w)", eventlog.ErrUncertain, err)
+	}
+	return err
+}
+
 // refuse answers a group that will never be in the log.
 func (q *queue) refuse(g *group, err error) {
 	q.mu.Lock()
@@ -271,9 +279,9 @@ func (q *queue) refuse(g *group, err error) {
 	for _, p := range g.parts {
 		if p.added {
 			q.finish(p, fmt.Errorf("%w (%w)", eventlog.ErrUncertain, err))
-		} else {
-			q.finish(p, err)
+			continue
 		}
+		q.finish(p, err)
 	}
 }
 
@@ -325,11 +333,14 @@ func (l *Log) settle(g *group, o *outcome) (again []*part) {
 		p.open = open
 		err := error(nil)
 		if len(open) > 0 {
-			err = l.lookUp(l.ctx, p)
+			err = l.lookUp(context.Background(), p)
 		}
 		if err == nil && len(p.open) > 0 {
 			again = append(again, p)
 			continue
+		}
+		if err != nil {
+			err = l.notAdded(p, err)
 		}
 		l.answer(p, err)
 	}

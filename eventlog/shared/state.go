@@ -116,6 +116,10 @@ func (s *state) trimmed(n uint64, t *trim) {
 }
 
 func (s *state) lost(l Loss) {
+	if n := len(s.losses); n > 0 && s.losses[n-1].Branch == l.Branch { // another node has lost the same
+		s.losses[n-1].Entries = max(s.losses[n-1].Entries, l.Entries)
+		return
+	}
 	s.losses = append(s.losses, l)
 	if len(s.losses) > maxRows {
 		s.losses = slices.Delete(s.losses, 0, len(s.losses)-maxRows)

@@ -290,7 +290,7 @@ func choose(n uint64, records []disklog.ChangeEvent, news []bool) (events []disk
 			k++
 		}
 		if chosen[i] = e.Key == "" || news[k-1]; !chosen[i] || len(e.Topics) == 0 {
-			continue // a record without topics is one that Replace has erased: see erase
+			continue // a record without topics is what Replace leaves of one that was deleted
 		}
 		e.ID = eventlog.ID{Lo: position(n, i)}
 		events = append(events, records[i])

@@ -17,7 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog/disklog"
 )
 
-var histories = flag.Int("histories", 150, "how many random histories TestDeterminism plays")
+var histories = flag.Int("histories", 100, "how many random histories TestDeterminism plays")
 
 // A player applies histories to copies, which it uses again and again.
 type player struct {

@@ -100,7 +100,7 @@ func (h *history) step(a *author) {
 				a.flight = slices.Delete(a.flight, i, i+1)
 			}
 		}
-	case n == 12:
+	case n < 14:
 		a.submit(h, kindDelete)
 	case n < 16:
 		a.submit(h, kindFact)
@@ -159,6 +159,12 @@ func (a *author) submit(h *history, k kind) {
 		body = t.append(nil)
 	case kindLevel:
 		body = binary.AppendUvarint(nil, uint64(rng.IntN(100)))
+	}
+	switch rng.IntN(30) {
+	case 0:
+		hd.term++ // the author comes from a life that was lost
+	case 1:
+		hd.epoch++
 	}
 	entry := append(hd.append(nil), body...)
 	if rng.IntN(3) == 0 {

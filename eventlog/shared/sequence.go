@@ -34,9 +34,10 @@ type Sequence interface {
 	//   - ErrTrimmed means that an entry which it should yield next has been trimmed.
 	//   - ErrMoved means that the engine's life is not, or no longer, the one that fence
 	//     names. Follow must not yield an entry of another life. After each loss of
-	//     the connection, it therefore compares the fence before it goes on. An
-	//     engine that cannot do so may yield such entries; the caller detects most of
-	//     these cases later, and makes sure that none is confused with another.
+	//     the connection, it therefore compares the fence before it goes on. A
+	//     caller that gets such entries without ErrMoved notices only if the sequence
+	//     ends before what it has applied, or differs there when it follows anew; ids
+	//     could then name two events.
 	//   - Any other error means that the caller should try again after a while.
 	//
 	// Follow survives a change of servers within one life by itself. If from is beyond the

@@ -180,7 +180,7 @@ func (m *model) digest() (s []string) {
 func factsDigest(facts map[string]*fact, now int64) (s []string) {
 	for _, key := range slices.Sorted(maps.Keys(facts)) {
 		if f := facts[key]; f.live(now) {
-			s = append(s, fmt.Sprint("fact ", key, "=", string(f.value), " until ", f.until, " at ", f.at))
+			s = append(s, fmt.Sprint("fact ", key, "=", string(f.value), " until ", f.until, " at ", f.at, " carrier ", f.carrier))
 		}
 	}
 	return s

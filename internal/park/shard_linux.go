@@ -42,6 +42,7 @@ type shard struct {
 	ended    bool
 
 	// Only the loop uses what follows.
+	batch      int       // see the constant
 	groups     groups    // streams to be served together
 	queue      queue     // streams to be served alone, from their windows
 	history    queue     // streams to be served from the log
@@ -72,6 +73,7 @@ func newShard(h *hub.Hub, o Options) (*shard, error) {
 		hub:    h,
 		logger: o.Logger,
 		held:   o.Held,
+		batch:  batch,
 		begun:  time.Now(),
 		tick:   o.tick(),
 		stuck:  list{in: stuckOf},
@@ -143,7 +145,7 @@ func (s *shard) turn() (shut bool) {
 	}
 	s.poll(wait)
 	s.keepTime()
-	if s.queue.take(batch, s.serve)+s.serveHistory()+s.serveGroups() > 0 {
+	if s.queue.take(s.batch, s.serve)+s.serveHistory()+s.serveGroups() > 0 {
 		runtime.Gosched() // let publishers run
 	}
 	return false
@@ -181,7 +183,7 @@ func (s *shard) serveGroups() int {
 	if s.groups.next.IsZero() || now.Before(s.groups.next) {
 		return 0
 	}
-	s.groups.serve(batch, now)
+	s.groups.serve(s.batch, now)
 	return 1
 }
 

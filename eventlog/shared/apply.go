@@ -24,7 +24,7 @@ type applier struct {
 	ended func(filter []byte, at time.Time) // called with each end entry; nil: nothing
 
 	fence   string       // the engine's life that the entries are of
-	changed []factChange // since watchers were told
+	changed []factChange // since the watchers were notified
 
 	foreign atomic.Int64 // entries that were not understood
 

@@ -20,7 +20,7 @@ const (
 )
 
 // Await implements [eventlog.Log]. If the position is beyond this node's copy, it asks the
-// engine for the sequence's end, together with all who ask within 100 ms, and waits until
+// engine for the sequence's end, together with all calls within 100 ms, and waits until
 // the copy has got there, but at most 5 s: then it returns [context.DeadlineExceeded]. If
 // the engine does not answer, it returns [eventlog.ErrUnavailable].
 func (l *Log) Await(ctx context.Context, id eventlog.ID) error {

@@ -90,8 +90,8 @@ type watchers struct {
 	fns []func(string, []byte, time.Time)
 }
 
-// tell calls the functions with what the applier has changed since the last call.
-func (w *watchers) tell(l *Log) {
+// notify calls the functions with what the applier has changed since the last call.
+func (w *watchers) notify(l *Log) {
 	changed := l.applier.changed
 	l.applier.changed = nil
 	if len(changed) == 0 {

@@ -81,7 +81,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// TestBackPressure stops the engine, and checks what publishers are told, and that what waits is
+// TestBackPressure stops the engine, and checks what publishers are answered, and that what waits is
 // bounded.
 func TestBackPressure(t *testing.T) {
 	m := new(sequencetest.Memory)

@@ -123,7 +123,7 @@ func (p *player) run(c *disklog.Log, h *history, rng *rand.Rand, entries []Entry
 	return p.digest(a)
 }
 
-// restart returns an applier that knows what the copy has, and what the sequence still tells.
+// restart returns an applier that knows what the copy has, and what the sequence still has.
 func (p *player) restart(a *applier, entries []Entry) *applier {
 	b := newApplier(a.copy, a.span, a.keyed)
 	if err := b.load(p.t.Context()); err != nil {

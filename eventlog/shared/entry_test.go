@@ -128,7 +128,7 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestStateIsBounded lets terms begin, losses be told and trims pile up.
+// TestStateIsBounded lets terms begin, losses be reported and trims pile up.
 func TestStateIsBounded(t *testing.T) {
 	s := state{terms: []term{{}}, facts: map[string]*fact{}}
 	for n := uint64(1); n < 10_000; n++ {

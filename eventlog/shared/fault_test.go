@@ -17,7 +17,7 @@ import (
 	"github.com/tidings-sse/tidings/eventlog/shared/sequencetest"
 )
 
-// A cluster is some nodes on one sequence, and what their publishers were told.
+// A cluster is some nodes on one sequence, and what their publishers were answered.
 type cluster struct {
 	t     *testing.T
 	m     *sequencetest.Memory
@@ -27,9 +27,9 @@ type cluster struct {
 	mu    sync.RWMutex
 	nodes []*shared.Log
 
-	told sync.Mutex
-	ids  map[eventlog.ID]string // of every event that a publisher was told of
-	keys map[string]eventlog.ID // of events with a key
+	answers sync.Mutex
+	ids     map[eventlog.ID]string // of every event that a publisher was answered
+	keys    map[string]eventlog.ID // of events with a key
 }
 
 func newCluster(t *testing.T, m *sequencetest.Memory, o shared.Options, nodes int) *cluster {
@@ -58,13 +58,13 @@ func (c *cluster) restart(i int) {
 	c.nodes[i] = openNode(c.t, c.m, c.disks[i], c.o)
 }
 
-// publish publishes a record on a node until it is told what became of it. Without a key it tries
+// publish publishes a record on a node until it has an answer. Without a key it tries
 // once, and reports whether that was successful.
 func (c *cluster) publish(node int, r eventlog.Record) bool {
 	for {
 		results, err := c.node(node).Append(c.t.Context(), r)
 		if err == nil && results[0].Err == nil {
-			c.tell(results[0], &r)
+			c.note(results[0], &r)
 			return true
 		}
 		if err == nil {
@@ -81,10 +81,10 @@ func (c *cluster) publish(node int, r eventlog.Record) bool {
 	}
 }
 
-// tell notes what a publisher was told. No id may name two events, and no key two ids.
-func (c *cluster) tell(result eventlog.Result, r *eventlog.Record) {
-	c.told.Lock()
-	defer c.told.Unlock()
+// note records what a publisher was answered. No id may name two events, and no key two ids.
+func (c *cluster) note(result eventlog.Result, r *eventlog.Record) {
+	c.answers.Lock()
+	defer c.answers.Unlock()
 	if data, ok := c.ids[result.ID]; ok && data != string(r.Data) {
 		c.t.Errorf("%v is the id of %s and of %s", result.ID, data, r.Data)
 	}
@@ -160,7 +160,7 @@ func readAll(t *testing.T, l *shared.Log) (events []*eventlog.Event) {
 	return events
 }
 
-// check compares the nodes with each other and with what publishers were told. lost says that
+// check compares the nodes with each other and with what publishers were answered. lost says that
 // events may be missing.
 func (c *cluster) check(lost bool) {
 	c.t.Helper()
@@ -180,7 +180,7 @@ func (c *cluster) check(lost bool) {
 		}
 		data[string(e.Data)] = e.ID
 		if told, ok := c.ids[e.ID]; ok && told != string(e.Data) {
-			c.t.Errorf("%v is %s, and a publisher was told %s", e.ID, e.Data, told)
+			c.t.Errorf("%v is %s, and a publisher was answered %s", e.ID, e.Data, told)
 		}
 	}
 	for id, what := range c.ids {
@@ -212,7 +212,7 @@ func faults(seed uint64) func([]byte) sequencetest.Fate {
 
 // TestFaults publishes on three nodes, while acknowledgements and entries get lost, come twice
 // or late, the engine pauses, and nodes are restarted. What was acknowledged must be there once,
-// under the id that was told, on all nodes.
+// under the id that was answered, on all nodes.
 func TestFaults(t *testing.T) {
 	for name, o := range map[string]shared.Options{
 		"Span": quick(eventlog.Retention{}),
@@ -276,7 +276,7 @@ func TestFaults(t *testing.T) {
 
 // TestLostTail lets the engine lose acknowledged entries, and assign their numbers again. A new
 // term must begin. No id may name another event than before, and a position that was
-// lost must be told as such.
+// lost must be reported as such.
 func TestLostTail(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -254,7 +254,7 @@ func (l *Log) applyAll(ctx context.Context, fence string, entries []Entry) error
 		outcomes, err := l.applier.apply(ctx, entries[:n])
 		if len(outcomes) > 0 {
 			l.resolve(outcomes)
-			l.watchers.tell(l)
+			l.watchers.notify(l)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", errCopy, err)

@@ -52,7 +52,7 @@ const (
 
 var errLost = errors.New("sequencetest: no answer")
 
-// change wakes all who wait. It needs mu.
+// change wakes all that wait. It needs mu.
 func (m *Memory) change() {
 	if m.grown != nil {
 		close(m.grown)

@@ -60,9 +60,20 @@ func (w *window) trim(origin uint64) {
 // reset removes all events. The window then has all those after base.
 func (w *window) reset(base uint64) { *w = window{base: base, budget: w.budget} }
 
+// search returns the index of a position, or where it would be, and whether it is there.
+// In a log without holes, the position gives the index.
+func (w *window) search(at uint64) (int, bool) {
+	if len(w.at) > 0 {
+		if i := at - w.at[0]; i < uint64(len(w.at)) && w.at[i] == at {
+			return int(i), true
+		}
+	}
+	return slices.BinarySearch(w.at, at)
+}
+
 // after returns the index of the first event after a position.
 func (w *window) after(at uint64) int {
-	i, found := slices.BinarySearch(w.at, at)
+	i, found := w.search(at)
 	if found {
 		i++
 	}
@@ -71,7 +82,7 @@ func (w *window) after(at uint64) int {
 
 // bury removes the event at a position that was deleted.
 func (w *window) bury(at uint64) {
-	if i, found := slices.BinarySearch(w.at, at); found {
+	if i, found := w.search(at); found {
 		w.events[i] = nil
 	}
 }
@@ -85,7 +96,7 @@ func (w *window) get(at uint64) (e *eventlog.Event, ok bool) {
 	if at <= w.base || len(w.at) == 0 || at > w.at[len(w.at)-1] {
 		return nil, false
 	}
-	if i, found := slices.BinarySearch(w.at, at); found {
+	if i, found := w.search(at); found {
 		e = w.events[i]
 	}
 	return e, true

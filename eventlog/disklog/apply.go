@@ -89,6 +89,7 @@ func (l *Log) apply(ctx context.Context, run []Change) error {
 	err := l.change(context.WithoutCancel(ctx), func(w *writer) error { return w.apply(run) })
 	if err == nil && (run[0].Buried > 0 || run[0].Terms != nil) {
 		l.forgotten()
+		l.scrubSoon()
 	}
 	return err
 }

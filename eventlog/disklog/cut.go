@@ -30,6 +30,7 @@ func (l *Log) Cut(ctx context.Context, entry, at uint64) error {
 		return fmt.Errorf("disklog: cut: %w", err)
 	}
 	l.forgotten()
+	l.scrubSoon()
 	return nil
 }
 
@@ -143,5 +144,6 @@ func (l *Log) Empty(ctx context.Context, epoch uint64, terms []Term) error {
 		return fmt.Errorf("disklog: empty: %w", err)
 	}
 	l.forgotten()
+	l.scrubSoon()
 	return nil
 }

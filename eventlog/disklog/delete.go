@@ -22,7 +22,19 @@ func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (
 	if l.options.Copy {
 		return 0, errCopy
 	}
-	return l.DeleteBy(ctx, after, q, l.bury)
+	n, err := l.DeleteBy(ctx, after, q, l.bury)
+	if n > 0 { // once, since scrubbing rewrites whole files
+		l.scrubSoon()
+	}
+	return n, err
+}
+
+// scrubSoon lets scrubDeleted remove what was deleted from the disk.
+func (l *Log) scrubSoon() {
+	select {
+	case l.scrub <- struct{}{}:
+	default:
+	}
 }
 
 // DeleteBy calls remove with the events that Delete would remove, some at a time. remove
@@ -42,18 +54,13 @@ func (l *Log) OnBury(f func()) {
 	l.onBury = append(l.onBury, f)
 }
 
-// forgotten calls the functions of OnBury, and lets scrubDeleted remove what was deleted
-// from the disk.
+// forgotten calls the functions of OnBury.
 func (l *Log) forgotten() {
 	l.mu.RLock()
 	hooks := l.onBury
 	l.mu.RUnlock()
 	for _, f := range hooks {
 		f()
-	}
-	select {
-	case l.scrub <- struct{}{}:
-	default:
 	}
 }
 

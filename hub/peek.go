@@ -82,7 +82,7 @@ func (st *Stream) Advance(n int) (more bool) { return st.advance(st.step(n)) }
 
 // A step is how a stream changes when some bytes have been written.
 type step struct {
-	own int // how many of the stream's own bytes
+	own bool // the bytes are the stream's own
 	feed.Step
 }
 
@@ -90,17 +90,17 @@ type step struct {
 // been written.
 func (st *Stream) step(n int) step {
 	if len(st.own) > 0 {
-		return step{own: n}
+		return step{own: true, Step: feed.Step{Bytes: n}}
 	}
 	return step{Step: st.cursor.Step(n)}
 }
 
 // advance applies s and reports whether there may be more.
 func (st *Stream) advance(s step) (more bool) {
-	if s.own == 0 {
+	if !s.own {
 		return st.cursor.Advance(s.Step)
 	}
-	if st.own = st.own[s.own:]; len(st.own) == 0 {
+	if st.own = st.own[s.Bytes:]; len(st.own) == 0 {
 		st.own = nil
 		if !st.ownPlace.IsZero() {
 			st.cursor.Reach(st.ownPlace)

@@ -7,7 +7,7 @@ import (
 
 // A Cursor is how far one stream has got in its feed, and the bytes that it sends next.
 // [Cursor.Open] opens one, and [Cursor.Close] must be called in the end. One goroutine at
-// a time may use it, apart from Wake and Progress.
+// a time may use it, apart from Feed, Grant, Progress and Wake.
 //
 // A cursor is caught up and sends from its feed's window, or it catches up and sends from
 // pages of the log until it can join the window.
@@ -57,6 +57,7 @@ func (c *Cursor) Recalls() bool { return len(c.pending) > 0 }
 // Close releases what c holds and leaves the feed. It reports whether this call did so.
 func (c *Cursor) Close() (left bool) {
 	c.leavePage()
+	c.pending = nil // others may refer to c for a while, and the list is not counted any more
 	c.feed.leave(c)
 	return c.feed.set.part(c.feed, &c.Waiter)
 }

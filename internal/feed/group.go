@@ -10,8 +10,8 @@ import (
 // bytes are looked up once, and of each cursor only an entry in a contiguous array is
 // touched, because thousands of streams would not fit into the CPU cache.
 //
-// One goroutine at a time may use it. While a cursor is in a group, only its methods Feed,
-// IsGrouped, Progress and Wake may be called.
+// One goroutine at a time may use it. While a cursor is in a group, only its methods
+// CatchingUp, Feed, Grant, IsGrouped, Progress and Wake may be called.
 type Group struct {
 	feed   *Feed
 	waiter Waiter // waits for the next event, for all cursors

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -386,6 +387,90 @@ func TestJoin(t *testing.T) {
 		}
 		if n := c.node(i).Level(); n != 3 {
 			t.Errorf("node %d: the level is %d", i, n)
+		}
+	}
+}
+
+// A withheld engine adds no entries of one kind while it is closed.
+type withheld struct {
+	kind    byte
+	closed  atomic.Bool
+	dropped atomic.Int64
+}
+
+func (w *withheld) fate(entry []byte) sequencetest.Fate {
+	if entry[2] != w.kind || !w.closed.Load() {
+		return sequencetest.Accept
+	}
+	w.dropped.Add(1)
+	return sequencetest.Drop
+}
+
+// lose publishes events, calls act while the engine adds no entries of the kind, and lets the
+// engine lose the newest events and get others in their place. The entry of act comes after that.
+func (w *withheld) lose(t *testing.T, act func(c *cluster, old []*eventlog.Event)) (c *cluster, others []*eventlog.Event) {
+	t.Helper()
+	m := &sequencetest.Memory{Fate: w.fate}
+	w.closed.Store(true)
+	c = newCluster(t, m, quick(eventlog.Retention{}), 2)
+	publish := func(what string, n int) {
+		for i := range n {
+			if !c.publish(1, eventlog.Record{Topics: []string{"t"}, Data: fmt.Append(nil, what, i)}) {
+				t.Fatalf("%s %d was not published", what, i)
+			}
+		}
+	}
+	publish("old", 60)
+	act(c, c.settled()[0])
+	eventually(t, "submit the entry", func() bool { return w.dropped.Load() > 0 })
+	m.Cut(15, true)
+	for i := range c.nodes {
+		eventually(t, "notice the loss", func() bool { return len(c.node(i).Losses()) > 0 })
+	}
+	publish("new", 35)
+	others = readAll(t, c.node(1))
+	w.closed.Store(false)
+	return c, others
+}
+
+// TestDeleteLost deletes an event that the engine loses before the deletion is there. The event
+// that has the number by then must stay.
+func TestDeleteLost(t *testing.T) {
+	w := &withheld{kind: 2}
+	done := make(chan string, 1)
+	c, others := w.lose(t, func(c *cluster, old []*eventlog.Event) {
+		go func() {
+			id := old[25].ID
+			n, err := c.node(0).Delete(t.Context(), id.Prev(), eventlog.Query{UpTo: id})
+			done <- fmt.Sprint(n, err)
+		}()
+	})
+	if got := <-done; got != "0 <nil>" {
+		t.Errorf("deleting an event that is lost: %s; want 0 deleted", got)
+	}
+	for i, events := range c.settled() {
+		if len(events) != len(others) {
+			t.Errorf("node %d has %d events; want all %d", i, len(events), len(others))
+		}
+	}
+}
+
+// TestTrimLost lets the engine lose events before a trim of them is there. The trim must not drop
+// the events that have the numbers by then.
+func TestTrimLost(t *testing.T) {
+	w := &withheld{kind: 3}
+	c, _ := w.lose(t, func(c *cluster, _ []*eventlog.Event) {
+		c.o = quick(eventlog.Retention{Events: 20})
+		c.restart(0)
+	})
+	c.settled()
+	eventually(t, "trim", func() bool {
+		b, err := c.node(0).Bounds(t.Context())
+		return err == nil && b.Events <= 20
+	})
+	for i, events := range c.settled() {
+		if len(events) != 20 {
+			t.Errorf("node %d has %d events; want the newest 20", i, len(events))
 		}
 	}
 }

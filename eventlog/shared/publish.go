@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-sse/tidings/eventlog"
@@ -165,8 +166,7 @@ func (l *Log) compose(parts []*part) *group {
 				}
 			}
 		}
-		g.parts, g.offsets = append(g.parts, p), append(g.offsets, h.count)
-		h.count += p.fresh()
+		g.parts = append(g.parts, p)
 	}
 	if len(g.parts) == 0 {
 		return nil
@@ -182,7 +182,22 @@ func (l *Log) compose(parts []*part) *group {
 		l.queue.again(g.parts)
 		return nil
 	}
-	h.epoch, h.term = a.state.epoch, a.state.term().number
+	now := a.state.life()
+	g.parts = slices.DeleteFunc(g.parts, func(p *part) bool {
+		if p.only == nil || *p.only == now {
+			return false
+		}
+		l.answer(p, nil)
+		return true
+	})
+	if len(g.parts) == 0 {
+		return nil
+	}
+	for _, p := range g.parts {
+		g.offsets = append(g.offsets, h.count)
+		h.count += p.fresh()
+	}
+	h.epoch, h.term = now.epoch, now.term
 	g.term, g.fence = h.term, a.state.term().fence
 	g.entry = h.append(nil)
 	for _, p := range g.parts {
@@ -405,16 +420,29 @@ func (l *Log) Delete(ctx context.Context, after eventlog.ID, q eventlog.Query) (
 		if len(events) == 0 {
 			return 0, nil
 		}
-		var body []byte
-		for _, e := range events {
-			body = binary.AppendUvarint(body, e.ID.Lo)
+		ids := make([]eventlog.ID, len(events)) // the events need not stay in memory
+		for i, e := range events {
+			ids[i] = e.ID
 		}
-		p := control(kindDelete, len(events), len(body), func(*state) []byte { return body })
+		p := control(kindDelete, len(ids), len(ids)*binary.MaxVarintLen64, func(s *state) []byte { return appendDelete(nil, s, ids) })
 		if err := l.submit(ctx, p); err != nil {
 			return 0, err
 		}
 		return p.buried, nil
 	})
+}
+
+// appendDelete appends the positions of ids. A position that was lost and assigned again is another
+// event's by now; in its place stands 0, which is never an event.
+func appendDelete(b []byte, s *state, ids []eventlog.ID) []byte {
+	for _, id := range ids {
+		at := id.Lo
+		if s.id(at) != id {
+			at = 0
+		}
+		b = binary.AppendUvarint(b, at)
+	}
+	return b
 }
 
 // control returns a part of a kind other than events.

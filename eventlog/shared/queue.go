@@ -25,6 +25,7 @@ type part struct {
 	// Of other kinds:
 	count int
 	body  func(*state) []byte
+	only  *life // nil: any; in another one, whose entries may differ, the part is dropped and answered
 
 	buried  int
 	added   bool // some of it is in the log

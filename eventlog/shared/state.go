@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tidings-sse/tidings/eventlog"
 	"github.com/tidings-sse/tidings/eventlog/disklog"
 )
 
@@ -98,6 +99,20 @@ func (s *state) positions() (terms []disklog.Term) {
 	terms[0].From = 0
 	return terms
 }
+
+// id returns the ID of a position.
+func (s *state) id(at uint64) eventlog.ID {
+	i := len(s.terms) - 1
+	for i > 0 && at < position(s.terms[i].branch+1, 0) {
+		i--
+	}
+	return eventlog.ID{Epoch: s.epoch, Hi: s.terms[i].number, Lo: at}
+}
+
+// A life is what an entry's epoch and term must be.
+type life struct{ epoch, term uint64 }
+
+func (s *state) life() life { return life{s.epoch, s.term().number} }
 
 func (s *state) trimmed(n uint64, t *trim) {
 	if t.origin > s.floor {

@@ -34,7 +34,7 @@ func (l *Log) trim(ctx context.Context) error {
 	a := l.applier
 	a.mu.RLock()
 	t := trim{origin: at, dropped: unixNano(newest), purge: a.state.purgeable(at, a.span)}
-	purged := a.state.purged
+	purged, now := a.state.purged, a.state.life()
 	a.mu.RUnlock()
 	if t.purge > purged {
 		if err := l.carry(ctx, t.purge+2*a.span); err != nil {
@@ -45,6 +45,7 @@ func (l *Log) trim(ctx context.Context) error {
 		t.level, t.terms = s.level, s.terms
 		return t.append(nil)
 	})
+	p.only = &now // origin and purge name entries; the next look finds what is still too much
 	if err := l.submit(ctx, p); err != nil {
 		return err
 	}
@@ -90,11 +91,14 @@ func (l *Log) carry(ctx context.Context, after uint64) error {
 			body = appendFact(body, key, fact{value: f.value, until: f.until, at: f.at})
 			count++
 		}
+		now := a.state.life()
 		a.mu.RUnlock()
 		if count == 0 {
 			return nil
 		}
-		if err := l.submit(ctx, control(kindFact, count, len(body), func(*state) []byte { return body })); err != nil {
+		p := control(kindFact, count, len(body), func(*state) []byte { return body })
+		p.only = &now // the entries that put the facts may be lost in another
+		if err := l.submit(ctx, p); err != nil {
 			return err
 		}
 	}

@@ -207,6 +207,12 @@ func (a *applier) one(ctx context.Context, e *Entry) (c disklog.Change, o outcom
 		c.Floor, c.Dropped = s.floor, unixTime(s.dropped)
 		return c, o, nil
 	}
+	if e.N >= s.swept+a.span {
+		s.swept = e.N
+		if c.Notes = s.sweepFacts(e.N, a.span); len(c.Notes) > 0 {
+			c.Mark[len(id)] &^= plain // before the entry, a fact may not have ended yet
+		}
+	}
 	switch h.kind {
 	case kindEvents:
 		if o.verdict == effective {
@@ -316,7 +322,7 @@ func (a *applier) control(e *Entry, h *header, body []byte, c *disklog.Change, o
 			}
 			s.trimmed(e.N, &t)
 			c.Forget = s.purged + 1
-			c.Notes = append(s.sweepFacts(e.N, a.span), s.note())
+			c.Notes = append(c.Notes, s.note())
 		}
 	case kindTerm:
 		t := r.term()

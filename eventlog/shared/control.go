@@ -30,7 +30,11 @@ func (f Facts) Put(ctx context.Context, key string, value []byte, until time.Tim
 		return fmt.Errorf("shared: a fact of %d bytes is too large; at most %d are possible", len(key)+len(value), maxFact)
 	}
 	f.l.applier.mu.RLock()
-	held := f.l.applier.state.factBytes
+	s := &f.l.applier.state
+	held := s.factBytes
+	if old := s.facts[key]; old != nil {
+		held -= factSize(key, old.value)
+	}
 	f.l.applier.mu.RUnlock()
 	if held+factSize(key, value) > f.l.o.Facts {
 		return fmt.Errorf("%w (facts take %d bytes)", eventlog.ErrNoSpace, held)

@@ -81,6 +81,33 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// TestFactsSpace checks that facts which have ended leave their space to others, though the log is
+// never trimmed, and that a fact may take the space of the one that it replaces.
+func TestFactsSpace(t *testing.T) {
+	var clock atomic.Int64
+	clock.Store(1000)
+	o := quick(eventlog.Retention{}).WithSpan(8, 64)
+	o.Facts = 10_000
+	l := openNode(t, &sequencetest.Memory{Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, vfs.NewMem(), o)
+	put := func(key string, size int, until time.Time) {
+		t.Helper()
+		if err := l.Facts().Put(t.Context(), key, make([]byte, size), until); err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+	}
+	for i := range 40 {
+		put(fmt.Sprint("short", i), 60, time.Unix(1010, 0))
+	}
+	clock.Store(1020)
+	for range 20 {
+		if _, err := l.Append(t.Context(), eventlog.Record{Topics: []string{"t"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("large", 8000, time.Time{})
+	put("large", 9000, time.Time{})
+}
+
 // TestBackPressure stops the engine, and checks what publishers are answered, and that what waits is
 // bounded.
 func TestBackPressure(t *testing.T) {

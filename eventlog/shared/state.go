@@ -32,6 +32,7 @@ type state struct {
 
 	facts     map[string]*fact
 	factBytes int64
+	swept     uint64 // the entry at which dead facts were last forgotten; not in the copy, as only memory depends on it
 }
 
 // A term is a life of the engine, or several that the nodes could not tell apart.

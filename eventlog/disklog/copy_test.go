@@ -234,6 +234,36 @@ func TestCopyFloor(t *testing.T) {
 	wantContent(t, "opened again", content(t, openCopy(t, fs)), want)
 }
 
+// TestCopyKeyReused checks that a copy opens again if an event that is to be dropped has no entry in
+// the index of keys, because a later event got its key and is gone.
+func TestCopyKeyReused(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		fs := vfs.NewMem()
+		l := openCopy(t, fs)
+		for i := uint64(1); i <= 9; i++ {
+			apply(t, l, change(i, 0, 1))
+		}
+		floor := Change{Entry: 10, Time: time.Unix(10, 0), Floor: 4 << 16, Dropped: time.Unix(4, 0), Mark: []byte("m")}
+		again := change(11, 0)
+		again.Events[0].Event.Key = "key2/0"
+		again.Events[0].Value = AppendRecord(nil, &again.Events[0].Event.Record)
+		var err error
+		if cut {
+			apply(t, l, floor, again)
+			err = l.Cut(t.Context(), 10, 10<<16|0xffff)
+		} else {
+			apply(t, l, floor, again, Change{Entry: 12, Time: time.Unix(12, 0), Bury: []uint64{11 << 16}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		openCopy(t, fs)
+	}
+}
+
 // TestCopyKinds checks that a copy is not taken for a log of its own, nor the reverse.
 func TestCopyKinds(t *testing.T) {
 	for _, isCopy := range []bool{true, false} {

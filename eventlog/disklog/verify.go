@@ -119,7 +119,7 @@ func (l *Log) verifyIndexes(e *eventlog.Event) error {
 	if e.PublisherID != "" {
 		keys = append(keys, indexKey(nil, publisherSpace, publisherHash(&e.Record), at))
 	}
-	if e.Key != "" {
+	if e.Key != "" && !l.options.Copy { // in a copy a later event may have got the key, and be gone
 		keys = append(keys, hashKey(nil, keySpace, hashOf(e.Key)))
 	}
 	for _, k := range keys {

@@ -454,23 +454,3 @@ func TestDeleteLost(t *testing.T) {
 		}
 	}
 }
-
-// TestTrimLost lets the engine lose events before a trim of them is there. The trim must not drop
-// the events that have the numbers by then.
-func TestTrimLost(t *testing.T) {
-	w := &withheld{kind: 3}
-	c, _ := w.lose(t, func(c *cluster, _ []*eventlog.Event) {
-		c.o = quick(eventlog.Retention{Events: 20})
-		c.restart(0)
-	})
-	c.settled()
-	eventually(t, "trim", func() bool {
-		b, err := c.node(0).Bounds(t.Context())
-		return err == nil && b.Events <= 20
-	})
-	for i, events := range c.settled() {
-		if len(events) != 20 {
-			t.Errorf("node %d has %d events; want the newest 20", i, len(events))
-		}
-	}
-}

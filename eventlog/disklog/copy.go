@@ -107,7 +107,7 @@ func (l *Log) LastMark(ctx context.Context, upTo uint64) (_ Mark, ok bool, _ err
 	return Mark{}, false, nil
 }
 
-// Marks yields the marks of the entries up to a number, newest first.
+// marks yields the marks of the entries up to a number, newest first.
 func (l *Log) marks(ctx context.Context, upTo uint64) iter.Seq2[Mark, error] {
 	return func(yield func(Mark, error) bool) {
 		done, err := l.use(ctx)

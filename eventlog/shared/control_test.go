@@ -201,3 +201,15 @@ func TestLargest(t *testing.T) {
 		t.Error("a record that no entry can hold was accepted")
 	}
 }
+
+// TestTrimOfAnotherTerm composes trims. One that was decided in an earlier term names entries
+// that may be lost by now, and is dropped.
+func TestTrimOfAnotherTerm(t *testing.T) {
+	l := openNode(t, new(sequencetest.Memory), vfs.NewMem(), quick(eventlog.Retention{}))
+	if entry, err := l.ComposeTrim(1); entry || err != nil {
+		t.Errorf("a trim of an earlier term: an entry %v, %v; want none", entry, err)
+	}
+	if entry, err := l.ComposeTrim(0); !entry || err != nil {
+		t.Errorf("a trim of this term: no entry, %v", err)
+	}
+}

@@ -433,8 +433,8 @@ func (w *withheld) lose(t *testing.T, act func(c *cluster, old []*eventlog.Event
 	return c, others
 }
 
-// TestDeleteLost deletes an event that the engine loses before the deletion is there. The event
-// that has the number by then must stay.
+// TestDeleteLost deletes an event that the engine loses before the deletion is there. By then
+// another event has its number, and stays.
 func TestDeleteLost(t *testing.T) {
 	w := &withheld{kind: 2}
 	done := make(chan string, 1)

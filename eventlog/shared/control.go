@@ -71,8 +71,8 @@ func (f Facts) Get(key string) (value []byte, ok bool) {
 }
 
 // Watch calls fn with every fact that there is, and then with every change, in the log's
-// order; a change of the moment may come twice. value is nil if the fact was removed. It does not call fn when a fact ends.
-// fn must not block.
+// order. A change that is made while Watch is called may come twice. value is nil if the
+// fact was removed. Watch does not call fn when a fact ends. fn must not block.
 func (f Facts) Watch(fn func(key string, value []byte, until time.Time)) {
 	w := &f.l.watchers
 	w.mu.Lock()

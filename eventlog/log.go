@@ -127,7 +127,8 @@ type Log interface {
 
 	// OnBury registers a function that is called whenever events may have been deleted,
 	// by whichever node, before Delete returns on this one: what a caller keeps of events
-	// that it has read may be out of date. The function must not call the log.
+	// that it has read may be out of date. The function must not call the log, nor wait for
+	// a lock that is held while something calls Delete.
 	OnBury(func())
 
 	// Topics yields every topic that has retained events, in no particular order.

@@ -179,6 +179,7 @@ func (w *writer) setLineage(g *lineage) {
 	_ = w.batch.Set(lineageKey, g.encode(), nil)
 	w.shows = append(w.shows, func() {
 		w.l.lineage.Store(g)
+		w.l.life++                // what a reader has read meanwhile has IDs of the terms before
 		w.l.window.reset(w.l.tip) // its events have IDs of the terms before
 		w.l.wake()
 	})

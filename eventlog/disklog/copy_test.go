@@ -192,6 +192,30 @@ func TestCopyTerms(t *testing.T) {
 	}
 }
 
+// TestCopyTermEdges reads up to an event that the engine has lost, whose position another
+// event has, and from the ID before the first event of a term.
+func TestCopyTermEdges(t *testing.T) {
+	l := openCopy(t, vfs.NewMem())
+	for i := uint64(1); i <= 9; i++ {
+		apply(t, l, change(i, 0))
+	}
+	lost := all(t, l)[6].ID
+	apply(t, l, Change{Entry: 10, Time: time.Unix(10, 0), Terms: []Term{{}, {Number: 2, From: lost.Lo}}})
+	for e, err := range l.Read(t.Context(), lost.Prev(), eventlog.Query{UpTo: lost}) {
+		t.Errorf("an event that was lost is read as %v (%v)", e, err)
+	}
+	first := all(t, l)[6].ID
+	n := 0
+	for e, err := range l.Read(t.Context(), first.Prev(), eventlog.Query{UpTo: first}) {
+		if n++; err != nil || e.ID != first {
+			t.Errorf("the first event of the term is read as %v (%v)", e, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d events are read, want 1", n)
+	}
+}
+
 // TestCopyFloor checks that a copy drops what a floor says, though a later event has the key
 // of one that is dropped.
 func TestCopyFloor(t *testing.T) {

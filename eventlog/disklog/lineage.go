@@ -85,7 +85,8 @@ func (l *Log) check(after eventlog.ID) error {
 	if after.Epoch != g.epoch {
 		return eventlog.ErrEpoch
 	}
-	if g.id(after.Lo).Hi != after.Hi {
+	// The position before the first event of a term may have the ID that precedes the event's.
+	if g.id(after.Lo).Hi != after.Hi && g.id(after.Lo+1).Hi != after.Hi {
 		branch, ok := g.branch(after.Hi)
 		switch {
 		case !ok:
@@ -102,6 +103,18 @@ func (l *Log) check(after eventlog.ID) error {
 		return &eventlog.TrimmedError{Origin: l.id(l.at.origin)}
 	}
 	return nil
+}
+
+// upTo returns the position up to which a read that ends at id goes. If the engine has lost
+// id, that is the last position before the lost events: another event may have id's position.
+func (l *Log) upTo(id eventlog.ID) uint64 {
+	g := l.lineage.Load()
+	if id.Epoch == g.epoch && g.id(id.Lo).Hi != id.Hi {
+		if branch, ok := g.branch(id.Hi); ok {
+			return branch
+		}
+	}
+	return id.Lo
 }
 
 // Await implements [eventlog.Log].

@@ -38,7 +38,7 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 	grown = l.grown
 	end, life := l.tip, l.life
 	if !q.UpTo.IsZero() {
-		end = min(end, q.UpTo.Lo)
+		end = min(end, l.upTo(q.UpTo))
 	}
 	if err := l.check(after); err != nil || after.Lo >= end {
 		l.mu.RUnlock()
@@ -48,8 +48,9 @@ func (l *Log) page(ctx context.Context, after eventlog.ID, q eventlog.Query) (_ 
 	indexed := len(names) > 0 && end-after.Lo > pageEvents // the index skips other topics' events
 	if l.window.holds(after.Lo) && !indexed {
 		page, to := l.window.page(after.Lo, end, pageEvents)
+		next = l.id(to) // under the lock: a later term may give the position another ID
 		l.mu.RUnlock()
-		return page, l.id(to), grown, nil
+		return page, next, grown, nil
 	}
 	l.mu.RUnlock()
 

@@ -65,6 +65,25 @@ type Sequence interface {
 	Close() error
 }
 
+// An Engine is what the packages of the engines return: a sequence with its bus, on servers
+// that may be out of reach for now.
+type Engine interface {
+	Sequence
+	Bus
+
+	// Check connects, and returns sentences for operators about what they should change:
+	// "the stream has 1 replica: the loss of its server loses events". If there is no
+	// sequence yet and create is true, Check creates it; otherwise it returns
+	// ErrMissing.
+	//
+	// An error that wraps ErrUnusable lasts until somebody changes something: the
+	// engine refuses the credentials, say, or its settings would lose events. Any other
+	// error may pass by itself. Each is a sentence that says what to do.
+	//
+	// Before Check has returned nil, Limits returns what the engine's defaults are.
+	Check(ctx context.Context, create bool) (advice []string, err error)
+}
+
 // An Entry is one entry of a sequence.
 type Entry struct {
 	N    uint64    // its number
@@ -112,6 +131,14 @@ var (
 
 	// ErrTrimmed reports entries that have been trimmed.
 	ErrTrimmed = errors.New("shared: trimmed")
+
+	// ErrMissing reports that the engine has no such sequence, because nobody has created
+	// it, or somebody has deleted it. All methods of an Engine may return it.
+	ErrMissing = errors.New("shared: the engine has no such sequence")
+
+	// ErrUnusable reports an engine that cannot be used before somebody changes its
+	// settings or ours.
+	ErrUnusable = errors.New("shared: the engine cannot be used as it is")
 )
 
 // A refusal is an error that wraps ErrRefused.
